@@ -37,9 +37,7 @@ def tensor_column(pixels: np.ndarray) -> pa.ExtensionArray:
     kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(pixels.dtype), pixels.shape[1:])
     per_row = int(np.prod(pixels.shape[1:]))
     values = pa.array(pixels.reshape(-1), type=kind.value_type)
-    return pa.ExtensionArray.from_storage(
-        kind, pa.FixedSizeListArray.from_arrays(values, per_row)
-    )
+    return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(values, per_row))
 
 
 def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -64,13 +62,18 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
         tensor_column(column) if isinstance(column, np.ndarray) and column.ndim > 1 else column
         for column in columns.values()
     ]
-    batch = pa.record_batch([pa.array(a) if isinstance(a, np.ndarray | list) else a for a in arrays],
-                            names=list(columns))
+    batch = pa.record_batch(
+        [pa.array(a) if isinstance(a, np.ndarray | list) else a for a in arrays],
+        names=list(columns),
+    )
     text = json.dumps(meta, sort_keys=True, ensure_ascii=False)
     schema = batch.schema.with_metadata({META_KEY: text.encode()})
-    with whole_file(path) as part:
-        with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    with (
+        whole_file(path) as part,
+        pa.OSFile(str(part), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 class ArrowFile:

@@ -108,7 +108,8 @@ class Config(Section):
     """A run of the workflow."""
 
     run: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the run: its folder in results/"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="name of the run: its folder in results/",
     )
     datasets: list[str] | DatasetFilter | Literal["all"] = Field(
         description="names from the catalogue, or a filter, or `all`"
@@ -139,7 +140,9 @@ class Config(Section):
     def _later_features(self) -> Config:
         for key in ("datasets_dir", "mirror"):
             if getattr(self, key) is not None:
-                raise ValueError(f"`{key}` is reserved and not available in this version; remove it")
+                raise ValueError(
+                    f"`{key}` is reserved and not available in this version; remove it"
+                )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("`seeds` names a seed twice")
         if not self.encoders:
@@ -191,7 +194,9 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     raw = dict(raw)
     if isinstance(raw.get("encoders"), Mapping):
         raw["encoders"] = {
-            name: {"kind": name, **(options or {})} if isinstance(options or {}, Mapping) else options
+            name: {"kind": name, **(options or {})}
+            if isinstance(options or {}, Mapping)
+            else options
             for name, options in raw["encoders"].items()
         }
     try:
@@ -204,7 +209,9 @@ def _explain(error: Any) -> str:
     """One line for one validation error: key, value, remedy."""
     tags = {"taco", "random", "pixels", "list[str]", "DatasetFilter", "literal['all']"}
     where = [str(part) for part in error["loc"]]
-    key = ".".join(p for i, p in enumerate(where) if not (i and p in tags and where[i - 1] != "encoders"))
+    key = ".".join(
+        p for i, p in enumerate(where) if not (i and p in tags and where[i - 1] != "encoders")
+    )
     value = error["input"]
     if error["type"] == "extra_forbidden":
         return f"config: unknown key {key!r}; {nearest(where[-1], _keys_beside(where))}"

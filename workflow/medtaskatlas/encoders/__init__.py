@@ -1,0 +1,1 @@
+"""Encoders of pairs: task-contrastive networks, baselines and controls."""

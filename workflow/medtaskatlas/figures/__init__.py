@@ -1,0 +1,1 @@
+"""Figures: one file a family, tables and images in, SVG and PNG out."""

@@ -113,8 +113,10 @@ class Task:
         """
         checks: dict[str, Callable[[], bool]] = {
             "mask": lambda: sample.mask is not None and bool(sample.mask.any()),
-            "classes": lambda: sample.mask is not None
-            and int(np.count_nonzero(np.bincount(sample.mask.ravel())[1:])) >= 2,
+            "classes": lambda: (
+                sample.mask is not None
+                and int(np.count_nonzero(np.bincount(sample.mask.ravel())[1:])) >= 2
+            ),
             "instances": lambda: sample.instances is not None and bool(sample.instances.any()),
             "boxes": lambda: sample.boxes is not None and len(sample.boxes) > 0,
             "label": lambda: sample.label is not None,

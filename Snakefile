@@ -1,0 +1,49 @@
+# medtaskatlas: an atlas of how medical vision tasks relate.
+# Configuration: config/README.md. Default: config/embedded.yaml, named in profiles/default.
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from medtaskatlas.errors import AtlasError
+from medtaskatlas.plan import plan_run
+from medtaskatlas.provenance import code_hash
+
+min_version("9.27")
+
+
+try:
+    RUN = plan_run(config)
+except AtlasError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{RUN.config.run}"
+
+if workflow.is_main_process:
+    for line in [RUN.summary(), *RUN.messages]:
+        print(f"medtaskatlas: {line}", file=sys.stderr)
+
+
+report: "workflow/report/workflow.rst"
+
+
+wildcard_constraints:
+    dataset="|".join(RUN.datasets),
+    task="|".join(RUN.tasks),
+    encoder="|".join(RUN.config.encoders),
+    seed=r"\d+",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pairs.smk"
+include: "workflow/rules/encoders.smk"
+include: "workflow/rules/atlas.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+        rules.report.input,

@@ -1,0 +1,115 @@
+"""Many pair files as one indexed collection, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from medtaskatlas.errors import DataError
+from medtaskatlas.imageset import ImageSet
+from medtaskatlas.pairset import COLUMNS, SIDES, PairSet
+
+
+class PairBank:
+    """Pairs of many tasks and datasets.
+
+    Parameters
+    ----------
+    pair_paths
+        Pair files; those without rows are passed over.
+    image_paths
+        Images files of all their datasets.
+
+    Attributes
+    ----------
+    sets
+        The files, in the order given.
+    start
+        int64 [len(sets) + 1]: where each file's rows begin in the collection.
+
+    Raises
+    ------
+    DataError
+        If there is no pair at all, or the files do not fit together.
+    """
+
+    def __init__(self, pair_paths: Sequence[str | Path], image_paths: Sequence[str | Path]) -> None:
+        images = {i.dataset: i for i in map(ImageSet, image_paths)}
+        self.sets = []
+        for path in pair_paths:
+            dataset = Path(path).stem
+            if dataset not in images:
+                raise DataError(f"{path}: no images file of {dataset} was given", "give it")
+            pairs = PairSet(path, images[dataset])
+            if len(pairs):
+                self.sets.append(pairs)
+        if not self.sets:
+            raise DataError("there is no pair", "choose tasks and datasets that fit each other")
+        self.start = np.concatenate([[0], np.cumsum([len(s) for s in self.sets])])
+        shapes = {s.images.images.shape[1:] for s in self.sets}
+        if len(shapes) > 1:
+            raise DataError(
+                f"images of several sizes: {sorted(shapes)}",
+                "delete the run's images/ and start again with one `image_size`",
+            )
+        self.shape: tuple[int, int, int] = shapes.pop()
+
+    def __len__(self) -> int:
+        return int(self.start[-1])
+
+    def table(self) -> pa.Table:
+        """Everything but the pixels.
+
+        Returns
+        -------
+        pyarrow.Table
+            Columns of :data:`~medtaskatlas.pairset.COLUMNS`, one row a pair.
+        """
+        tables = [pa.table({name: _plain(s.column(name)) for name in COLUMNS}) for s in self.sets]
+        return pa.concat_tables(tables)
+
+    def strings(self, name: str) -> np.ndarray:
+        """One column of strings.
+
+        Parameters
+        ----------
+        name
+            The column's name.
+
+        Returns
+        -------
+        numpy.ndarray
+            Object array [len(self)].
+        """
+        return np.concatenate([s.numpy(name) for s in self.sets])
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """Pixels of some pairs.
+
+        Parameters
+        ----------
+        rows
+            int [B] rows of the collection.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 [B, 2, H, W, 3]: input and output.
+        """
+        batch = np.empty((len(rows), 2, *self.shape), np.uint8)
+        owners = np.searchsorted(self.start, rows, side="right") - 1
+        for i, (owner, row) in enumerate(zip(owners, rows - self.start[owners], strict=True)):
+            for side, name in enumerate(SIDES):
+                batch[i, side] = self.sets[owner].side(name, int(row))
+        return batch
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Column without dictionary encoding, so that tables of many files concatenate."""
+    if isinstance(column.type, pa.DictionaryType):
+        return compute.cast(column, column.type.value_type)
+    return column

@@ -1,0 +1,49 @@
+"""What every Snakemake script does around its one call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from medtaskatlas.errors import AtlasError
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[logging.Logger]:
+    """Log to the rule's log file; end on an error that users can act on without a traceback.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake gives to a script.
+
+    Yields
+    ------
+    logging.Logger
+        Logger of the package, writing to the log file.
+    """
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log,
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.captureWarnings(True)
+    logger = logging.getLogger("medtaskatlas")
+    try:
+        yield logger
+    except AtlasError as error:
+        logger.error("%s", error)
+        print(f"\nmedtaskatlas: rule {snakemake.rule}: {error}\n", file=sys.stderr)
+        sys.exit(1)
+    except BaseException:
+        logger.error("%s", traceback.format_exc())
+        raise

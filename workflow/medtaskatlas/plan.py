@@ -1,0 +1,175 @@
+"""What a run consists of, known before the DAG is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from medtaskatlas.config import Config, parse_config
+from medtaskatlas.datasets.catalogue import (
+    Dataset,
+    heldout_datasets,
+    load_catalogue,
+    select_datasets,
+)
+from medtaskatlas.errors import ConfigError, nearest
+from medtaskatlas.files import sha256
+from medtaskatlas.provenance import code_hash
+from medtaskatlas.tasks.bank import load_bank, select_tasks
+from medtaskatlas.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The datasets, tasks and encoders of a run, resolved and checked.
+
+    Attributes
+    ----------
+    config
+        The checked configuration.
+    datasets
+        Name to catalogue entry, in catalogue order.
+    tasks
+        Name to task, in bank order.
+    heldout
+        Names of the datasets that no encoder sees in training.
+    messages
+        Lines for the user: what was left out or widened, and why.
+    """
+
+    config: Config
+    datasets: dict[str, Dataset]
+    tasks: dict[str, Task]
+    heldout: list[str]
+    messages: list[str]
+
+    @cached_property
+    def cells(self) -> list[tuple[str, str]]:
+        """(task, dataset) of every cell of the grid that has what the task needs."""
+        return [
+            (task.name, dataset.name)
+            for task in self.tasks.values()
+            for dataset in self.datasets.values()
+            if task.needs <= dataset.provides
+        ]
+
+    @cached_property
+    def training_cells(self) -> list[tuple[str, str]]:
+        """Cells that encoders learn from: neither dataset nor task is held out."""
+        return [
+            (task, dataset)
+            for task, dataset in self.cells
+            if dataset not in self.heldout and task not in self.config.heldout.tasks
+        ]
+
+    @property
+    def encoder_runs(self) -> list[tuple[str, int]]:
+        """(encoder, seed) of every encoder that the run has."""
+        return [
+            (name, seed) for name in self.config.encoders for seed in self.config.seeds_of(name)
+        ]
+
+    @property
+    def trained_runs(self) -> list[tuple[str, int]]:
+        """(encoder, seed) of the encoders that have weights."""
+        return [(name, seed) for name, seed in self.encoder_runs if self.has_weights(name)]
+
+    def has_weights(self, encoder: str) -> bool:
+        """Whether an encoder is a network, rather than fixed features.
+
+        Parameters
+        ----------
+        encoder
+            Name of the encoder.
+
+        Returns
+        -------
+        bool
+            True where the training stage makes a model.
+        """
+        return self.config.encoders[encoder].kind != "pixels"
+
+    def task_code(self, task: str) -> str:
+        """Hash of the code that makes the pairs of a task.
+
+        Parameters
+        ----------
+        task
+            Name of the task.
+
+        Returns
+        -------
+        str
+            Changes when the task's module or a helper of it changes.
+        """
+        apply = self.tasks[task].apply
+        if apply.__module__.startswith("medtaskatlas."):
+            return code_hash("medtaskatlas.pairs", apply.__module__)
+        # A task of the user's own: a file outside the package.
+        return code_hash("medtaskatlas.pairs") + sha256(apply.__code__.co_filename)[:16]
+
+    def summary(self) -> str:
+        """One line that says what will run.
+
+        Returns
+        -------
+        str
+            Counts of datasets, tasks, cells, pairs and encoders.
+        """
+        modalities = len({d.modality for d in self.datasets.values()})
+        config = self.config
+        encoders = ", ".join(f"{name} x{len(config.seeds_of(name))}" for name in config.encoders)
+        return (
+            f"run {config.run}: {len(self.datasets)} datasets of {modalities} modalities "
+            f"({len(self.heldout)} held out) x {len(self.tasks)} tasks = {len(self.cells)} cells "
+            f"of {config.pairs_per_cell} pairs at {config.image_size} px; encoders {encoders}"
+        )
+
+
+def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
+    """Resolve and check a configuration.
+
+    Parameters
+    ----------
+    raw
+        Keys and values as Snakemake read them.
+    catalogue
+        Folder of the dataset catalogue; None takes the project's own.
+
+    Returns
+    -------
+    Plan
+        What will run.
+
+    Raises
+    ------
+    ConfigError
+        Names the bad key, its value and the nearest valid names.
+    """
+    config = parse_config(raw)
+    known = load_catalogue() if catalogue is None else load_catalogue(catalogue)
+    names, messages = select_datasets(config, known)
+    heldout, more = heldout_datasets(config, names, known)
+    bank = load_bank(config.tasks_dir)
+    tasks = select_tasks(config.tasks, bank)
+    for task in config.heldout.tasks:
+        if task not in tasks:
+            raise ConfigError(
+                f"heldout.tasks: {task!r} is not among the tasks of this run", nearest(task, tasks)
+            )
+    plan = Plan(
+        config=config,
+        datasets={name: known[name] for name in names},
+        tasks={name: bank[name] for name in tasks},
+        heldout=heldout,
+        messages=[*messages, *more],
+    )
+    if not plan.training_cells and plan.trained_runs:
+        raise ConfigError(
+            "no cell is left to train on: every dataset or task is held out",
+            "hold out less with `heldout:`, or choose more `datasets:`",
+        )
+    return plan

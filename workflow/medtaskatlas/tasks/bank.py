@@ -1,0 +1,89 @@
+"""The task bank: the project's own tasks and those of the user."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from medtaskatlas.errors import ConfigError, TaskError, nearest
+from medtaskatlas.tasks import generative, semantic, transformation
+from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task
+
+BUILT_IN = (semantic, generative, transformation)
+
+
+def load_bank(tasks_dir: str | Path | None = None) -> dict[str, Task]:
+    """All tasks, by family and then in the order of their definition.
+
+    Parameters
+    ----------
+    tasks_dir
+        Folder whose ``*.py`` files register tasks of the user's own.
+
+    Returns
+    -------
+    dict
+        Name to task.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist.
+    TaskError
+        If a file cannot be loaded.
+    """
+    if tasks_dir is not None:
+        folder = Path(tasks_dir)
+        if not folder.is_dir():
+            raise ConfigError(f"tasks_dir: {folder} is no folder", "give a folder with *.py files")
+        for file in sorted(folder.glob("*.py")):
+            _load_file(file)
+    by_family = sorted(REGISTRY.values(), key=lambda t: FAMILIES.index(t.family))
+    return {t.name: t for t in by_family}
+
+
+_LOADED: set[Path] = set()
+
+
+def _load_file(file: Path) -> None:
+    """Run one file of tasks, once a process."""
+    file = file.resolve()
+    if file in _LOADED:
+        return
+    spec = importlib.util.spec_from_file_location(f"medtaskatlas_user_tasks.{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TaskError(f"{file}: {type(error).__name__}: {error}", "mend the file") from error
+    _LOADED.add(file)
+
+
+def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:
+    """Resolve ``tasks:`` of a configuration.
+
+    Parameters
+    ----------
+    names
+        Names of tasks, or ``all``.
+    bank
+        What :func:`load_bank` returned.
+
+    Returns
+    -------
+    list of str
+        Names in the order of the bank.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown.
+    """
+    if isinstance(names, str):
+        return list(bank)
+    unknown = [n for n in names if n not in bank]
+    if unknown:
+        raise ConfigError(f"tasks: unknown task {unknown[0]!r}", nearest(unknown[0], bank))
+    return [n for n in bank if n in set(names)]

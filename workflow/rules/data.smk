@@ -1,0 +1,63 @@
+# Download and prepare: data/<source>/<dataset>/ and results/<run>/images/<dataset>.arrow
+
+
+def manifest(dataset):
+    return f"data/{RUN.datasets[dataset].source}/{dataset}/MANIFEST.json"
+
+
+rule data:
+    input:
+        [manifest(dataset) for dataset in RUN.datasets],
+
+
+rule images:
+    input:
+        expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
+
+
+rule download:
+    output:
+        manifest="data/{source}/{dataset}/MANIFEST.json",
+    params:
+        # As the whole entry, so that a changed hash or licence fetches anew.
+        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        code=code_hash("medtaskatlas.datasets.download"),
+    log:
+        f"{RESULTS}/logs/download/{{source}}/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/download/{{source}}/{{dataset}}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=500,
+        runtime=60,
+    message:
+        "download {wildcards.dataset}"
+    script:
+        "../scripts/download.py"
+
+
+rule prepare:
+    input:
+        manifest=lambda wildcards: manifest(wildcards.dataset),
+    output:
+        images=f"{RESULTS}/images/{{dataset}}.arrow",
+    params:
+        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        image_size=RUN.config.image_size,
+        splits=RUN.config.splits.model_dump(),
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.datasets.prepare"),
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    message:
+        "prepare {wildcards.dataset}"
+    script:
+        "../scripts/prepare.py"
