@@ -53,7 +53,7 @@ class Plan:
             (task.name, dataset.name)
             for task in self.tasks.values()
             for dataset in self.datasets.values()
-            if task.needs <= dataset.provides
+            if task.needs.issubset(dataset.provides)
         ]
 
     @cached_property

@@ -1,0 +1,1 @@
+"""From embeddings to tables: what the space of tasks looks like, with intervals and controls."""

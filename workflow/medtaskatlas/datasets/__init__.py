@@ -1,0 +1,1 @@
+"""Datasets: the catalogue, fetching, reading and preparing."""

@@ -239,7 +239,7 @@ def _optimise(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
             optimiser.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 raise DataError(
                     f"{title}: the loss is {losses[-1]} at step {len(losses)}",

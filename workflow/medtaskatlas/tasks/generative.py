@@ -19,6 +19,9 @@ from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
 
 Pair = tuple[np.ndarray, np.ndarray]
 
+# Relative noise that 8 bits cannot show; the counts behind it overflow.
+IMPERCEPTIBLE = 1e-4
+
 GAUSSIAN = Ladder("standard deviation", "grey levels", 0, 60)
 POISSON = Ladder("noise of white", "share of white", 0, 0.35)
 SPECKLE = Ladder("coefficient of variation", "1", 0, 0.8)
@@ -50,7 +53,7 @@ def denoising_gaussian(sample: Sample, params: Params) -> Pair:
 @task(family="generative", draw=_seeded("noise", POISSON), ladder=POISSON)
 def denoising_poisson(sample: Sample, params: Params) -> Pair:
     """Remove photon-counting noise, whose variance grows with the signal (X-ray, PET, NM)."""
-    if params["noise"] == 0:
+    if params["noise"] < IMPERCEPTIBLE:
         return sample.image, sample.image
     plane = thin(sample.image)
     # White is `photons` counts, so its relative noise is 1 / sqrt(photons).
@@ -62,7 +65,7 @@ def denoising_poisson(sample: Sample, params: Params) -> Pair:
 @task(family="generative", draw=_seeded("variation", SPECKLE), ladder=SPECKLE)
 def despeckling(sample: Sample, params: Params) -> Pair:
     """Remove multiplicative gamma speckle, as of coherent imaging (ultrasound, OCT)."""
-    if params["variation"] == 0:
+    if params["variation"] < IMPERCEPTIBLE:
         return sample.image, sample.image
     plane = thin(sample.image)
     # Unit-mean gamma with `looks` averaged intensities has variation 1 / sqrt(looks).

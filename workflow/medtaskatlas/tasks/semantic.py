@@ -123,8 +123,8 @@ def skeleton(sample: Sample, params: Params) -> Pair:
 @task(family="semantic", draw=no_params, needs=("mask",))
 def object_isolation(sample: Sample, params: Params) -> Pair:
     """The image where the foreground is, black elsewhere."""
-    mask = _foreground(sample)
-    return sample.image, cv2.bitwise_and(sample.image, like(mask, sample.image))
+    isolated = cv2.bitwise_and(sample.image, like(_foreground(sample), sample.image))
+    return sample.image, like(isolated, sample.image)
 
 
 @task(family="semantic", draw=no_params, needs=("label",), format_identifiable=True)

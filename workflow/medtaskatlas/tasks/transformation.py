@@ -126,17 +126,17 @@ def elastic_deformation(sample: Sample, params: Params) -> Pair:
 def brightness(sample: Sample, params: Params) -> Pair:
     """Add a constant to all grey levels, clipped."""
     table = to_uint8(np.arange(256) + params["offset"])
-    return sample.image, cv2.LUT(sample.image, table)
+    return sample.image, like(cv2.LUT(sample.image, table), sample.image)
 
 
 @task(family="transformation", draw=_signed("octaves", GAMMA), ladder=GAMMA)
 def contrast_gamma(sample: Sample, params: Params) -> Pair:
     """Raise grey levels, as a share of full scale, to a power."""
     table = to_uint8(255 * (np.arange(256) / 255) ** (2.0 ** params["octaves"]))
-    return sample.image, cv2.LUT(sample.image, table)
+    return sample.image, like(cv2.LUT(sample.image, table), sample.image)
 
 
 @task(family="transformation", draw=no_params)
 def inversion(sample: Sample, params: Params) -> Pair:
     """Swap dark and bright: 255 minus the grey level."""
-    return sample.image, cv2.bitwise_not(sample.image)
+    return sample.image, np.uint8(255) - sample.image

@@ -1,0 +1,1 @@
+"""Readers of medical files; each yields frames (see frame.py)."""

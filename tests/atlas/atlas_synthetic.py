@@ -1,0 +1,91 @@
+"""Synthetic embeddings whose structure is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FAMILY_OF = {
+    "segmentation": "semantic",
+    "detection": "semantic",
+    "boundary": "semantic",
+    "denoising": "generative",
+    "deblurring": "generative",
+    "inpainting": "generative",
+    "rotation": "transformation",
+    "brightness": "transformation",
+    "shear": "transformation",
+}
+
+
+def make_frame(n_datasets=6, groups=8, per_cell=16, tasks=FAMILY_OF, test_only=1) -> pd.DataFrame:
+    """Pairs of every task on every dataset; the last `test_only` datasets have no training rows."""
+    rows = []
+    for d in range(n_datasets):
+        for task in tasks:
+            for i in range(per_cell):
+                g = i % groups
+                split = "test" if g % 2 else ("val" if g % 8 == 6 else "train")
+                rows.append(
+                    {
+                        "pair_id": f"{task}/d{d}/{i:04d}",
+                        "dataset": f"d{d}",
+                        "modality": ["CT", "MR", "US"][d % 3],
+                        "image_id": f"i{i}",
+                        "image_row": i,
+                        "group_id": f"g{g}",
+                        "split": "test" if d >= n_datasets - test_only else split,
+                        "task": task,
+                        "family": FAMILY_OF[task],
+                        "severity": 0.5,
+                        "level": None,
+                        "draw": 0,
+                        "params": "{}",
+                        "failure_of": None,
+                        "failure_kind": None,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def make_vectors(frame, seed=0, dim=32, task=1.0, family=1.0, dataset=0.5, noise=0.3):
+    """Sum of a random direction of the task, of the family, of the dataset, and noise."""
+    fixed = np.random.default_rng(99)  # directions are the same for all seeds
+    total = np.zeros((len(frame), dim))
+    for column, size in (("task", task), ("family", family), ("dataset", dataset)):
+        names = sorted(set(frame[column]))
+        directions = fixed.normal(size=(len(names), dim)) / np.sqrt(dim)
+        total += size * directions[np.searchsorted(names, frame[column].to_numpy(dtype=str))]
+    total += noise * np.random.default_rng(seed).normal(size=total.shape) / np.sqrt(dim)
+    return total.astype(np.float32)
+
+
+def write_embedding(path, frame, vectors, encoder="taco", seed=0, kind="taco", **facts) -> Path:
+    table = pa.Table.from_pandas(
+        frame.assign(encoder=encoder, seed=seed), preserve_index=False
+    ).append_column(
+        "embedding",
+        pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(vectors, np.float32).ravel()), vectors.shape[1]
+        ),
+    )
+    meta = {
+        "encoder": encoder,
+        "seed": seed,
+        "kind": kind,
+        "standardise": False,
+        "run": "synthetic",
+        "trained_tasks": [],
+        "trained_datasets": [],
+        **facts,
+    }
+    table = table.replace_schema_metadata({b"medtaskatlas": json.dumps(meta).encode()})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path

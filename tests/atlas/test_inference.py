@@ -1,0 +1,181 @@
+"""Bootstrap, tests and agreement: oracles, coverage, and what happens with too little data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import false_discovery_control
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cohen_kappa_score
+
+from medtaskatlas.atlas.agreement import kappa
+from medtaskatlas.atlas.inference import (
+    adjust,
+    bootstrap_p,
+    percentile_interval,
+    permutation_p,
+)
+from medtaskatlas.atlas.partitions import agreement_test, tables_of
+from medtaskatlas.atlas.resampling import (
+    Design,
+    average_cells,
+    cell_means,
+    draw,
+    draw_seeds,
+    no_draws,
+)
+from medtaskatlas.seeds import generator
+
+
+def _frame(datasets=4, groups=6, tasks=3, pairs=5):
+    return pd.DataFrame(
+        [
+            (f"d{d}", f"g{g}", f"t{t}")
+            for d in range(datasets)
+            for g in range(groups)
+            for t in range(tasks)
+            for _ in range(pairs)
+        ],
+        columns=["dataset", "group_id", "task"],
+    )
+
+
+def _everything(design):
+    return np.ones((1, len(design.datasets), len(design.tasks)), bool)
+
+
+def _boot(design, values, draws, seeds):
+    return average_cells(
+        cell_means(design, values, draws, seeds), draws.dataset, _everything(design)
+    )[:, 0]
+
+
+def test_groups_of_one_name_in_two_datasets_are_two_groups():
+    design = Design.of(_frame(datasets=3, groups=2))
+    assert design.shape == (6, 3)
+
+
+def test_estimate_is_the_mean_over_cells():
+    frame = _frame().drop(index=[0, 1, 2, 3])  # cells of unequal size
+    rng = np.random.default_rng(0)
+    values = rng.random((2, len(frame)))
+    design = Design.of(frame)
+    got = _boot(design, values, no_draws(design), np.full((1, 2), 0.5))[0]
+    both = frame.assign(v=values.mean(axis=0))
+    assert got == pytest.approx(both.groupby(["dataset", "task"])["v"].mean().mean())
+
+
+def test_draws_equal_an_explicit_resampling_loop():
+    frame = _frame()
+    design = Design.of(frame)
+    values = np.random.default_rng(1).random((1, len(frame)))
+    draws = draw(design, generator(0, "x"), 20)
+    got = _boot(design, values, draws, np.ones((20, 1)))
+    for b in range(20):
+        cells = []
+        for d in range(4):
+            weight = draws.group[b][design.group] * (design.group_dataset[design.group] == d)
+            assert weight.sum() == draws.dataset[b, d] * 6 * 15
+            for t in range(3):
+                w = weight * (design.task == t)
+                if w.sum():
+                    cells += [(w @ values[0]) / w.sum()] * int(draws.dataset[b, d])
+        assert got[b] == pytest.approx(np.mean(cells))
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    covered = 0
+    frame = _frame(datasets=10, groups=5, tasks=2, pairs=4)
+    design = Design.of(frame)
+    rng = np.random.default_rng(0)
+    for trial in range(150):
+        effect = rng.normal(0, 1, 10)[design.group_dataset] + rng.normal(0, 0.5, 50)
+        values = effect[design.group] + rng.normal(0, 0.5, len(frame))
+        draws = draw(design, generator(trial, "coverage"), 400)
+        boot = _boot(design, values[None], draws, np.ones((400, 1)))
+        interval = percentile_interval(boot, n_groups=50, n_datasets=10, n_seeds=1)
+        covered += interval.ci_low <= 0 <= interval.ci_high
+    assert 0.85 <= covered / 150 <= 0.99
+
+
+def test_interval_is_wider_than_one_that_ignores_groups():
+    frame = _frame(datasets=8, groups=4, tasks=1, pairs=50)
+    design = Design.of(frame)
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, 32)[design.group] + rng.normal(0, 0.1, len(frame))
+    boot = _boot(design, values[None], draw(design, generator(0, "w")), np.ones((2000, 1)))
+    assert boot.std() > 3 * values.std() / np.sqrt(len(values))
+
+
+def test_seed_spread_enters_the_interval():
+    frame = _frame()
+    design = Design.of(frame)
+    values = np.array([0.0, 0.5, 1.0])[:, None] * np.ones(len(frame))
+    draws = draw(design, generator(0, "s"))
+    boot = _boot(design, values, draws, draw_seeds(generator(0, "seeds"), 3))
+    assert boot.std() == pytest.approx(np.std([0, 0.5, 1]) / np.sqrt(3), rel=0.1)
+
+
+def test_paired_difference_is_narrower_than_an_unpaired_one():
+    frame = _frame(datasets=10)
+    design = Design.of(frame)
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=10)[design.group_dataset[design.group]]
+    a, b = shared + 0.1, shared + rng.normal(0, 0.1, len(frame))
+    draws = draw(design, generator(0, "p"))
+    one = np.ones((2000, 1))
+    paired = _boot(design, a[None], draws, one) - _boot(design, b[None], draws, one)
+    other = draw(design, generator(1, "p"))
+    unpaired = _boot(design, a[None], draws, one) - _boot(design, b[None], other, one)
+    assert paired.std() < unpaired.std() / 5
+    assert bootstrap_p(paired) < 0.01
+
+
+def test_draws_are_reproducible():
+    design = Design.of(_frame())
+    one, two = (draw(design, generator(7, "r"), 50) for _ in range(2))
+    assert (one.group == two.group).all()
+
+
+def test_few_groups_give_no_interval_and_say_why():
+    interval = percentile_interval(np.ones(10), n_groups=4, n_datasets=2, n_seeds=3)
+    assert interval.ci_low is None
+    assert "4 groups" in interval.note
+    few = percentile_interval(np.ones(10), n_groups=9, n_datasets=2, n_seeds=1)
+    assert "only 2 datasets" in few.note
+
+
+def test_permutation_p_is_never_zero():
+    assert permutation_p(10, np.zeros(99)) == 0.01
+    assert permutation_p(0, np.zeros(99)) == 1
+
+
+def test_adjust_is_benjamini_hochberg_within_families():
+    frame = pd.DataFrame({"p": [0.01, 0.04, None, 0.03, 0.5], "p_family": list("aaaab")})
+    got = adjust(frame)["p_adjusted"]
+    assert got[[0, 1, 3]].to_numpy() == pytest.approx(false_discovery_control([0.01, 0.04, 0.03]))
+    assert np.isnan(got[2])
+    assert got[4] == 0.5
+
+
+def test_kappa_is_cohens_where_cells_are_of_one_size():
+    frame = _frame(datasets=1, groups=6, tasks=4, pairs=10)
+    design = Design.of(frame)
+    rng = np.random.default_rng(0)
+    truth = frame["task"].to_numpy(dtype=object)
+    said = np.where(
+        rng.random(len(frame)) < 0.5, truth, rng.choice(["t0", "t1", "zzz"], len(frame))
+    )
+    got = kappa(design, said[None], no_draws(design), np.ones((1, 1)), _everything(design))[0, 0]
+    assert got == pytest.approx(cohen_kappa_score(truth, said))
+
+
+def test_permutation_of_partitions_orders_as_ami_and_ari_do():
+    rng = np.random.default_rng(0)
+    stated, found = np.repeat([0, 1, 2], 5), np.r_[np.repeat([0, 1, 2], 4), [0, 1, 2]]
+    got = agreement_test(stated, found, np.random.default_rng(3), 999)
+    null = np.random.default_rng(3).permuted(np.tile(stated, (999, 1)), axis=1)
+    for name, score in (("ami", adjusted_mutual_info_score), ("ari", adjusted_rand_score)):
+        observed = score(stated, found)
+        slow = np.array([score(s, found) for s in null])
+        assert got[name][0] == pytest.approx(observed)
+        assert got[name][1] == pytest.approx((1 + (slow >= observed - 1e-9).sum()) / 1000)
+    assert tables_of(rng.permutation(stated)[None], found).sum() == 15

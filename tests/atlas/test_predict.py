@@ -1,0 +1,181 @@
+"""kNN, MAP@R and probes against other people's code."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from atlas_synthetic import make_frame, make_vectors, write_embedding
+from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings, standardise, unit
+from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
+from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.roles import roles
+from medtaskatlas.errors import DataError
+
+
+def _random(n, m, dim=8, labels=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return (
+        unit(rng.normal(size=(n, dim))),
+        unit(rng.normal(size=(m, dim))),
+        rng.integers(0, labels, n),
+        rng.integers(0, labels, m),
+    )
+
+
+def test_knn_is_that_of_scikit_learn():
+    queries, gallery, _, truth = _random(700, 400)
+    got = np.concatenate([vote(truth[r], s, 5) for _, r, s in nearest(queries, gallery, 7)])
+    model = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(gallery, truth)
+    votes = np.sort(model.predict_proba(queries), axis=1)
+    clear = votes[:, -1] > votes[:, -2]  # scikit-learn breaks ties by label, we by similarity
+    assert clear.mean() > 0.5
+    assert (got == model.predict(queries))[clear].all()
+
+
+def test_ties_go_to_the_more_similar_and_never_beat_a_majority():
+    labels = np.array([[0, 1, 1, 0, 2]])
+    assert vote(labels, np.array([[0.9, 0.8, 0.7, 0.1, 0.99]]), 3)[0] == 1
+    majority = np.array([[0, 1, 1]])
+    assert vote(majority, np.array([[1.0, -1.0, -1.0]]), 2)[0] == 1
+
+
+def test_map_at_r_is_that_of_pytorch_metric_learning():
+    torch = pytest.importorskip("torch")
+    accuracy = pytest.importorskip("pytorch_metric_learning.utils.accuracy_calculator")
+    from pytorch_metric_learning.distances import CosineSimilarity
+    from pytorch_metric_learning.utils.inference import CustomKNN
+
+    queries, gallery, wanted, truth = _random(60, 90)
+    R = np.bincount(truth, minlength=5)[wanted]
+    ranked = np.concatenate([r for _, r, _ in nearest(queries, gallery, len(gallery))])
+    got = average_precision_at_r(truth[ranked], wanted, R)
+    brute = []
+    for q in range(60):
+        order = np.argsort(-(gallery @ queries[q]))[: R[q]]
+        hits = truth[order] == wanted[q]
+        brute.append(sum(hits[: i + 1].mean() for i in range(R[q]) if hits[i]) / R[q])
+    assert got == pytest.approx(brute)
+    theirs = accuracy.AccuracyCalculator(
+        include=("mean_average_precision_at_r",),
+        device=torch.device("cpu"),
+        knn_func=CustomKNN(CosineSimilarity()),  # the default needs faiss
+    ).get_accuracy(
+        torch.from_numpy(queries),
+        torch.from_numpy(wanted),
+        torch.from_numpy(gallery),
+        torch.from_numpy(truth),
+    )
+    assert got.mean() == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-3)
+
+
+def test_roles():
+    frame = pd.DataFrame(
+        [
+            ("a", "train", "t"),
+            ("a", "val", "t"),
+            ("a", "test", "t"),
+            ("b", "train", "t"),
+            ("b", "test", "t"),
+            ("c", "test", "t"),
+            ("c", "test", "only_here"),
+            ("a", "train", "hidden"),
+            ("a", "test", "hidden"),
+        ],
+        columns=["dataset", "split", "task"],
+    )
+    assert roles(frame, ["b"], ["hidden"]).tolist() == [
+        "gallery",
+        "none",
+        "groups",
+        "datasets",
+        "datasets",
+        "datasets",
+        "tasks",
+        "none",
+        "tasks",
+    ]
+
+
+def test_perfect_embedding_is_named_and_noise_is_at_chance(tmp_path):
+    frame = make_frame(n_datasets=4)
+    for name, structure, low, high in (
+        ("perfect", {"task": 3.0, "noise": 0.1}, 0.99, 1.0),
+        ("noise", {"task": 0, "family": 0, "dataset": 0}, 0.05, 0.18),
+        ("dataset_only", {"task": 0, "family": 0, "dataset": 3.0, "noise": 0.5}, 0.05, 0.18),
+    ):
+        vectors = make_vectors(frame, **structure)
+        path = write_embedding(tmp_path / f"{name}.parquet", frame, vectors)
+        predict(path, tmp_path / "out" / f"{name}.parquet", seed=1)
+        got = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
+        accuracy = got.groupby(["query_set", "method"])["correct"].mean()
+        for query_set in ("groups", "datasets"):
+            assert low <= accuracy[query_set, "knn"] <= high, name
+            assert low <= accuracy[query_set, "linear"] <= high, name
+            control = got[(got["method"] == "knn_shuffled") & (got["query_set"] == query_set)]
+            assert control["correct"].mean() == pytest.approx(control["chance"].mean(), abs=0.03)
+
+
+def test_predictions_are_reproducible_and_do_not_depend_on_row_order(tmp_path):
+    frame = make_frame(n_datasets=3)
+    vectors = make_vectors(frame, noise=2.0)
+    shuffle = np.random.default_rng(0).permutation(len(frame))
+    one = write_embedding(tmp_path / "a.parquet", frame, vectors)
+    two = write_embedding(tmp_path / "b.parquet", frame.iloc[shuffle], vectors[shuffle])
+    for path in (one, two):
+        predict(path, path.with_suffix(".out"), seed=3)
+    a, b = (pd.read_parquet(p.with_suffix(".out")) for p in (one, two))
+    pd.testing.assert_frame_equal(a, b, rtol=1e-4)
+
+
+def test_baselines_get_boosted_trees_and_trained_encoders_do_not(run):
+    by_kind = {p.parent.name: pd.read_parquet(p)["method"].unique() for p in run["predictions"]}
+    assert "boosted" in by_kind["pixels"]
+    assert "boosted" in by_kind["random"]
+    assert "boosted" not in by_kind["taco"]
+
+
+def test_standardise_uses_the_gallery_only():
+    vectors = np.array([[0, 5], [2, 5], [100, 7]], np.float32)
+    got = standardise(vectors, np.array([True, True, False]))
+    assert got[:2, 0].tolist() == [-1, 1]
+    assert (got[:, 1] == 0).all()  # constant over the gallery
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda v: v.__setitem__((3, 2), np.nan), "not finite"),
+        (lambda v: v.__setitem__(slice(None), 0.5), "same vector"),
+    ],
+)
+def test_bad_embeddings_are_errors(tmp_path, spoil, message):
+    frame = make_frame(n_datasets=2)
+    vectors = make_vectors(frame)
+    spoil(vectors)
+    path = write_embedding(tmp_path / "bad.parquet", frame, vectors)
+    with pytest.raises(DataError, match=message):
+        load_embedding(path)
+
+
+def test_missing_truncated_stale_and_mixed_files_are_errors(tmp_path):
+    frame = make_frame(n_datasets=3)
+    vectors = make_vectors(frame)
+    with pytest.raises(DataError, match="missing"):
+        load_embedding(tmp_path / "none.parquet")
+    path = write_embedding(tmp_path / "a.parquet", frame, vectors, trained_datasets=["d0"])
+    with pytest.raises(DataError, match="trained on d0"):
+        load_embedding(path, heldout_datasets=["d0"])
+    fewer = write_embedding(tmp_path / "b.parquet", frame[:-1], vectors[:-1])
+    with pytest.raises(DataError, match="different pairs"):
+        list(load_embeddings([path, fewer]))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DataError, match="damaged"):
+        load_embedding(path)
+
+
+def test_no_gallery_is_an_error(tmp_path):
+    frame = make_frame(n_datasets=2, test_only=2)
+    path = write_embedding(tmp_path / "a.parquet", frame, make_vectors(frame))
+    with pytest.raises(DataError, match="no training pair"):
+        predict(path, tmp_path / "out.parquet")

@@ -1,0 +1,247 @@
+"""The tables of a small run with known structure, and what their schemas refuse."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atlas_synthetic import make_frame, make_vectors, write_embedding
+from medtaskatlas.atlas.clusters import clusters
+from medtaskatlas.atlas.comparisons import comparisons
+from medtaskatlas.atlas.confusion import confusion
+from medtaskatlas.atlas.controls import controls
+from medtaskatlas.atlas.distances import distance_matrix, task_distances
+from medtaskatlas.atlas.identification import identification
+from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.schemas import SPECS
+from medtaskatlas.atlas.separation import separation
+from medtaskatlas.atlas.summary import NEEDED, summary
+from medtaskatlas.atlas.tables import TABLES, conform, document, read_table, schema, write_table
+from medtaskatlas.errors import DataError
+
+HELD = {"heldout_datasets": ["d4"]}
+
+
+def _all_tables(folder, predictions, embeddings, **held):
+    path = {name: folder / f"{name}.parquet" for name in (*NEEDED, "confusion", "summary")}
+    few = {"run": "synthetic", "n_draws": 300}
+    identification(predictions, path["identification"], format_identifiable=["boundary"], **few)
+    confusion(predictions, path["confusion"], **few)
+    comparisons(predictions, path["comparisons"], **few)
+    separation(embeddings, path["separation"], **few, **held)
+    task_distances(embeddings, path["task_distances"], **few, **held)
+    clusters(path["task_distances"], path["clusters"], run="synthetic", n_permutations=499)
+    controls(predictions, embeddings, path["comparisons"], path["controls"], **few, **held)
+    summary(path, path["summary"], run="synthetic")
+    return {name: read_table(p, name) for name, p in path.items()}
+
+
+@pytest.fixture(scope="module")
+def tables(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    return _all_tables(folder, run["predictions"], run["embeddings"], **HELD)
+
+
+def test_identification_ranks_the_encoders_and_covers_every_level(tables):
+    frame = tables["identification"]
+    over = frame[
+        frame["seed"].isna() & (frame["level"] == "overall") & (frame["task_subset"] == "all")
+    ]
+    knn = over[(over["method"] == "knn") & (over["measure"] == "balanced_accuracy")]
+    by = knn.set_index(["split", "encoder"])["estimate"]
+    for split in ("groups", "datasets"):
+        assert by[split, "taco"] > by[split, "pixels"] > by[split, "random"]
+        assert by[split, "random"] < 0.2
+    assert (knn["ci_low"] <= knn["estimate"]).all()
+    assert (knn["estimate"] <= knn["ci_high"]).all()
+    assert knn["chance"].between(0.05, 0.2).all()
+    taco = frame[(frame["encoder"] == "taco") & frame["seed"].isna()]
+    assert set(taco["level"]) == {"overall", "family", "task", "dataset", "modality"}
+    assert taco["seed_sd"].notna().all()
+    hidden = taco[(taco["task_subset"] == "not_format_identifiable") & (taco["level"] == "overall")]
+    whole = taco[(taco["task_subset"] == "all") & (taco["level"] == "overall")]
+    assert hidden["n_pairs"].max() < whole["n_pairs"].max()
+    seeds = frame[(frame["encoder"] == "taco") & frame["seed"].notna()]
+    assert set(seeds["seed"]) == {0, 1, 2}
+
+
+def test_identification_estimate_is_the_plain_cell_mean(tables, run):
+    raw = pd.concat([pd.read_parquet(p) for p in run["predictions"] if p.parent.name == "taco"])
+    raw = raw[(raw["method"] == "knn") & (raw["query_set"] == "groups")]
+    plain = raw.groupby(["dataset", "task"])["correct"].mean()
+    frame = tables["identification"]
+    chosen = frame[
+        (frame["encoder"] == "taco")
+        & (frame["split"] == "groups")
+        & (frame["method"] == "knn")
+        & (frame["measure"] == "balanced_accuracy")
+        & (frame["task_subset"] == "all")
+        & frame["seed"].isna()
+    ].set_index(["level", "name"])["estimate"]
+    assert chosen["overall", "all"] == pytest.approx(plain.mean())
+    assert chosen["task", "shear"] == pytest.approx(plain.xs("shear", level="task").mean())
+    assert chosen["dataset", "d1"] == pytest.approx(plain["d1"].mean())
+
+
+def test_confusion_rates_sum_to_one(tables):
+    total = tables["confusion"].groupby(["encoder", "split", "true_task"])["estimate"].sum()
+    assert total.to_numpy() == pytest.approx(np.ones(len(total)))
+
+
+def test_comparisons_find_the_better_encoder(tables):
+    frame = tables["comparisons"]
+    best = frame[(frame["contrast"] == "best_baseline") & (frame["measure"] == "balanced_accuracy")]
+    assert set(best["other"]) == {"pixels"}
+    assert (best["ci_low"] > 0).all()
+    assert (best["p_adjusted"] < 0.05).all()
+    assert (frame["p_adjusted"] >= frame["p"]).all()
+
+
+def test_separation_knows_task_from_dataset(tables):
+    frame = tables["separation"].set_index(["encoder", "split", "measure", "factor", "within"])
+    omega = frame["estimate"].xs("crossed", level="within").xs("omega_squared", level="measure")
+    assert omega["taco", "groups", "task"] > omega["taco", "groups", "dataset"]
+    assert omega["random", "groups", "dataset"] > 0.2
+    assert abs(omega["random", "groups", "task"]) < 0.05
+    silhouette = frame["estimate"].xs("silhouette", level="measure")
+    assert silhouette["taco", "groups", "task", "all"] > 0
+    assert silhouette["random", "groups", "dataset", "task"] > 0
+    assert frame.loc[("taco", "groups", "silhouette", "task", "dataset"), "ci_low"] > 0
+
+
+def test_families_are_recovered_where_they_exist(tables):
+    frame = tables["clusters"]
+    ami = frame[(frame["measure"] == "ami") & (frame["metric"] == "centroid_cosine")]
+    by = ami.set_index(["encoder", "split"])
+    assert by.loc[("taco", "groups"), "estimate"] == pytest.approx(1)
+    assert by.loc[("taco", "groups"), "p_adjusted"] < 0.05
+    assert by.loc[("random", "groups"), "p_adjusted"] > 0.05
+    tasks = frame[(frame["level"] == "task") & (frame["encoder"] == "taco")]
+    assert tasks["cluster"].between(1, 3).all()
+
+
+def test_distance_matrix_is_symmetric_and_smaller_within_families(tables):
+    matrix = distance_matrix(tables["task_distances"], "taco", "groups")
+    assert (matrix == matrix.T).all().all()
+    assert matrix.loc["rotation", "shear"] < matrix.loc["rotation", "detection"]
+
+
+def test_controls_pass_and_findings_are_supported(tables):
+    frame = tables["controls"].set_index(["control", "encoder", "split"])
+    assert frame.loc[("shuffled_gallery", "taco", "groups"), "passed"]
+    assert frame.loc[("duplicated_task", "taco", "groups"), "passed"]
+    assert not frame.loc[("duplicated_task", "random", "groups"), "passed"]
+    assert frame.loc[("beats_untrained (random)", "taco", "groups"), "passed"]
+    found = tables["summary"].set_index(["finding", "split"])
+    for finding in ("task_named", "beats_best_baseline", "task_over_dataset", "families_recovered"):
+        assert found.loc[(finding, "groups"), "supported"], finding
+    sentence = found.loc[("task_named", "groups"), "sentence"]
+    assert "n = " in sentence
+    assert "95 % interval" in sentence
+
+
+def test_a_finding_whose_control_fails_is_not_supported(run, tables, tmp_path):
+    paths = {}
+    for name in NEEDED:
+        frame = tables[name].copy()
+        if name == "controls":
+            frame["passed"] = False
+        paths[name] = tmp_path / f"{name}.parquet"
+        write_table(name, frame, paths[name], {"run": "synthetic"})
+    summary(paths, tmp_path / "summary.parquet", run="synthetic")
+    got = read_table(tmp_path / "summary.parquet", "summary")
+    assert not got["supported"].any()
+    assert got["sentence"].str.contains("Not supported: its control").all()
+    with pytest.raises(DataError, match="is of run 'synthetic'"):
+        summary(paths, tmp_path / "s.parquet", run="another")
+
+
+def test_tables_are_reproducible(run, tables, tmp_path):
+    again = tmp_path / "identification.parquet"
+    identification(
+        reversed(run["predictions"]),
+        again,
+        run="synthetic",
+        n_draws=300,
+        format_identifiable=["boundary"],
+    )
+    pd.testing.assert_frame_equal(read_table(again), tables["identification"])
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        make_frame(n_datasets=1, groups=4, per_cell=8, test_only=0),  # one dataset, two test groups
+        # a task of one held-out pair, and a task that only the second dataset has
+        make_frame(n_datasets=2, groups=8, per_cell=16, test_only=1)
+        .drop_duplicates(["dataset", "task", "image_id"])
+        .loc[
+            lambda f: (
+                ~((f["task"] == "shear") & (f["split"] == "test") & (f["image_id"] != "i1"))
+                & ~((f["task"] == "boundary") & (f["dataset"] == "d0"))
+            )
+        ]
+        .reset_index(drop=True),
+    ],
+    ids=["one dataset", "one pair"],
+)
+def test_small_runs_have_tables_with_reasons_instead_of_numbers(frame, tmp_path):
+    embeddings, predictions = [], []
+    for kind in ("taco", "pixels"):
+        path = tmp_path / "embeddings" / kind / "seed0.parquet"
+        noise = {"taco": 0.5, "pixels": 2.0}[kind]
+        embeddings.append(
+            write_embedding(path, frame, make_vectors(frame, noise=noise), kind, 0, kind)
+        )
+        predictions.append(tmp_path / "predictions" / kind / "seed0.parquet")
+        predict(path, predictions[-1])
+    tables = _all_tables(tmp_path, predictions, embeddings)
+    assert set(tables) >= {"identification", "summary"}
+    found = tables["identification"]
+    few = found[found["n_groups"] < 5]
+    assert len(few)
+    assert few["ci_low"].isna().all()
+    assert few["note"].str.contains("at least 5").all()
+    if frame["dataset"].nunique() == 1:
+        assert not tables["summary"]["supported"].any()
+        assert tables["summary"]["sentence"].str.contains("fewer than 5 independent").all()
+    else:
+        held = found[found["split"] == "tasks"]
+        assert set(held["measure"]) == {"family_balanced_accuracy"}
+
+
+def test_schemas_refuse_bad_frames(tables):
+    good = tables["identification"]
+    assert len(conform("identification", good)) == len(good)
+    spoiled = {
+        "unknown columns": good.assign(extra=1),
+        "column encoder is missing": good.drop(columns="encoder"),
+        "interval needs": good.assign(ci_high=good["ci_low"] - 1),
+        "null needs its reason": good.assign(estimate=np.nan, note=None),
+        "breaks its schema": good.assign(split="elsewhere"),
+        "not Int64": good.assign(n_pairs="many"),
+        "identification": pd.concat([good, good]),
+    }
+    for message, frame in spoiled.items():
+        with pytest.raises(DataError, match=message):
+            conform("identification", frame)
+
+
+def test_read_table_refuses_what_it_is_not(tables, tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table("identification", tables["identification"], path, {"run": "r"})
+    assert read_table(path).attrs["meta"]["run"] == "r"
+    with pytest.raises(DataError, match="not the table 'summary'"):
+        read_table(path, "summary")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match="damaged"):
+        read_table(path)
+    with pytest.raises(DataError, match="missing"):
+        read_table(tmp_path / "none.parquet")
+
+
+def test_every_column_is_described_and_documented():
+    text = document()
+    for name in TABLES:
+        assert f"## {name}\n" in text
+        assert all(column.description for column in SPECS[name].columns)
+        assert set(SPECS[name].key) <= set(schema(name).columns)

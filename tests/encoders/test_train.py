@@ -1,0 +1,192 @@
+"""Training: learns, is reproducible, and goes on exactly where it was cut off."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medtaskatlas.encoders import train as training
+from medtaskatlas.encoders.checkpoint import Resume, load_tensors, save_tensors
+from medtaskatlas.encoders.embed import embed
+from medtaskatlas.encoders.network import build, to_input
+from medtaskatlas.encoders.train import learning_rate, mirror_together, train
+from medtaskatlas.errors import DataError
+
+TACO = {
+    "kind": "taco",
+    "backbone": "resnet10",
+    "width": 8,
+    "embedding_dim": 16,
+    "temperature": 0.1,
+    "steps": 12,
+    "batch_tasks": 4,
+    "batch_images": 4,
+    "learning_rate": 3e-3,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "checkpoint_seconds": 60,
+}
+META = {"run": "test", "encoder": "taco", "seed": 0, "trained_tasks": [], "trained_datasets": []}
+
+
+def run(pair_files, folder, encoder=TACO, seed=0):
+    model = folder / "model.safetensors"
+    train(*pair_files, model, encoder=encoder, seed=seed, checkpoint=folder / "state", threads=1)
+    return load_file(model), pq.read_table(folder / "history.parquet")
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_training_learns_and_is_reproducible(pair_files, tmp_path) -> None:
+    weights, history = run(pair_files, tmp_path / "a", {**TACO, "steps": 40})
+    loss = history["loss"].to_numpy()
+    assert len(loss) == 40
+    assert loss[-8:].mean() < loss[:8].mean() - 0.3
+    again, _ = run(pair_files, tmp_path / "b", {**TACO, "steps": 40})
+    assert same(weights, again)
+    other, _ = run(pair_files, tmp_path / "c", {**TACO, "steps": 40}, seed=1)
+    assert not same(weights, other)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 11])
+def test_a_killed_training_ends_as_an_unbroken_one(pair_files, tmp_path, monkeypatch, cut) -> None:
+    whole, history = run(pair_files, tmp_path / "whole")
+    eager = {**TACO, "checkpoint_seconds": 1e-9}
+    batches = training.batches
+
+    def killed(*args):
+        for i, batch in enumerate(batches(*args)):
+            if i == cut:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "batches", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(pair_files, tmp_path / "cut", eager)
+    assert (tmp_path / "cut" / "state").is_file()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    seen = []
+    monkeypatch.setattr(training, "batches", lambda *a: (seen.append(a[-1]), batches(*a))[1])
+    resumed, history_resumed = run(pair_files, tmp_path / "cut", eager)
+    assert seen[0] == range(cut, 12), "training began anew"
+    assert same(whole, resumed)
+    assert history.equals(history_resumed)
+    assert not (tmp_path / "cut" / "state").exists()
+
+
+def test_a_checkpoint_of_other_options_or_damaged_is_not_taken_up(tmp_path) -> None:
+    network = build(TACO, 0)
+    optimiser = torch.optim.AdamW(network.parameters())
+    Resume(tmp_path / "state", "one").save(network, optimiser, [1.0])
+    assert Resume(tmp_path / "state", "one").load(network, optimiser) == [1.0]
+    assert Resume(tmp_path / "state", "two").load(network, optimiser) is None
+    data = (tmp_path / "state").read_bytes()
+    (tmp_path / "state").write_bytes(data[: len(data) // 2])
+    assert Resume(tmp_path / "state", "one").load(network, optimiser) is None
+    assert Resume(tmp_path / "none", "one").load(network, optimiser) is None
+
+
+def test_initial_weights_come_from_the_seed_and_leave_torch_alone() -> None:
+    state = torch.random.get_rng_state()
+    first, second, other = build(TACO, 3), build(TACO, 3), build(TACO, 4)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert same(first.state_dict(), second.state_dict())
+    assert not same(first.state_dict(), other.state_dict())
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    rates = [learning_rate(i, 100, 1e-3, 0.1) for i in range(100)]
+    assert rates[9] == pytest.approx(1e-3)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-6
+
+
+def test_both_sides_are_mirrored_together() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 2, 8, 8, 3)).astype(np.uint8)
+    pixels[:, 1] = pixels[:, 0]
+    mirrored = mirror_together(pixels.copy(), np.random.default_rng(1))
+    np.testing.assert_array_equal(mirrored[:, 0], mirrored[:, 1])
+    kinds = [
+        next(
+            k
+            for k, v in {
+                "none": p,
+                "across": p[:, :, ::-1],
+                "down": p[:, ::-1],
+                "both": p[:, ::-1, ::-1],
+            }.items()
+            if np.array_equal(v, m)
+        )
+        for p, m in zip(pixels, mirrored, strict=True)
+    ]
+    assert {kinds.count(k) > 5 for k in ("none", "across", "down", "both")} == {True}
+
+
+def test_input_is_scaled_and_ordered() -> None:
+    pixels = np.zeros((1, 2, 4, 4, 3), np.uint8)
+    pixels[0, 1, :, :, 2] = 255
+    x = to_input(pixels, torch.device("cpu"))
+    assert x.shape == (1, 6, 4, 4)
+    assert x[0, 5].eq(1).all()
+    assert x[0, :5].eq(-1).all()
+
+
+@pytest.mark.parametrize("backbone", ["resnet10", "resnet18", "resnet34", "resnet50"])
+def test_embeddings_lie_on_the_sphere(backbone) -> None:
+    network = build({**TACO, "backbone": backbone}, 0).eval()
+    with torch.inference_mode():
+        points = network(torch.randn(3, 6, 32, 32))
+    assert points.shape == (3, 16)
+    assert torch.allclose(points.norm(dim=1), torch.ones(3), atol=1e-5)
+
+
+def test_embedding_file(pair_files, tmp_path) -> None:
+    run(pair_files, tmp_path)
+    model, out = tmp_path / "model.safetensors", tmp_path / "e.parquet"
+    embed(*pair_files, out, encoder=TACO, model=model, threads=1, meta=META)
+    table = pq.read_table(out)
+    assert len(table) == 160
+    assert len(set(table["pair_id"].to_pylist())) == 160
+    assert table.schema.field("embedding").type.list_size == 16
+    with pytest.raises(DataError, match="was trained with"):
+        embed(*pair_files, out, encoder={**TACO, "width": 16}, model=model, threads=1, meta=META)
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"is damaged(.|\n)*remedy: delete"):
+        embed(*pair_files, out, encoder=TACO, model=model, threads=1, meta=META)
+
+
+def test_baselines_embed(pair_files, tmp_path) -> None:
+    out = tmp_path / "e.parquet"
+    embed(*pair_files, out, encoder={"kind": "pixels"}, model=None, threads=1, meta=META)
+    pixels = pq.read_table(out)
+    assert pixels.schema.field("embedding").type.list_size > 100
+    control = {"kind": "random", "backbone": "resnet10", "width": 8}
+    _, history = run(pair_files, tmp_path, control)
+    assert len(history) == 0
+    embed(
+        *pair_files,
+        out,
+        encoder=control,
+        model=tmp_path / "model.safetensors",
+        threads=1,
+        meta=META,
+    )
+    assert pq.read_table(out).schema.field("embedding").type.list_size == 3 * 64
+
+
+def test_loss_that_is_no_number_is_an_error(pair_files, tmp_path) -> None:
+    with pytest.raises(DataError, match=r"loss is nan(.|\n)*learning_rate"):
+        run(pair_files, tmp_path, {**TACO, "learning_rate": 1e30})
+
+
+def test_tensors_round_trip(tmp_path) -> None:
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(3, dtype=torch.int64)}
+    save_tensors(tmp_path / "t", tensors, {"k": [1]})
+    read, facts = load_tensors(tmp_path / "t")
+    assert facts == {"k": [1]}
+    assert same(tensors, read)

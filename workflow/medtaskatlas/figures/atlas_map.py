@@ -1,0 +1,206 @@
+"""Map of an embedding space in two dimensions: a picture, from which no number is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from matplotlib.axes import Axes
+
+from medtaskatlas.atlas.roles import roles
+from medtaskatlas.errors import DataError
+from medtaskatlas.figures.frames import by_family, modality_name, plain
+from medtaskatlas.figures.labels import label_points
+from medtaskatlas.figures.style import (
+    GREY,
+    MODALITY_COLOURS,
+    OKABE_ITO,
+    blank_note,
+    family_colour,
+    save,
+    use_style,
+)
+from medtaskatlas.seeds import generator
+
+MAX_POINTS = 2500
+COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]
+
+
+def atlas_map(
+    embeddings: str | Path,
+    svg: str | Path,
+    png: str | Path,
+    *,
+    encoder: str,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    seed: int = 0,
+) -> None:
+    """Draw held-out pairs, coloured by family and by modality.
+
+    Parameters
+    ----------
+    embeddings
+        results/<run>/embeddings/<encoder>/seed<k>.parquet.
+    svg, png
+        The files to make.
+    encoder
+        Name of the encoder, for the title.
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
+    seed
+        The run's seed.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged.
+    """
+    use_style()
+    frame, vectors = _heldout(Path(embeddings), heldout_datasets, heldout_tasks)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10.5, 6.1), width_ratios=[1.5, 1], layout="constrained"
+    )
+    if len(frame) < 10:
+        for axes in (left, right):
+            blank_note(axes, "too few held-out pairs for a map")
+        save(figure, svg, png)
+        return
+    rows = balanced(frame, MAX_POINTS, seed)
+    frame, spots = frame.iloc[rows].reset_index(drop=True), project(vectors[rows], seed)
+    for axes in (left, right):
+        axes.set_box_aspect(1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
+        margin = 0.03 * np.ptp(spots, axis=0)
+        axes.set_xlim(spots[:, 0].min() - margin[0], spots[:, 0].max() + margin[0])
+        axes.set_ylim(spots[:, 1].min() - margin[1], spots[:, 1].max() + margin[1])
+    left.set_title(f"By family and task ({encoder}, held-out pairs)")
+    right.set_title("By modality")
+    _draw_families(left, frame, spots)
+    _draw_modalities(right, frame, spots, set(heldout_datasets))
+    figure.canvas.draw()  # the layout is final only now, and labels need the final scale
+    figure.set_layout_engine("none")
+    _label_tasks(left, frame, spots)
+    save(figure, svg, png)
+
+
+def _heldout(
+    path: Path, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Pairs that no encoder saw in training, and their embeddings."""
+    try:
+        table = pq.read_table(path, columns=COLUMNS)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", "start the run again to make it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged or truncated ({error})", f"delete {path} and start the run again"
+        ) from error
+    frame = table.drop_columns(["embedding"]).to_pandas()
+    values = table.column("embedding").combine_chunks()
+    vectors = values.flatten().to_numpy().reshape(len(frame), -1)
+    keep = ~np.isin(roles(frame, heldout_datasets, heldout_tasks), ["gallery", "none"])
+    return frame[keep].reset_index(drop=True), vectors[keep]
+
+
+def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
+    """Rows that give every (task, dataset) cell the same weight, as far as it reaches.
+
+    Parameters
+    ----------
+    frame
+        Columns ``task`` and ``dataset``; one row a pair.
+    n
+        How many rows at most.
+    seed
+        The run's seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Sorted positions in the frame.
+    """
+    shuffled = generator(seed, "atlas map").permutation(len(frame))
+    cells = frame.iloc[shuffled].groupby(["task", "dataset"], observed=True)
+    turn = cells.cumcount().to_numpy()
+    return np.sort(shuffled[np.argsort(turn, kind="stable")[:n]])
+
+
+def project(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Two dimensions of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008).
+
+    Parameters
+    ----------
+    vectors
+        float [N, D]; columns are standardised, since features may have scales of their own.
+    seed
+        The run's seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        float [N, 2].
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    scale = vectors.std(axis=0)
+    unit = (vectors - vectors.mean(axis=0)) / np.where(scale > 1e-9, scale, 1.0)
+    n = len(unit)
+    reduced = PCA(min(30, *unit.shape), random_state=seed).fit_transform(unit)
+    # One thread: sums in another order would give another picture.
+    tsne = TSNE(
+        perplexity=min(30.0, (n - 1) / 3), init="pca", max_iter=750, random_state=seed, n_jobs=1
+    )
+    return np.asarray(tsne.fit_transform(reduced.astype(np.float32)))
+
+
+def _draw_families(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
+    """Dots by family, drawn in a mixed order so that no family covers another."""
+    order = generator(0, "drawing order").permutation(len(frame))
+    colours = frame["family"].map(family_colour).to_numpy()
+    axes.scatter(*spots[order].T, s=7, c=colours[order], lw=0, alpha=0.55, rasterized=True)
+    for family in dict.fromkeys(frame.sort_values("family")["family"]):
+        axes.scatter([], [], s=28, color=family_colour(family), label=family)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
+
+
+def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
+    """Name every task at its most central pair."""
+    family = dict(zip(frame["task"], frame["family"], strict=True))
+    tasks = by_family(family)
+    anchors = []
+    for task in tasks:
+        own = spots[(frame["task"] == task).to_numpy()]
+        # The medoid lies among the task's pairs, where a mean may lie between two heaps of them.
+        apart = np.hypot(*(own[:, None] - own[None]).transpose(2, 0, 1))
+        anchors.append(own[np.sqrt(apart).sum(axis=1).argmin()])
+    colours = [family_colour(family[task]) for task in tasks]
+    label_points(axes, np.array(anchors), [plain(task) for task in tasks], colours)
+
+
+def _draw_modalities(
+    axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]
+) -> None:
+    """Dots by modality; crosses for datasets kept out of training."""
+    outside = frame["dataset"].isin(heldout).to_numpy()
+    modalities = sorted(set(frame["modality"]))
+    for modality in modalities:
+        colour = MODALITY_COLOURS.get(modality, GREY)
+        own = (frame["modality"] == modality).to_numpy()
+        axes.scatter(*spots[own & ~outside].T, s=5, color=colour, lw=0, alpha=0.55, rasterized=True)
+        axes.scatter(
+            *spots[own & outside].T, s=7, color=colour, lw=0.6, alpha=0.7, marker="x",
+            rasterized=True,
+        )  # fmt: skip
+        axes.scatter([], [], s=28, color=colour, label=modality_name(modality))
+    if outside.any():
+        axes.scatter(
+            [], [], s=22, color=OKABE_ITO["black"], marker="x", lw=0.9, label="held-out dataset"
+        )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, handletextpad=0.1)

@@ -1,0 +1,160 @@
+"""Contact sheets: images of every dataset with their annotation drawn over them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from medtaskatlas.figures.frames import modality_name
+from medtaskatlas.figures.style import OKABE_ITO, save, use_style
+from medtaskatlas.figures.tiles import place, sheet
+from medtaskatlas.imageset import SPLITS, ImageSet
+
+PER_DATASET = 10
+SIDE = 0.98  # of a picture; all sizes in inches
+STEP = SIDE + 0.06
+HEAD = 0.62
+BLOCK = HEAD + SIDE + 0.36
+WIDTH = PER_DATASET * STEP + 0.2
+ANNOTATION = {
+    "ground_truth": "annotation: ground truth",
+    "derived": "annotation: DERIVED by a classical method, not ground truth",
+    "none": "no annotation",
+}
+# Seen on grey, on red fundus and on brown stain alike.
+LINES = ("#00E5FF", "#FFE600", "#FF4DFF", "#7CFF4D", "#FF8C1A", "#FFFFFF")
+
+
+def contact_sheets(
+    image_paths: Sequence[str | Path],
+    svg: str | Path,
+    png: str | Path,
+    *,
+    heldout: Collection[str] = (),
+) -> None:
+    """Draw about ten images of every dataset, spread over its splits and groups.
+
+    Parameters
+    ----------
+    image_paths
+        Images files of the datasets.
+    svg, png
+        The files to make.
+    heldout
+        Names of the datasets kept out of training.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged.
+    """
+    use_style()
+    figure, axes = sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
+    for i, images in enumerate(map(ImageSet, image_paths)):
+        _draw_dataset(axes, images, 0.05 + i * BLOCK, images.dataset in heldout)
+    save(figure, svg, png)
+
+
+def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None:
+    """One dataset: two lines of words and a row of pictures."""
+    meta = images.meta
+    groups = images.numpy("group_id")
+    splits = images.numpy("split")
+    axes.plot([0.1, WIDTH - 0.1], [y, y], color="#BBBBBB", lw=0.8)
+    title = f"{images.dataset}   {modality_name(meta['modality'])}, {meta['body_part']}"
+    axes.text(0.1, y + 0.17, title, fontsize=11, fontweight="bold", va="center")
+    counts = f"{_count(len(images), 'image')}, {_count(len(set(groups)), 'group')}"
+    if heldout:
+        counts += ", held out of training"
+    axes.text(WIDTH - 0.1, y + 0.17, counts, fontsize=9.5, va="center", ha="right")
+    kind = str(meta["annotation"])
+    words = ANNOTATION.get(kind, kind)
+    if meta.get("annotation_note"):
+        words += f" ({meta['annotation_note']})"
+    axes.text(
+        0.1,
+        y + 0.41,
+        textwrap.shorten(words, 150, placeholder=" ...)"),
+        fontsize=8.5,
+        va="center",
+        color=OKABE_ITO["vermillion"] if kind == "derived" else "#444444",
+    )
+    for k, row in enumerate(spread_rows(splits, groups, PER_DATASET)):
+        x, top = 0.1 + k * STEP, y + HEAD
+        place(axes, images.images[row], x, top, SIDE)
+        axes.add_collection(_outlines(images, row, x, top))
+        axes.text(x, top + SIDE + 0.1, splits[row], fontsize=7.5, color="#444444", va="center")
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+    """Rows that show as many splits and groups as possible.
+
+    Parameters
+    ----------
+    splits, groups
+        [N] split and group of every image.
+    n
+        How many rows at most.
+
+    Returns
+    -------
+    list of int
+        By split and then as they stand in the file.
+    """
+    names = [split for split in SPLITS if (splits == split).any()]
+    chosen: list[int] = []
+    # The larger splits take what the smaller ones leave.
+    queues = {split: _in_turn(np.flatnonzero(splits == split), groups) for split in names}
+    while len(chosen) < n and any(queues.values()):
+        for split in names:
+            if queues[split] and len(chosen) < n:
+                chosen.append(queues[split].pop(0))
+    return sorted(chosen, key=lambda row: (names.index(splits[row]), row))
+
+
+def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[int]:
+    """Rows so that groups take turns; within a group from its middle outwards."""
+    by_group: dict[str, list[int]] = {}
+    for row in rows:
+        by_group.setdefault(groups[row], []).append(int(row))
+    order: list[tuple[int, int, int]] = []
+    for g, members in enumerate(by_group.values()):
+        # Neighbouring slices look alike: halves, quarters and so on of the group.
+        spots = sorted(range(len(members)), key=lambda i: (_bit_reversed(i), i))
+        order += [(turn, g, members[spot]) for turn, spot in enumerate(spots)]
+    return [row for _, _, row in sorted(order)]
+
+
+def _bit_reversed(i: int) -> float:
+    """Van der Corput's number of i: 0, 1/2, 1/4, 3/4, ... are far apart early on."""
+    return int(f"{i:b}"[::-1], 2) / (1 << i.bit_length()) if i else 0.0
+
+
+def _outlines(images: ImageSet, row: int, x: float, y: float) -> LineCollection:
+    """Outlines of the annotation of an image: objects where there are such, else classes."""
+    plane = None
+    if images.instances is not None:
+        plane = images.instances[row]
+    elif images.masks is not None:
+        plane = images.masks[row]
+    lines, colours = [], []
+    if plane is not None:
+        scale = SIDE / plane.shape[0]
+        for number in (int(v) for v in np.unique(plane) if v):
+            shape = (plane == number).astype(np.uint8)
+            found, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+            for contour in found:
+                points = (contour[:, 0, :] + 0.5) * scale + (x, y)
+                lines.append(np.concatenate([points, points[:1]]))
+                colours.append(LINES[(number - 1) % len(LINES)])
+    return LineCollection(lines, colors=colours, linewidths=0.7, zorder=3)

@@ -1,0 +1,130 @@
+"""What the figures share in reading tables: files to frames, names and numbers for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from medtaskatlas.errors import DataError
+from medtaskatlas.tasks.task import FAMILIES
+
+WHERE = {
+    "groups": "held-out groups",
+    "datasets": "held-out datasets",
+    "tasks": "held-out tasks",
+}
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """A table of the run.
+
+    Parameters
+    ----------
+    path
+        results/<run>/tables/<table>.parquet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", "start the run again to make it") from error
+    except (OSError, ValueError) as error:
+        remedy = f"delete {path} and start the run again"
+        raise DataError(f"{path} is damaged or truncated ({error})", remedy) from error
+
+
+def plain(name: str) -> str:
+    """An identifier as words.
+
+    Parameters
+    ----------
+    name
+        For example ``bias_field_correction``.
+
+    Returns
+    -------
+    str
+        For example ``bias field correction``.
+    """
+    return name.replace("_", " ")
+
+
+def modality_name(modality: str) -> str:
+    """A modality as it is written in running text.
+
+    Parameters
+    ----------
+    modality
+        As in the catalogue, for example ``MR`` or ``FUNDUS``.
+
+    Returns
+    -------
+    str
+        Abbreviations stay, words become small: ``MR``, ``fundus``.
+    """
+    return modality if len(modality) <= 3 else modality.lower()
+
+
+def by_family(families: dict[str, str]) -> list[str]:
+    """Tasks in the order of every figure: by family, then by name.
+
+    Parameters
+    ----------
+    families
+        Task to family.
+
+    Returns
+    -------
+    list of str
+        Names of tasks.
+    """
+    known = {family: i for i, family in enumerate(FAMILIES)}
+    return sorted(families, key=lambda t: (known.get(families[t], len(known)), families[t], t))
+
+
+def count_text(rows: pd.DataFrame) -> str:
+    """How much some rows of a table rest on, in words.
+
+    Parameters
+    ----------
+    rows
+        Columns ``n_pairs``, ``n_groups``, ``n_datasets``; one row that rests on everything.
+
+    Returns
+    -------
+    str
+        For example ``1,234 pairs, 45 groups, 8 datasets``; empty without rows.
+    """
+    if rows.empty:
+        return ""
+    row = rows.sort_values("n_pairs").iloc[-1]
+    parts = [(row["n_pairs"], "pair"), (row["n_groups"], "group"), (row["n_datasets"], "dataset")]
+    return ", ".join(f"{int(n):,} {word}{'' if n == 1 else 's'}" for n, word in parts)
+
+
+def splits_of(values: Iterable[str]) -> list[str]:
+    """Query sets that a table has, the usual one first.
+
+    Parameters
+    ----------
+    values
+        Values of the column ``split``.
+
+    Returns
+    -------
+    list of str
+        Some of ``groups``, ``datasets``, ``tasks``.
+    """
+    there = set(values)
+    return [split for split in WHERE if split in there]

@@ -1,0 +1,350 @@
+# Atlas: results/<run>/predictions/<encoder>/seed<k>.parquet and tables/<table>.parquet
+
+TABLES = [
+    "tasks",
+    "datasets",
+    "task_grid",
+    "identification",
+    "confusion",
+    "comparisons",
+    "separation",
+    "task_distances",
+    "clusters",
+    "controls",
+    "summary",
+]
+
+
+def table(name):
+    return f"{RESULTS}/tables/{name}.parquet"
+
+
+def per_encoder(stage):
+    return [
+        f"{RESULTS}/{stage}/{encoder}/seed{seed}.parquet"
+        for encoder, seed in RUN.encoder_runs
+    ]
+
+
+rule tables:
+    input:
+        [table(name) for name in TABLES],
+
+
+rule predict:
+    input:
+        embeddings=f"{RESULTS}/embeddings/{{encoder}}/seed{{seed}}.parquet",
+    output:
+        predictions=f"{RESULTS}/predictions/{{encoder}}/seed{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/predict/{{encoder}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{encoder}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.predict"),
+    message:
+        "name the tasks of held-out pairs with {wildcards.encoder}, seed {wildcards.seed}"
+    script:
+        "../scripts/predict.py"
+
+
+rule table_tasks:
+    output:
+        table=f"{RESULTS}/tables/tasks.parquet",
+    log:
+        f"{RESULTS}/logs/tables/tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/tasks.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        tasks=list(RUN.tasks),
+        heldout_tasks=RUN.config.heldout.tasks,
+        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
+        bank=[RUN.task_code(task) for task in RUN.tasks],
+        code=code_hash("medtaskatlas.atlas.catalogue"),
+    message:
+        "table tasks"
+    script:
+        "../scripts/table_tasks.py"
+
+
+rule table_datasets:
+    input:
+        images=expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
+    output:
+        table=f"{RESULTS}/tables/datasets.parquet",
+    log:
+        f"{RESULTS}/logs/tables/datasets.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/datasets.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        code=code_hash("medtaskatlas.atlas.catalogue"),
+    message:
+        "table datasets"
+    script:
+        "../scripts/table_datasets.py"
+
+
+rule table_task_grid:
+    input:
+        pairs=pair_files(RUN.cells),
+        images=expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
+    output:
+        table=f"{RESULTS}/tables/task_grid.parquet",
+    log:
+        f"{RESULTS}/logs/tables/task_grid.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/task_grid.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        tasks=list(RUN.tasks),
+        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
+        code=code_hash("medtaskatlas.atlas.catalogue"),
+    message:
+        "table task_grid"
+    script:
+        "../scripts/table_task_grid.py"
+
+
+rule table_identification:
+    input:
+        predictions=per_encoder("predictions"),
+    output:
+        table=f"{RESULTS}/tables/identification.parquet",
+    log:
+        f"{RESULTS}/logs/tables/identification.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/identification.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        format_identifiable=[
+            t.name for t in RUN.tasks.values() if t.format_identifiable
+        ],
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.identification"),
+    message:
+        "table identification"
+    script:
+        "../scripts/table_identification.py"
+
+
+rule table_confusion:
+    input:
+        predictions=per_encoder("predictions"),
+    output:
+        table=f"{RESULTS}/tables/confusion.parquet",
+    log:
+        f"{RESULTS}/logs/tables/confusion.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/confusion.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.confusion"),
+    message:
+        "table confusion"
+    script:
+        "../scripts/table_confusion.py"
+
+
+rule table_comparisons:
+    input:
+        predictions=per_encoder("predictions"),
+    output:
+        table=f"{RESULTS}/tables/comparisons.parquet",
+    log:
+        f"{RESULTS}/logs/tables/comparisons.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/comparisons.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.comparisons"),
+    message:
+        "table comparisons"
+    script:
+        "../scripts/table_comparisons.py"
+
+
+rule table_separation:
+    input:
+        embeddings=per_encoder("embeddings"),
+    output:
+        table=f"{RESULTS}/tables/separation.parquet",
+    log:
+        f"{RESULTS}/logs/tables/separation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/separation.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.separation"),
+    message:
+        "table separation"
+    script:
+        "../scripts/table_separation.py"
+
+
+rule table_task_distances:
+    input:
+        embeddings=per_encoder("embeddings"),
+    output:
+        table=f"{RESULTS}/tables/task_distances.parquet",
+    log:
+        f"{RESULTS}/logs/tables/task_distances.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/task_distances.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.distances"),
+    message:
+        "table task_distances"
+    script:
+        "../scripts/table_task_distances.py"
+
+
+rule table_clusters:
+    input:
+        task_distances=table("task_distances"),
+    output:
+        table=f"{RESULTS}/tables/clusters.parquet",
+    log:
+        f"{RESULTS}/logs/tables/clusters.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/clusters.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.clusters"),
+    message:
+        "table clusters"
+    script:
+        "../scripts/table_clusters.py"
+
+
+rule table_controls:
+    input:
+        predictions=per_encoder("predictions"),
+        embeddings=per_encoder("embeddings"),
+        comparisons=table("comparisons"),
+    output:
+        table=f"{RESULTS}/tables/controls.parquet",
+    log:
+        f"{RESULTS}/logs/tables/controls.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/controls.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.controls"),
+    message:
+        "table controls"
+    script:
+        "../scripts/table_controls.py"
+
+
+rule table_summary:
+    input:
+        identification=table("identification"),
+        comparisons=table("comparisons"),
+        separation=table("separation"),
+        task_distances=table("task_distances"),
+        clusters=table("clusters"),
+        controls=table("controls"),
+    output:
+        table=f"{RESULTS}/tables/summary.parquet",
+    log:
+        f"{RESULTS}/logs/tables/summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/summary.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        code=code_hash("medtaskatlas.atlas.summary"),
+    message:
+        "table summary"
+    script:
+        "../scripts/table_summary.py"

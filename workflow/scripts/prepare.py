@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.config import Splits
+    from medtaskatlas.datasets.catalogue import load_catalogue
+    from medtaskatlas.datasets.prepare import prepare
+
+    prepare(
+        load_catalogue()[snakemake.wildcards.dataset],
+        Path(snakemake.input[0]).parent,
+        Path(snakemake.output[0]),
+        image_size=int(snakemake.params.image_size),
+        splits=Splits.model_validate(dict(snakemake.params.splits)),
+        seed=int(snakemake.params.seed),
+    )

@@ -1,0 +1,13 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.atlas.catalogue import task_grid
+
+    task_grid(
+        snakemake.input.pairs,
+        snakemake.input.images,
+        snakemake.output.table,
+        run=snakemake.params.run,
+        tasks=snakemake.params.tasks,
+        tasks_dir=snakemake.params.tasks_dir,
+    )

@@ -1,0 +1,12 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.atlas.catalogue import tasks_table
+
+    tasks_table(
+        snakemake.params.tasks,
+        snakemake.output.table,
+        run=snakemake.params.run,
+        heldout_tasks=snakemake.params.heldout_tasks,
+        tasks_dir=snakemake.params.tasks_dir,
+    )
