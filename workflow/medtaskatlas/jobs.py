@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     logging.Logger
         Logger of the package, writing to the log file.
     """
+    # Two jobs on two cores must not each start a thread per core; numpy reads this when imported.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(snakemake.threads))
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(

@@ -15,20 +15,15 @@ TABLES = [
 ]
 
 
-def table(name):
-    return f"{RESULTS}/tables/{name}.parquet"
-
-
-def per_encoder(stage):
-    return [
-        f"{RESULTS}/{stage}/{encoder}/seed{seed}.parquet"
-        for encoder, seed in RUN.encoder_runs
-    ]
+# All that an encoder has with each of its seeds.
+ENCODER_FILES = [f"{encoder}/seed{seed}.parquet" for encoder, seed in RUN.encoder_runs]
+EMBEDDINGS = [f"{RESULTS}/embeddings/{file}" for file in ENCODER_FILES]
+PREDICTIONS = [f"{RESULTS}/predictions/{file}" for file in ENCODER_FILES]
 
 
 rule tables:
     input:
-        [table(name) for name in TABLES],
+        expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
 
 
 rule predict:
@@ -137,7 +132,7 @@ rule table_task_grid:
 
 rule table_identification:
     input:
-        predictions=per_encoder("predictions"),
+        predictions=PREDICTIONS,
     output:
         table=f"{RESULTS}/tables/identification.parquet",
     log:
@@ -165,7 +160,7 @@ rule table_identification:
 
 rule table_confusion:
     input:
-        predictions=per_encoder("predictions"),
+        predictions=PREDICTIONS,
     output:
         table=f"{RESULTS}/tables/confusion.parquet",
     log:
@@ -190,7 +185,7 @@ rule table_confusion:
 
 rule table_comparisons:
     input:
-        predictions=per_encoder("predictions"),
+        predictions=PREDICTIONS,
     output:
         table=f"{RESULTS}/tables/comparisons.parquet",
     log:
@@ -215,7 +210,7 @@ rule table_comparisons:
 
 rule table_separation:
     input:
-        embeddings=per_encoder("embeddings"),
+        embeddings=EMBEDDINGS,
     output:
         table=f"{RESULTS}/tables/separation.parquet",
     log:
@@ -242,7 +237,7 @@ rule table_separation:
 
 rule table_task_distances:
     input:
-        embeddings=per_encoder("embeddings"),
+        embeddings=EMBEDDINGS,
     output:
         table=f"{RESULTS}/tables/task_distances.parquet",
     log:
@@ -269,7 +264,7 @@ rule table_task_distances:
 
 rule table_clusters:
     input:
-        task_distances=table("task_distances"),
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
     output:
         table=f"{RESULTS}/tables/clusters.parquet",
     log:
@@ -294,9 +289,9 @@ rule table_clusters:
 
 rule table_controls:
     input:
-        predictions=per_encoder("predictions"),
-        embeddings=per_encoder("embeddings"),
-        comparisons=table("comparisons"),
+        predictions=PREDICTIONS,
+        embeddings=EMBEDDINGS,
+        comparisons=f"{RESULTS}/tables/comparisons.parquet",
     output:
         table=f"{RESULTS}/tables/controls.parquet",
     log:
@@ -323,12 +318,12 @@ rule table_controls:
 
 rule table_summary:
     input:
-        identification=table("identification"),
-        comparisons=table("comparisons"),
-        separation=table("separation"),
-        task_distances=table("task_distances"),
-        clusters=table("clusters"),
-        controls=table("controls"),
+        identification=f"{RESULTS}/tables/identification.parquet",
+        comparisons=f"{RESULTS}/tables/comparisons.parquet",
+        separation=f"{RESULTS}/tables/separation.parquet",
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
+        clusters=f"{RESULTS}/tables/clusters.parquet",
+        controls=f"{RESULTS}/tables/controls.parquet",
     output:
         table=f"{RESULTS}/tables/summary.parquet",
     log:

@@ -141,7 +141,8 @@ def build(encoder: dict, seed: int) -> nn.Module:
             network: nn.Module = SidesApart(encoder["backbone"], encoder["width"])
         else:
             network = TaskEncoder(encoder["backbone"], encoder["width"], encoder["embedding_dim"])
-    return network.to(memory_format=torch.channels_last)
+    # The type stubs of torch lack this argument.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def to_input(pixels: np.ndarray, device: torch.device) -> torch.Tensor:

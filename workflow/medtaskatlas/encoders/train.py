@@ -118,6 +118,37 @@ def batches(
             yield batch
 
 
+def take_step(
+    network: torch.nn.Module,
+    criterion: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    pairs: torch.Tensor,
+    labels: np.ndarray,
+) -> float:
+    """One optimiser step on one batch.
+
+    Parameters
+    ----------
+    network, criterion, optimiser
+        What is trained, and how.
+    pairs
+        float [B, 6, H, W].
+    labels
+        int64 [B] task codes.
+
+    Returns
+    -------
+    float
+        The loss before the step.
+    """
+    loss = criterion(network(pairs), torch.from_numpy(labels).to(pairs.device))
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+    optimiser.step()
+    return float(loss.detach())
+
+
 def train(
     pair_paths: Sequence[str | Path],
     image_paths: Sequence[str | Path],
@@ -233,13 +264,9 @@ def _optimise(
             )
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            embedding = network(to_input(pixels, device))
-            loss = criterion(embedding, torch.from_numpy(labels).to(device))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-            optimiser.step()
-            losses.append(loss.item())
+            losses.append(
+                take_step(network, criterion, optimiser, to_input(pixels, device), labels)
+            )
             if not math.isfinite(losses[-1]):
                 raise DataError(
                     f"{title}: the loss is {losses[-1]} at step {len(losses)}",

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from medtaskatlas.atlas.roles import roles
 from medtaskatlas.errors import DataError
-from medtaskatlas.figures.frames import by_family, modality_name, plain
+from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
 from medtaskatlas.figures.labels import label_points
 from medtaskatlas.figures.style import (
     GREY,
@@ -164,8 +164,9 @@ def _draw_families(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Dots by family, drawn in a mixed order so that no family covers another."""
     order = generator(0, "drawing order").permutation(len(frame))
     colours = frame["family"].map(family_colour).to_numpy()
-    axes.scatter(*spots[order].T, s=7, c=colours[order], lw=0, alpha=0.55, rasterized=True)
-    for family in dict.fromkeys(frame.sort_values("family")["family"]):
+    x, y = spots[order].T
+    axes.scatter(x, y, s=7, c=colours[order], lw=0, alpha=0.55, rasterized=True)
+    for family in family_order(frame["family"]):
         axes.scatter([], [], s=28, color=family_colour(family), label=family)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
 
@@ -184,20 +185,19 @@ def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     label_points(axes, np.array(anchors), [plain(task) for task in tasks], colours)
 
 
-def _draw_modalities(
-    axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]
-) -> None:
+def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]) -> None:
     """Dots by modality; crosses for datasets kept out of training."""
     outside = frame["dataset"].isin(heldout).to_numpy()
     modalities = sorted(set(frame["modality"]))
     for modality in modalities:
         colour = MODALITY_COLOURS.get(modality, GREY)
         own = (frame["modality"] == modality).to_numpy()
-        axes.scatter(*spots[own & ~outside].T, s=5, color=colour, lw=0, alpha=0.55, rasterized=True)
-        axes.scatter(
-            *spots[own & outside].T, s=7, color=colour, lw=0.6, alpha=0.7, marker="x",
-            rasterized=True,
-        )  # fmt: skip
+        for rows, look in (
+            (own & ~outside, {"s": 5, "lw": 0, "alpha": 0.55}),
+            (own & outside, {"s": 7, "lw": 0.6, "alpha": 0.7, "marker": "x"}),
+        ):
+            x, y = spots[rows].T
+            axes.scatter(x, y, color=colour, rasterized=True, **look)
         axes.scatter([], [], s=28, color=colour, label=modality_name(modality))
     if outside.any():
         axes.scatter(

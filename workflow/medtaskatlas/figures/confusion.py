@@ -60,9 +60,7 @@ def confusion(table: str | Path, svg: str | Path, png: str | Path, *, encoder: s
     save(figure, svg, png)
 
 
-def _draw(
-    axes: Axes, rows: pd.DataFrame, tasks: list[str], families: dict[str, str]
-) -> AxesImage:
+def _draw(axes: Axes, rows: pd.DataFrame, tasks: list[str], families: dict[str, str]) -> AxesImage:
     """One matrix; grey rows have no pairs."""
     at = {task: i for i, task in enumerate(tasks)}
     rates = np.full((len(tasks), len(tasks)), np.nan)
@@ -73,7 +71,9 @@ def _draw(
     ):
         rates[at[true], at[named]] = rate
     cmap = plt.get_cmap("Blues").with_extremes(bad="#E4E4E4")
-    image = axes.imshow(np.ma.masked_invalid(rates), cmap=cmap, vmin=0, vmax=1, interpolation="none")
+    image = axes.imshow(
+        np.ma.masked_invalid(rates), cmap=cmap, vmin=0, vmax=1, interpolation="none"
+    )
     name_axis(axes, "x", tasks, families)
     divide_families(axes, "xy", tasks, families)
     axes.spines[:].set_visible(True)

@@ -119,7 +119,7 @@ def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
         for split in names:
             if queues[split] and len(chosen) < n:
                 chosen.append(queues[split].pop(0))
-    return sorted(chosen, key=lambda row: (names.index(splits[row]), row))
+    return sorted(chosen, key=lambda row: (names.index(str(splits[row])), row))
 
 
 def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[int]:

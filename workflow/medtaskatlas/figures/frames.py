@@ -76,6 +76,23 @@ def modality_name(modality: str) -> str:
     return modality if len(modality) <= 3 else modality.lower()
 
 
+def family_order(families: Iterable[str]) -> list[str]:
+    """Families in the order of every figure and legend.
+
+    Parameters
+    ----------
+    families
+        Names, repeated or not.
+
+    Returns
+    -------
+    list of str
+        Each once: our three first, others by name.
+    """
+    there = set(families)
+    return [f for f in FAMILIES if f in there] + sorted(there - set(FAMILIES))
+
+
 def by_family(families: dict[str, str]) -> list[str]:
     """Tasks in the order of every figure: by family, then by name.
 
@@ -89,8 +106,8 @@ def by_family(families: dict[str, str]) -> list[str]:
     list of str
         Names of tasks.
     """
-    known = {family: i for i, family in enumerate(FAMILIES)}
-    return sorted(families, key=lambda t: (known.get(families[t], len(known)), families[t], t))
+    order = family_order(families.values())
+    return sorted(families, key=lambda task: (order.index(families[task]), task))
 
 
 def count_text(rows: pd.DataFrame) -> str:
@@ -111,6 +128,27 @@ def count_text(rows: pd.DataFrame) -> str:
     row = rows.sort_values("n_pairs").iloc[-1]
     parts = [(row["n_pairs"], "pair"), (row["n_groups"], "group"), (row["n_datasets"], "dataset")]
     return ", ".join(f"{int(n):,} {word}{'' if n == 1 else 's'}" for n, word in parts)
+
+
+def each_text(rows: pd.DataFrame, what: str) -> str:
+    """How much each of some rows rests on, at most.
+
+    Parameters
+    ----------
+    rows
+        Columns ``n_pairs`` and ``n_groups``.
+    what
+        What a row is about.
+
+    Returns
+    -------
+    str
+        For example ``up to 120 pairs of 9 groups a task``; empty without rows.
+    """
+    if rows.empty:
+        return ""
+    pairs, groups = int(rows["n_pairs"].max()), int(rows["n_groups"].max())
+    return f"up to {pairs:,} pairs of {groups} group{'' if groups == 1 else 's'} {what}"
 
 
 def splits_of(values: Iterable[str]) -> list[str]:

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from medtaskatlas.figures.frames import modality_name, plain
+from medtaskatlas.figures.frames import family_order, modality_name, plain
 from medtaskatlas.figures.style import GREY, family_colour, save, use_style
 from medtaskatlas.figures.tiles import place, sheet
 from medtaskatlas.imageset import ImageSet
 from medtaskatlas.pairset import PairSet
-from medtaskatlas.tasks.task import FAMILIES
 
 EXAMPLES = 3
+EXPLANATION = "input | output on up to three datasets; numbers are severities"
 SIDE = 0.56  # of a picture; all sizes in inches
 GAP = 0.03  # between input and output
 PAIR = 2 * SIDE + GAP + 0.12
@@ -68,18 +68,14 @@ def gallery(
     use_style()
     images = {found.dataset: found for found in map(ImageSet, image_paths)}
     chosen = _examples(pair_paths, images)
-    families = [family for family in FAMILIES if family in chosen]
-    families += sorted(set(chosen) - set(families))
+    families = family_order(chosen)
     tallest = max((len(tasks) for tasks in chosen.values()), default=1)
     figure, axes = sheet(max(1, len(families)) * COLUMN + 0.1, HEAD + tallest * ROW)
     for i, family in enumerate(families):
         x = 0.1 + i * COLUMN
         colour = family_colour(family)
         axes.text(x, 0.20, family, fontsize=13, fontweight="bold", color=colour, va="center")
-        axes.text(
-            x, 0.40, "input | output on up to three datasets; numbers are severities", fontsize=7.5, color="#555555",
-            va="center",
-        )  # fmt: skip
+        axes.text(x, 0.40, EXPLANATION, fontsize=7.5, color="#555555", va="center")
         axes.plot([x, x + COLUMN - 0.3], [0.52, 0.52], color=colour, lw=2)
         for j, (task, examples) in enumerate(chosen[family].items()):
             _draw_task(axes, task, examples, x, HEAD + j * ROW)

@@ -44,7 +44,7 @@ def label_points(
     if not drawn:
         return
     figure = axes.figure
-    renderer = figure.canvas.get_renderer()  # type: ignore[union-attr,attr-defined]
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     boxes = [artist.get_window_extent(renderer) for artist in drawn]
     half = np.array([[box.width, box.height] for box in boxes]) / 2 + 2.0
     anchor = axes.transData.transform(points)

@@ -53,6 +53,7 @@ _SPARE_COLOURS = ("#882255", "#44AA99", "#332288", "#999933", "#661100")
 GREY = "#8C8C8C"
 PALE = "#EFEFEF"
 PNG_DPI = 150
+SVG_DPI = 220  # of clouds of dots, which are drawn as pixels inside the SVG
 # Sizes in inches: a printed page is 7.2 wide; wide figures take a landscape page.
 PAGE = 7.2
 LANDSCAPE = 10.5
@@ -157,7 +158,7 @@ def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """
     # Without date and version, and with the format said: the temporary name ends in .tmp.
     with whole_file(svg) as part:
-        figure.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(part, format="svg", dpi=SVG_DPI, metadata={"Date": None, "Creator": None})
     with whole_file(png) as part:
         figure.savefig(part, format="png", dpi=PNG_DPI, metadata={"Software": None})
     plt.close(figure)

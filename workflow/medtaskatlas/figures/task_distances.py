@@ -12,12 +12,12 @@ from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from medtaskatlas.figures.frames import WHERE, count_text, read_frame, splits_of
+from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
 from medtaskatlas.figures.matrix import name_axis
 from medtaskatlas.figures.style import PAGE, blank_note, family_colour, save, use_style
 
 METRICS = {
-    "centroid_cosine": "1 - cosine of task centroids",
+    "centroid_cosine": "1 − cosine of task centroids",
     "energy": "energy distance",
 }
 
@@ -73,7 +73,7 @@ def task_distances(
     name_axis(heat, "y", names, families)
     name_axis(heat, "x", names, families)
     heat.spines[:].set_visible(False)
-    heat.set_title(f"{encoder}, {WHERE[split]}: {count_text(rows)}", pad=6)
+    heat.set_title(f"{encoder}, {WHERE[split]}: {each_text(rows, 'a comparison')}", pad=6)
     _draw_strip(strip, names, families)
     bar.set_axis_off()
     # Beside the names, below the tree's reach: the names need the space right of the heatmap.
@@ -131,6 +131,6 @@ def _draw_strip(axes: Axes, names: list[str], families: dict[str, str]) -> None:
 def _legend_families(axes: Axes, families: dict[str, str]) -> None:
     """What the colours of the names mean."""
     axes.set_axis_off()
-    for family in sorted(set(families.values())):
+    for family in family_order(families.values()):
         axes.scatter([], [], marker="s", s=30, color=family_colour(family), label=family)
     axes.legend(loc="center left", title="family (ours)", alignment="left", handletextpad=0.2)

@@ -1,0 +1,60 @@
+"""The command line lists what there is."""
+
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from medtaskatlas.cli import app
+
+run = CliRunner().invoke
+
+
+def test_help_names_the_commands() -> None:
+    text = run(app, ["--help"]).output
+    assert "datasets" in text
+    assert "tasks" in text
+
+
+def test_datasets_are_listed_and_filtered(tmp_path) -> None:
+    (tmp_path / "embedded" / "xr_leg").mkdir(parents=True)
+    (tmp_path / "embedded" / "xr_leg" / "MANIFEST.json").write_text("[]")
+    lines = run(app, ["datasets", "--modality", "XR", "--data", str(tmp_path)]).output.splitlines()
+    assert {line.split()[0] for line in lines[1:]} == {"xr_chest", "xr_leg"}
+    fetched = {line.split()[0]: " yes " in line for line in lines[1:]}
+    assert fetched == {"xr_chest": False, "xr_leg": True}
+
+
+def test_tasks_are_listed() -> None:
+    output = run(app, ["tasks"]).output
+    assert len(output.splitlines()) >= 31
+    assert "0 to 90" in output
+
+
+def test_errors_come_without_a_traceback(tmp_path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from medtaskatlas.cli import main; main()",
+            "tasks",
+            "--tasks-dir",
+            str(tmp_path / "none"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "is no folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_pairs_job_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import medtaskatlas.jobs, medtaskatlas.pairs, medtaskatlas.tasks.bank;"
+        "print([m for m in ('torch', 'monai', 'pandas', 'pandera', 'pydantic', 'sklearn')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

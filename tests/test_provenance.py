@@ -1,0 +1,75 @@
+"""An edit of a helper changes the hash of what uses it, and of nothing else."""
+
+import shutil
+
+import pytest
+
+from medtaskatlas import provenance
+from medtaskatlas.provenance import modules_behind
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the package whose files a test may edit."""
+    package = tmp_path / "medtaskatlas"
+    shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    for function in (provenance._imports, provenance._code, provenance.code_hash):
+        function.cache_clear()
+    yield package
+    for function in (provenance._imports, provenance._code, provenance.code_hash):
+        function.cache_clear()
+
+
+USERS = {
+    "pairs": ("medtaskatlas.pairs", "medtaskatlas.tasks.transformation"),
+    "semantic": ("medtaskatlas.pairs", "medtaskatlas.tasks.semantic"),
+    "prepare": ("medtaskatlas.datasets.prepare",),
+    "train": ("medtaskatlas.encoders.train",),
+    "embed": ("medtaskatlas.encoders.embed",),
+    "predict": ("medtaskatlas.atlas.predict",),
+}
+
+
+def hashes():
+    for function in (provenance._imports, provenance._code, provenance.code_hash):
+        function.cache_clear()
+    return {name: provenance.code_hash(*modules) for name, modules in USERS.items()}
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"),
+    [
+        ("tasks/pixels.py", {"pairs", "semantic"}),
+        ("tasks/transformation.py", {"pairs"}),
+        ("tasks/semantic.py", {"semantic"}),
+        ("encoders/sampler.py", {"train"}),
+        ("encoders/pixels.py", {"embed"}),
+        ("atlas/neighbours.py", {"predict"}),
+        ("imageset.py", {"pairs", "semantic", "prepare", "train", "embed"}),
+        ("cli.py", set()),
+    ],
+)
+def test_an_edit_reaches_its_users_only(copy, file, changed) -> None:
+    before = hashes()
+    with (copy / file).open("a") as handle:
+        handle.write("\nEDITED = 1\n")
+    after = hashes()
+    assert {name for name in USERS if before[name] != after[name]} == changed
+
+
+def test_comments_and_docstrings_are_not_code(copy) -> None:
+    before = hashes()
+    file = copy / "tasks" / "transformation.py"
+    text = file.read_text().replace('"""Rotate about the centre, either way."""', '"""Turn."""')
+    file.write_text(text + "\n# a comment\n")
+    assert hashes() == before
+
+
+def test_imports_inside_functions_count() -> None:
+    assert "medtaskatlas.encoders.network" in modules_behind("medtaskatlas.encoders.embed")
+
+
+def test_an_unknown_module_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="no module"):
+        modules_behind("medtaskatlas.nothing")

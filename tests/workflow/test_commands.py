@@ -1,0 +1,41 @@
+"""The commands that the README names."""
+
+import pytest
+
+from runs import REPOSITORY, snakemake
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["all", "data", "images", "pairs", "encoders", "embeddings", "tables", "figures", "report"],
+)
+def test_every_target_resolves(tmp_path, target) -> None:
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", target)
+    assert "medtaskatlas: run smoke" in done.stderr
+
+
+def test_embedded_is_the_default_and_small_enough(tmp_path) -> None:
+    config = REPOSITORY / "config" / "embedded.yaml"
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--configfile", config)
+    assert "run embedded: 13 datasets" in done.stderr
+
+
+def test_dag_is_a_graph(tmp_path) -> None:
+    assert snakemake(tmp_path, "--dag").stdout.startswith("digraph snakemake_dag")
+
+
+def test_an_empty_configuration_says_what_to_do(tmp_path) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--directory", str(tmp_path), "--workflow-profile", "none", "-n"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "--configfile config/embedded.yaml" in done.stderr

@@ -1,0 +1,182 @@
+"""The whole way, for real: from packaged images to tables, figures and report."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.imageset import ImageSet
+from medtaskatlas.pairset import PairSet
+from runs import REPOSITORY, command, files, snakemake
+
+TABLES = [
+    "tasks",
+    "datasets",
+    "task_grid",
+    "identification",
+    "confusion",
+    "comparisons",
+    "separation",
+    "task_distances",
+    "clusters",
+    "controls",
+    "summary",
+]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_there_and_keep_their_schema(smoke, name) -> None:
+    frame = read_table(smoke / "results" / "smoke" / "tables" / f"{name}.parquet", name)
+    assert len(frame)
+    assert (frame["run"] == "smoke").all()
+
+
+def test_identification_says_how_it_was_measured(smoke) -> None:
+    frame = read_table(smoke / "results/smoke/tables/identification.parquet", "identification")
+    overall = frame[(frame["level"] == "overall") & (frame["measure"] == "balanced_accuracy")]
+    assert {"taco", "pixels"} == set(overall["encoder"])
+    assert {"groups", "datasets"} <= set(overall["split"])
+    assert {"knn", "linear"} <= set(overall["method"])
+    assert overall["estimate"].between(0, 1).all()
+    assert (overall[["n_pairs", "n_images", "n_groups"]] > 0).all(axis=None)
+    few = overall["ci_low"].isna()
+    assert overall.loc[few, "note"].str.len().gt(0).all(), "no interval and no reason"
+
+
+def test_no_group_and_no_picture_is_in_two_splits(smoke) -> None:
+    for path in (smoke / "results/smoke/images").glob("*.arrow"):
+        images = ImageSet(path)
+        split = images.numpy("split")
+        for key in ("group_id", "image_id"):
+            assert pd.Series(split).groupby(images.numpy(key)).nunique().max() == 1, path
+        pictures = pd.Series([image.tobytes() for image in images.images])
+        assert pd.Series(split).groupby(pictures).nunique().max() == 1, path
+
+
+def test_training_never_saw_what_is_held_out(smoke) -> None:
+    for path in (smoke / "results/smoke/encoders").glob("*/*/config.json"):
+        assert "cell_light" not in json.loads(path.read_text())["datasets"]
+
+
+def test_figures_and_report(smoke) -> None:
+    figures = smoke / "results/smoke/figures"
+    names = {p.stem for p in figures.glob("*.png")}
+    assert {"gallery", "atlas_map", "task_distances", "confusion", "identification"} <= names
+    assert {p.stem for p in figures.glob("*.svg")} >= names - {"contact_sheets"}
+    report = (smoke / "results/smoke/report.html").read_text()
+    assert "Findings" in report or "findings" in report
+
+
+def test_a_second_run_does_nothing(smoke) -> None:
+    done = snakemake(smoke, "--cores", "2")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_one_job_or_two_make_the_same_bytes(smoke, tmp_path) -> None:
+    snakemake(tmp_path, "--cores", "1", "pairs")
+    for pattern in ("data/**/*", "results/smoke/images/*", "results/smoke/pairs/**/*.arrow"):
+        alone, together = files(tmp_path, pattern), files(smoke, pattern)
+        assert alone.keys() == together.keys()
+        assert [k for k in alone if alone[k] != together[k]] == []
+
+
+def test_a_killed_run_goes_on_to_the_same_tables(smoke, tmp_path) -> None:
+    """Killed hard while pairs are made; nothing half is taken for whole."""
+    process = subprocess.Popen(
+        command(tmp_path, "--cores", "2", "tables"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    made = tmp_path / "results/smoke/pairs/main"
+    deadline = time.monotonic() + 120
+    while len(list(made.glob("*/*.arrow"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list(made.glob("*/*.arrow"))) < 20
+    snakemake(tmp_path, "--unlock")
+    snakemake(tmp_path, "--cores", "2", "tables")
+    for name in TABLES:
+        whole, resumed = (
+            pd.read_parquet(f / "results/smoke/tables" / f"{name}.parquet")
+            for f in (smoke, tmp_path)
+        )
+        pd.testing.assert_frame_equal(whole, resumed, check_exact=True)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_an_edit_of_a_helper_reruns_its_users_only(smoke, tmp_path) -> None:
+    """In a copy of the repository, against the finished run."""
+    for part in ("Snakefile", "workflow", "envs", "config"):
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tmp_path / part)
+    helper = tmp_path / "workflow/medtaskatlas/tasks/transformation.py"
+    helper.write_text(helper.read_text() + "\nEDITED = 1\n")
+    arguments = ("--dry-run", "--quiet", "rules", "--rerun-triggers", "params")
+    done = subprocess.run(
+        command(smoke, *arguments, "pairs", snakefile=tmp_path / "Snakefile"),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "workflow")},
+    )
+    due = {
+        w[0]: int(w[1])
+        for w in map(str.split, done.stdout.splitlines())
+        if len(w) == 2 and w[1].isdigit()
+    }
+    # rotation and inversion on four datasets
+    assert due["make_pairs"] == 8, done.stdout
+    assert not {"download", "prepare"} & due.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tasks=[rotatoin]"], "did you mean rotation"),
+        (["image_sise=64"], "did you mean image_size"),
+        (["image_size=big"], "image_size"),
+        (["datasets=[ct_dicon]"], "ct_dicom"),
+        (["encoders={taco: {stepz: 3}}"], "did you mean steps"),
+    ],
+)
+def test_mistakes_in_the_configuration_stop_before_the_dag(tmp_path, arguments, words) -> None:
+    done = snakemake(tmp_path, "--dry-run", "--config", *arguments, check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert words in text
+    assert "Traceback" not in text
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_damaged_file_is_named_in_the_output(smoke, tmp_path) -> None:
+    shutil.copytree(smoke, tmp_path / "run", symlinks=True)
+    folder = tmp_path / "run"
+    broken = folder / "results/smoke/images/ct_dicom.arrow"
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    done = snakemake(
+        folder, "--cores", "1", "results/smoke/pairs/main/rotation/ct_dicom.arrow", check=False
+    )
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "ct_dicom.arrow is damaged or truncated" in text
+    assert "remedy: delete" in text
+
+
+def test_stored_pairs_are_views(smoke) -> None:
+    images = ImageSet(smoke / "results/smoke/images/ct_dicom.arrow")
+    pairs = PairSet(smoke / "results/smoke/pairs/main/rotation/ct_dicom.arrow", images)
+    assert not pairs.side("output", 0).flags.owndata
+    np.testing.assert_array_equal(pairs.side("input", 3), images.images[pairs.image_row[3]])

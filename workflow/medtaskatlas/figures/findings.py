@@ -1,0 +1,188 @@
+"""The findings of a run as one HTML page that a newcomer can read, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from medtaskatlas.figures.frames import WHERE, modality_name, plain, read_frame
+from medtaskatlas.figures.identification import METHODS, overall
+from medtaskatlas.figures.markup import count, interval, number, p_text, table, tag
+from medtaskatlas.files import whole_file
+
+ANNOTATION = {
+    "ground_truth": "ground truth",
+    "derived": "derived, not ground truth",
+    "none": "none",
+}
+CSS = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
+ol { padding-left: 1.4rem; } li { margin: .8rem 0; }
+.n { color: #555; font-size: .9rem; display: block; }
+.tag { border-radius: .6rem; padding: .05rem .5rem; font-size: .85rem; white-space: nowrap; }
+.yes { background: #d6efe6; color: #00543d; } .no { background: #f7dfd0; color: #7a3500; }
+.open { background: #e8e8e8; color: #333; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; }
+th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #ddd;
+  vertical-align: top; } th { background: #f4f4f4; } td.number { text-align: right; }
+"""
+
+
+def findings(tables: Mapping[str, str | Path], out: str | Path) -> None:
+    """Write the findings, their controls, the datasets and the key numbers as one page.
+
+    Parameters
+    ----------
+    tables
+        Paths of the tables ``summary``, ``controls``, ``datasets``, ``tasks`` and
+        ``identification``.
+    out
+        The HTML file to make.
+
+    Raises
+    ------
+    DataError
+        If a table is missing or damaged.
+    """
+    names = ("summary", "controls", "datasets", "tasks", "identification")
+    frames = {name: read_frame(tables[name]) for name in names}
+    run = escape(str(frames["datasets"]["run"].iloc[0]))
+    title = f"What the atlas of tasks shows (run {run})"
+    page = [
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<style>{CSS}</style></head><body>",
+        f"<h1>{title}</h1>",
+        _introduction(frames["tasks"], frames["datasets"]),
+        "<h2>Findings</h2>",
+        _findings(frames["summary"]),
+        "<h2>Controls</h2>",
+        "<p>Checks that would fail if the measurement were wrong. A finding that depends on a "
+        "control counts as supported only if that control passed.</p>",
+        _controls(frames["controls"]),
+        "<h2>How well each encoder names the task</h2>",
+        "<p>Share of pairs never seen in training whose task is named right; every combination "
+        "of dataset and task counts alike (balanced accuracy). Intervals of 95&nbsp;%.</p>",
+        _identification(frames["identification"]),
+        "<h2>Datasets</h2>",
+        "<p>A group is what must not be split between training and measuring: a patient, a "
+        "volume, a recording, or a region of one large image. Annotation that is "
+        "<em>derived</em> was computed from the image by a classical method; it is not ground "
+        "truth.</p>",
+        _datasets(frames["datasets"]),
+        "</body></html>\n",
+    ]
+    with whole_file(out) as part:
+        part.write_text("\n".join(page), encoding="utf-8")
+
+
+def _introduction(tasks: pd.DataFrame, datasets: pd.DataFrame) -> str:
+    """What this is, for somebody who has never heard of it."""
+    heldout = datasets[datasets["heldout"].astype(bool)]["dataset"]
+    kept = ", ".join(escape(plain(str(name))) for name in heldout) or "none"
+    return (
+        "<p>A vision task can be shown by a pair of images: what goes in and what should come "
+        "out, for example a noisy slice and the clean one, or a slice and its segmentation. This "
+        f"atlas makes such pairs for {len(tasks)} tasks in {tasks['family'].nunique()} families "
+        f"on {len(datasets)} datasets of {datasets['modality'].nunique()} imaging modalities. An "
+        "encoder learns to lay pairs of the same task close together, whatever the image shows. "
+        "The atlas then asks, on images it has never seen, which tasks are alike, which are "
+        "distinct, and how much of the arrangement is due to the task and how much to the "
+        f"dataset. Datasets kept out of training altogether: {kept}. A finding is called "
+        "supported if its interval or test speaks for it and its control passed.</p>"
+    )
+
+
+def _findings(rows: pd.DataFrame) -> str:
+    """The sentences, each with its number."""
+    if rows.empty:
+        return "<p>This run has no findings.</p>"
+    items = []
+    for row in rows.sort_values("supported", ascending=False, kind="stable").to_dict("records"):
+        verdict = tag(row["supported"], "supported", "not supported")
+        facts = [f"estimate {interval(row)}"]
+        if pd.notna(row["p_adjusted"]):
+            facts.append(f"adjusted p {p_text(row['p_adjusted'])}")
+        facts.append(
+            f"n = {count(row['n_pairs'], 'pair')}, {count(row['n_groups'], 'group')}, "
+            f"{count(row['n_datasets'], 'dataset')}"
+        )
+        if pd.notna(row["control"]):
+            passed = row["control_passed"]
+            word = "not run" if pd.isna(passed) else "passed" if passed else "failed"
+            facts.append(f"control {escape(plain(str(row['control'])))}: {word}")
+        if pd.notna(row["note"]):
+            facts.append(escape(str(row["note"])))
+        sentence = escape(str(row["sentence"]))
+        items.append(f'<li>{sentence} {verdict}<span class="n">{"; ".join(facts)}</span></li>')
+    return "<ol>" + "\n".join(items) + "</ol>"
+
+
+def _controls(rows: pd.DataFrame) -> str:
+    """Every control with what was expected and what came out."""
+    cells = [
+        [
+            escape(plain(str(row["control"]))),
+            escape(str(row["encoder"])),
+            escape(WHERE.get(row["split"], "") if pd.notna(row["split"]) else ""),
+            escape(str(row["expectation"])),
+            interval(row),
+            number(row["reference"]),
+            tag(row["passed"], "passed", "failed"),
+            escape(str(row["note"])) if pd.notna(row["note"]) else "",
+        ]
+        for row in rows.to_dict("records")
+    ]
+    heads = ["control", "encoder", "on", "expected", "found", "reference", "", "note"]
+    return table(heads, cells)
+
+
+def _identification(rows: pd.DataFrame) -> str:
+    """Balanced accuracy of tasks, all encoders and methods, on each query set."""
+    rows = overall(rows)
+    rows = rows[rows["measure"] == "balanced_accuracy"]
+    cells = [
+        [
+            escape(str(row["encoder"])),
+            escape(METHODS[row["method"]][1]),
+            escape(WHERE[row["split"]]),
+            interval(row),
+            number(row["chance"]),
+            f"{int(row['n_pairs']):,}",
+            f"{int(row['n_groups']):,}",
+            f"{int(row['n_datasets']):,}",
+        ]
+        for row in rows.sort_values(
+            ["split", "estimate"], ascending=[False, False], kind="stable"
+        ).to_dict("records")
+    ]
+    heads = ["encoder", "method", "on", "named right", "chance", "pairs", "groups", "datasets"]
+    return table(heads, cells, numbers={5, 6, 7})
+
+
+def _datasets(rows: pd.DataFrame) -> str:
+    """Where the images come from."""
+    cells = []
+    for row in rows.sort_values(["modality", "dataset"]).to_dict("records"):
+        annotation = escape(ANNOTATION.get(row["annotation"], str(row["annotation"])))
+        if pd.notna(row["annotation_note"]) and row["annotation_note"]:
+            annotation += f'<span class="n">{escape(str(row["annotation_note"]))}</span>'
+        title = row["title"] if pd.notna(row["title"]) else ""
+        cells.append(
+            [
+                f'{escape(row["dataset"])}<span class="n">{escape(str(title))}</span>',
+                escape(modality_name(str(row["modality"]))),
+                annotation,
+                f"{int(row['n_images']):,}",
+                f"{int(row['n_groups']):,}",
+                "yes" if row["heldout"] else "",
+                escape(str(row["licence"])),
+            ]
+        )
+    heads = ["dataset", "modality", "annotation", "images", "groups", "held out", "licence"]
+    return table(heads, cells, numbers={3, 4})

@@ -1,0 +1,375 @@
+# Figures and report: results/<run>/figures/<figure>.{svg,png}, figures/findings.html and report.html
+
+import sys
+from pathlib import Path
+
+from medtaskatlas.files import sha256
+
+FIGURES = [
+    "gallery",
+    "contact_sheets",
+    "task_grid",
+    "identification",
+    "identification_by_task",
+    "confusion",
+    "task_distances",
+    "atlas_map",
+]
+
+
+# The encoder that the figures of one encoder show, and what it is shown beside: the first TaCo and
+# the first pixel baseline, or whatever there is.
+BY_KIND = {
+    kind: [
+        name for name, encoder in RUN.config.encoders.items() if encoder.kind == kind
+    ]
+    for kind in ("taco", "pixels")
+}
+DRAWN = [*BY_KIND["taco"], *RUN.config.encoders][0]
+OTHERS = [name for name in [*BY_KIND["pixels"], *RUN.config.encoders] if name != DRAWN]
+BASELINE = OTHERS[0] if OTHERS else None
+
+
+rule figures:
+    input:
+        expand(
+            f"{RESULTS}/figures/{{figure}}.{{ext}}", figure=FIGURES, ext=["svg", "png"]
+        ),
+        f"{RESULTS}/figures/findings.html",
+
+
+rule figure_gallery:
+    input:
+        pairs=pair_files(RUN.cells),
+        images=image_files(RUN.cells),
+    output:
+        # As PNG in the report: as SVG it is some megabytes of embedded pictures.
+        svg=f"{RESULTS}/figures/gallery.svg",
+        png=report(
+            f"{RESULTS}/figures/gallery.png",
+            caption="../report/gallery.rst",
+            category="Data",
+            labels={"figure": "gallery of pairs"},
+        ),
+    log:
+        f"{RESULTS}/logs/figures/gallery.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/gallery.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.gallery"),
+    message:
+        "figure gallery"
+    script:
+        "../scripts/figure_gallery.py"
+
+
+rule figure_contact_sheets:
+    input:
+        images=expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
+    output:
+        # As PNG in the report: as SVG it is some megabytes of embedded pictures.
+        svg=f"{RESULTS}/figures/contact_sheets.svg",
+        png=report(
+            f"{RESULTS}/figures/contact_sheets.png",
+            caption="../report/contact_sheets.rst",
+            category="Data",
+            labels={"figure": "contact sheets of the datasets"},
+        ),
+    log:
+        f"{RESULTS}/logs/figures/contact_sheets.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/contact_sheets.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        heldout_datasets=RUN.heldout,
+        code=code_hash("medtaskatlas.figures.contact_sheets"),
+    message:
+        "figure contact_sheets"
+    script:
+        "../scripts/figure_contact_sheets.py"
+
+
+rule figure_task_grid:
+    input:
+        task_grid=f"{RESULTS}/tables/task_grid.parquet",
+        datasets=f"{RESULTS}/tables/datasets.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/task_grid.svg",
+            caption="../report/task_grid.rst",
+            category="Data",
+            labels={"figure": "grid of tasks and datasets"},
+        ),
+        png=f"{RESULTS}/figures/task_grid.png",
+    log:
+        f"{RESULTS}/logs/figures/task_grid.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/task_grid.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.task_grid"),
+    message:
+        "figure task_grid"
+    script:
+        "../scripts/figure_task_grid.py"
+
+
+rule figure_identification:
+    input:
+        identification=f"{RESULTS}/tables/identification.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/identification.svg",
+            caption="../report/identification.rst",
+            category="Identification",
+            labels={"figure": "identification by encoder"},
+        ),
+        png=f"{RESULTS}/figures/identification.png",
+    log:
+        f"{RESULTS}/logs/figures/identification.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/identification.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.identification"),
+    message:
+        "figure identification"
+    script:
+        "../scripts/figure_identification.py"
+
+
+rule figure_identification_by_task:
+    input:
+        identification=f"{RESULTS}/tables/identification.parquet",
+        tasks=f"{RESULTS}/tables/tasks.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/identification_by_task.svg",
+            caption="../report/identification_by_task.rst",
+            category="Identification",
+            labels={"figure": "identification by task"},
+        ),
+        png=f"{RESULTS}/figures/identification_by_task.png",
+    log:
+        f"{RESULTS}/logs/figures/identification_by_task.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/identification_by_task.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        baseline=BASELINE,
+        code=code_hash("medtaskatlas.figures.identification_by_task"),
+    message:
+        "figure identification_by_task"
+    script:
+        "../scripts/figure_identification_by_task.py"
+
+
+rule figure_confusion:
+    input:
+        confusion=f"{RESULTS}/tables/confusion.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/confusion.svg",
+            caption="../report/confusion.rst",
+            category="Identification",
+            labels={"figure": "confusion of tasks"},
+        ),
+        png=f"{RESULTS}/figures/confusion.png",
+    log:
+        f"{RESULTS}/logs/figures/confusion.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/confusion.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        code=code_hash("medtaskatlas.figures.confusion"),
+    message:
+        "figure confusion"
+    script:
+        "../scripts/figure_confusion.py"
+
+
+rule figure_task_distances:
+    input:
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/task_distances.svg",
+            caption="../report/task_distances.rst",
+            category="Relations",
+            labels={"figure": "distances between tasks"},
+        ),
+        png=f"{RESULTS}/figures/task_distances.png",
+    log:
+        f"{RESULTS}/logs/figures/task_distances.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/task_distances.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        code=code_hash("medtaskatlas.figures.task_distances"),
+    message:
+        "figure task_distances"
+    script:
+        "../scripts/figure_task_distances.py"
+
+
+rule figure_atlas_map:
+    input:
+        embeddings=f"{RESULTS}/embeddings/{DRAWN}/seed{RUN.config.seeds_of(DRAWN)[0]}.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/atlas_map.svg",
+            caption="../report/atlas_map.rst",
+            category="Relations",
+            labels={"figure": "map of the embedding"},
+        ),
+        png=f"{RESULTS}/figures/atlas_map.png",
+    log:
+        f"{RESULTS}/logs/figures/atlas_map.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/atlas_map.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.figures.atlas_map"),
+    message:
+        "figure atlas_map"
+    script:
+        "../scripts/figure_atlas_map.py"
+
+
+rule figure_findings:
+    input:
+        summary=f"{RESULTS}/tables/summary.parquet",
+        controls=f"{RESULTS}/tables/controls.parquet",
+        datasets=f"{RESULTS}/tables/datasets.parquet",
+        tasks=f"{RESULTS}/tables/tasks.parquet",
+        identification=f"{RESULTS}/tables/identification.parquet",
+    output:
+        html=report(
+            f"{RESULTS}/figures/findings.html",
+            caption="../report/findings.rst",
+            category="Findings",
+            labels={"figure": "findings in words"},
+        ),
+    log:
+        f"{RESULTS}/logs/figures/findings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/findings.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.findings"),
+    message:
+        "findings as a page"
+    script:
+        "../scripts/figure_findings.py"
+
+
+rule run_config:
+    output:
+        config=f"{RESULTS}/config.json",
+    log:
+        f"{RESULTS}/logs/report/run_config.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/run_config.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        config=RUN.config.model_dump(mode="json"),
+        code=code_hash("medtaskatlas.files"),
+    message:
+        "resolved configuration"
+    script:
+        "../scripts/run_config.py"
+
+
+# Snakemake's own report, made by a second Snakemake over what is finished. It runs no job: it looks
+# at the targets `figures` and `tables`, never at itself, so there is nothing to lock.
+rule report:
+    input:
+        rules.figures.input,
+        rules.tables.input,
+        config=rules.run_config.output.config,
+    output:
+        html=f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/report/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/report.tsv"
+    localrule: True
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        python=sys.executable,
+        snakefile=workflow.main_snakefile,
+        # A changed caption makes a new report.
+        captions={
+            file.name: sha256(file)[:16]
+            for file in sorted(
+                Path(workflow.current_basedir, "../report").glob("*.rst")
+            )
+        },
+    message:
+        "report"
+    shell:
+        "{params.python:q} -m snakemake figures tables --snakefile {params.snakefile:q}"
+        " --configfile {input.config:q} --nolock --report {output.html:q} > {log:q} 2>&1"

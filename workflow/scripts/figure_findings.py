@@ -1,0 +1,6 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.findings import findings
+
+    findings(dict(snakemake.input.items()), snakemake.output.html)

@@ -1,0 +1,6 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.identification import identification
+
+    identification(snakemake.input.identification, snakemake.output.svg, snakemake.output.png)
