@@ -17,7 +17,7 @@ try:
 except AtlasError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = f"results/{RUN.config.run}"
+RESULTS = RUN.results
 
 if workflow.is_main_process:
     for line in [RUN.summary(), *RUN.messages]:
@@ -46,4 +46,4 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
-        rules.report.input,
+        rules.report.output,

@@ -17,6 +17,7 @@ TACO = {
     "kind": "taco",
     "backbone": "resnet10",
     "width": 8,
+    "stem": 3,
     "embedding_dim": 16,
     "temperature": 0.1,
     "steps": 12,
@@ -165,7 +166,7 @@ def test_baselines_embed(pair_files, tmp_path) -> None:
     embed(*pair_files, out, encoder={"kind": "pixels"}, model=None, threads=1, meta=META)
     pixels = pq.read_table(out)
     assert pixels.schema.field("embedding").type.list_size > 100
-    control = {"kind": "random", "backbone": "resnet10", "width": 8}
+    control = {"kind": "random", "backbone": "resnet10", "width": 8, "stem": 7}
     _, history = run(pair_files, tmp_path, control)
     assert len(history) == 0
     embed(

@@ -48,14 +48,20 @@ class DatasetFilter(Section):
     annotation: list[str] | None = Field(None, description="ground_truth, derived or none")
 
 
-class Taco(Section):
-    """Task-contrastive encoder: a ResNet on the six channels of (input, output)."""
+class Network(Section):
+    """Shape of a residual network."""
 
-    kind: Literal["taco"] = Field("taco", description="trained by contrast between tasks")
     backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = Field(
         "resnet18", description="residual network"
     )
     width: int = Field(64, ge=8, le=128, description="channels of the first stage; doubles a stage")
+    stem: Literal[3, 5, 7] = Field(7, description="side of the first kernel; 3 for small images")
+
+
+class Taco(Network):
+    """Task-contrastive encoder: a ResNet on the six channels of (input, output)."""
+
+    kind: Literal["taco"] = Field("taco", description="trained by contrast between tasks")
     embedding_dim: int = Field(128, ge=2, description="length of the embedding")
     temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
     steps: int = Field(2000, ge=0, description="optimiser steps; the budget is steps, not minutes")
@@ -74,15 +80,10 @@ class Taco(Section):
         return True
 
 
-class Random(Section):
-    """Untrained control: the same network as `taco`, as it was initialised."""
+class Random(Network):
+    """Untrained control: a network of the same make as it was initialised, sides seen apart."""
 
     kind: Literal["random"] = Field("random", description="never trained")
-    backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = Field(
-        "resnet18", description="residual network"
-    )
-    width: int = Field(64, ge=8, le=128, description="channels of the first stage; doubles a stage")
-    embedding_dim: int = Field(128, ge=2, description="length of the embedding")
 
     @property
     def seeded(self) -> bool:

@@ -77,6 +77,72 @@ class Plan:
         """(encoder, seed) of the encoders that have weights."""
         return [(name, seed) for name, seed in self.encoder_runs if self.has_weights(name)]
 
+    @property
+    def results(self) -> str:
+        """Folder of the run, relative to the working directory."""
+        return f"results/{self.config.run}"
+
+    def manifest(self, dataset: str) -> str:
+        """Path of the manifest of a dataset's raw data.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+
+        Returns
+        -------
+        str
+            Relative path with forward slashes, as all paths of rules.
+        """
+        return f"data/{self.datasets[dataset].source}/{dataset}/MANIFEST.json"
+
+    def image_files(self, cells: list[tuple[str, str]]) -> list[str]:
+        """Paths of the prepared images of the datasets of some cells.
+
+        Parameters
+        ----------
+        cells
+            (task, dataset) pairs.
+
+        Returns
+        -------
+        list of str
+            One path a dataset.
+        """
+        datasets = dict.fromkeys(dataset for _, dataset in cells)
+        return [f"{self.results}/images/{dataset}.arrow" for dataset in datasets]
+
+    def pair_files(self, cells: list[tuple[str, str]]) -> list[str]:
+        """Paths of the main pairs of some cells.
+
+        Parameters
+        ----------
+        cells
+            (task, dataset) pairs.
+
+        Returns
+        -------
+        list of str
+            One path a cell.
+        """
+        return [f"{self.results}/pairs/main/{task}/{dataset}.arrow" for task, dataset in cells]
+
+    def model_file(self, encoder: str, seed: int) -> str:
+        """Path of the weights of an encoder.
+
+        Parameters
+        ----------
+        encoder, seed
+            Name and training seed.
+
+        Returns
+        -------
+        str
+            Relative path.
+        """
+        return f"{self.results}/encoders/{encoder}/seed{seed}/model.safetensors"
+
     def has_weights(self, encoder: str) -> bool:
         """Whether an encoder is a network, rather than fixed features.
 

@@ -105,7 +105,7 @@ rule table_datasets:
 
 rule table_task_grid:
     input:
-        pairs=pair_files(RUN.cells),
+        pairs=RUN.pair_files(RUN.cells),
         images=expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
     output:
         table=f"{RESULTS}/tables/task_grid.parquet",

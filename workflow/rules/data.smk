@@ -1,13 +1,9 @@
 # Download and prepare: data/<source>/<dataset>/ and results/<run>/images/<dataset>.arrow
 
 
-def manifest(dataset):
-    return f"data/{RUN.datasets[dataset].source}/{dataset}/MANIFEST.json"
-
-
 rule data:
     input:
-        [manifest(dataset) for dataset in RUN.datasets],
+        [RUN.manifest(dataset) for dataset in RUN.datasets],
 
 
 rule images:
@@ -18,10 +14,6 @@ rule images:
 rule download:
     output:
         manifest="data/{source}/{dataset}/MANIFEST.json",
-    params:
-        # As the whole entry, so that a changed hash or licence fetches anew.
-        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
-        code=code_hash("medtaskatlas.datasets.download"),
     log:
         f"{RESULTS}/logs/download/{{source}}/{{dataset}}.log",
     benchmark:
@@ -31,6 +23,10 @@ rule download:
     resources:
         mem_mb=500,
         runtime=60,
+    params:
+        # As the whole entry, so that a changed hash or licence fetches anew.
+        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        code=code_hash("medtaskatlas.datasets.download"),
     message:
         "download {wildcards.dataset}"
     script:
@@ -39,15 +35,9 @@ rule download:
 
 rule prepare:
     input:
-        manifest=lambda wildcards: manifest(wildcards.dataset),
+        manifest=lambda wildcards: RUN.manifest(wildcards.dataset),
     output:
         images=f"{RESULTS}/images/{{dataset}}.arrow",
-    params:
-        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
-        image_size=RUN.config.image_size,
-        splits=RUN.config.splits.model_dump(),
-        seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.datasets.prepare"),
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     benchmark:
@@ -57,6 +47,12 @@ rule prepare:
     resources:
         mem_mb=1500,
         runtime=60,
+    params:
+        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        image_size=RUN.config.image_size,
+        splits=RUN.config.splits.model_dump(),
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.datasets.prepare"),
     message:
         "prepare {wildcards.dataset}"
     script:

@@ -1,18 +1,9 @@
 # Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset
 
 
-def pair_files(cells):
-    return [f"{RESULTS}/pairs/main/{task}/{dataset}.arrow" for task, dataset in cells]
-
-
-def image_files(cells):
-    datasets = dict.fromkeys(dataset for _, dataset in cells)
-    return [f"{RESULTS}/images/{dataset}.arrow" for dataset in datasets]
-
-
 rule pairs:
     input:
-        pair_files(RUN.cells),
+        RUN.pair_files(RUN.cells),
 
 
 rule make_pairs:
@@ -20,12 +11,6 @@ rule make_pairs:
         images=f"{RESULTS}/images/{{dataset}}.arrow",
     output:
         main=f"{RESULTS}/pairs/main/{{task}}/{{dataset}}.arrow",
-    params:
-        pairs_per_cell=RUN.config.pairs_per_cell,
-        splits=RUN.config.splits.model_dump(),
-        seed=RUN.config.seed,
-        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
-        code=lambda wildcards: RUN.task_code(wildcards.task),
     log:
         f"{RESULTS}/logs/pairs/{{task}}/{{dataset}}.log",
     benchmark:
@@ -35,6 +20,12 @@ rule make_pairs:
     resources:
         mem_mb=500,
         runtime=30,
+    params:
+        pairs_per_cell=RUN.config.pairs_per_cell,
+        splits=RUN.config.splits.model_dump(),
+        seed=RUN.config.seed,
+        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
+        code=lambda wildcards: RUN.task_code(wildcards.task),
     message:
         "pairs of {wildcards.task} on {wildcards.dataset}"
     script:

@@ -40,8 +40,8 @@ rule figures:
 
 rule figure_gallery:
     input:
-        pairs=pair_files(RUN.cells),
-        images=image_files(RUN.cells),
+        pairs=RUN.pair_files(RUN.cells),
+        images=RUN.image_files(RUN.cells),
     output:
         # As PNG in the report: as SVG it is some megabytes of embedded pictures.
         svg=f"{RESULTS}/figures/gallery.svg",

@@ -1,6 +1,11 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.files import write_json
+    import json
 
-    write_json(snakemake.output.config, snakemake.params.config)
+    from medtaskatlas.files import whole_file
+
+    # In the order of the configuration: the order of encoders is that of tables and figures.
+    text = json.dumps(snakemake.params.config, indent=1, ensure_ascii=False)
+    with whole_file(snakemake.output.config) as part:
+        part.write_text(text + "\n")

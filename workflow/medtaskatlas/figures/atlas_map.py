@@ -160,12 +160,28 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(tsne.fit_transform(reduced.astype(np.float32)))
 
 
+def dot_size(n: int) -> float:
+    """Area of a dot, so that many do not hide each other and few can be seen.
+
+    Parameters
+    ----------
+    n
+        How many dots.
+
+    Returns
+    -------
+    float
+        Square points.
+    """
+    return float(np.clip(17000 / max(n, 1), 7, 30))
+
+
 def _draw_families(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Dots by family, drawn in a mixed order so that no family covers another."""
     order = generator(0, "drawing order").permutation(len(frame))
     colours = frame["family"].map(family_colour).to_numpy()
     x, y = spots[order].T
-    axes.scatter(x, y, s=7, c=colours[order], lw=0, alpha=0.55, rasterized=True)
+    axes.scatter(x, y, s=dot_size(len(x)), c=colours[order], lw=0, alpha=0.55, rasterized=True)
     for family in family_order(frame["family"]):
         axes.scatter([], [], s=28, color=family_colour(family), label=family)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
@@ -188,13 +204,13 @@ def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
 def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]) -> None:
     """Dots by modality; crosses for datasets kept out of training."""
     outside = frame["dataset"].isin(heldout).to_numpy()
-    modalities = sorted(set(frame["modality"]))
-    for modality in modalities:
+    size = dot_size(len(frame))
+    for modality in sorted(set(frame["modality"])):
         colour = MODALITY_COLOURS.get(modality, GREY)
         own = (frame["modality"] == modality).to_numpy()
         for rows, look in (
-            (own & ~outside, {"s": 5, "lw": 0, "alpha": 0.55}),
-            (own & outside, {"s": 7, "lw": 0.6, "alpha": 0.7, "marker": "x"}),
+            (own & ~outside, {"s": 0.7 * size, "lw": 0, "alpha": 0.55}),
+            (own & outside, {"s": size, "lw": 0.6, "alpha": 0.7, "marker": "x"}),
         ):
             x, y = spots[rows].T
             axes.scatter(x, y, color=colour, rasterized=True, **look)

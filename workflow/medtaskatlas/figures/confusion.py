@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 
 from medtaskatlas.figures.frames import WHERE, by_family, read_frame
 from medtaskatlas.figures.matrix import divide_families, name_axis
-from medtaskatlas.figures.style import LANDSCAPE, PAGE, blank_note, save, use_style
+from medtaskatlas.figures.style import LANDSCAPE, PAGE, blank_note, panel_title, save, use_style
 
 SPLITS = ("groups", "datasets")
 
@@ -49,7 +49,7 @@ def confusion(table: str | Path, svg: str | Path, png: str | Path, *, encoder: s
     )  # fmt: skip
     for i, (axes, split) in enumerate(zip(panels[0], splits, strict=True)):
         image = _draw(axes, rows[rows["split"] == split], tasks, families)
-        axes.set_title(f"{WHERE[split].capitalize()}\n{_counts(rows[rows['split'] == split])}")
+        panel_title(axes, WHERE[split].capitalize(), _counts(rows[rows["split"] == split]))
         axes.set_xlabel("named task")
         if i == 0:
             axes.set_ylabel("true task")
@@ -84,5 +84,5 @@ def _counts(rows: pd.DataFrame) -> str:
     """Pairs behind a matrix: rows of a true task share their counts."""
     each = rows.drop_duplicates("true_task")
     pairs = int(each["n_pairs"].sum())
-    groups, datasets = int(each["n_groups"].max()), int(each["n_datasets"].max())
-    return f"{pairs:,} pairs; up to {groups} groups of {datasets} datasets a task"
+    groups = int(each["n_groups"].max())
+    return f"{pairs:,} pairs; up to {groups} group{'' if groups == 1 else 's'} a task"

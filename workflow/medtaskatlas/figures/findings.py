@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from medtaskatlas.figures.frames import WHERE, modality_name, plain, read_frame
+from medtaskatlas.figures.frames import WHERE, modality_name, plain, read_frame, splits_of
 from medtaskatlas.figures.identification import METHODS, overall
 from medtaskatlas.figures.markup import count, interval, number, p_text, table, tag
 from medtaskatlas.files import whole_file
@@ -99,28 +100,37 @@ def _introduction(tasks: pd.DataFrame, datasets: pd.DataFrame) -> str:
 
 
 def _findings(rows: pd.DataFrame) -> str:
-    """The sentences, each with its number."""
-    if rows.empty:
-        return "<p>This run has no findings.</p>"
-    items = []
-    for row in rows.sort_values("supported", ascending=False, kind="stable").to_dict("records"):
-        verdict = tag(row["supported"], "supported", "not supported")
-        facts = [f"estimate {interval(row)}"]
-        if pd.notna(row["p_adjusted"]):
-            facts.append(f"adjusted p {p_text(row['p_adjusted'])}")
-        facts.append(
-            f"n = {count(row['n_pairs'], 'pair')}, {count(row['n_groups'], 'group')}, "
-            f"{count(row['n_datasets'], 'dataset')}"
-        )
-        if pd.notna(row["control"]):
-            passed = row["control_passed"]
-            word = "not run" if pd.isna(passed) else "passed" if passed else "failed"
-            facts.append(f"control {escape(plain(str(row['control'])))}: {word}")
-        if pd.notna(row["note"]):
-            facts.append(escape(str(row["note"])))
-        sentence = escape(str(row["sentence"]))
-        items.append(f'<li>{sentence} {verdict}<span class="n">{"; ".join(facts)}</span></li>')
-    return "<ol>" + "\n".join(items) + "</ol>"
+    """The sentences, each with its number; a list a query set, supported ones first."""
+    parts = []
+    for split in splits_of(rows["split"]):
+        here = rows[rows["split"] == split]
+        here = here.sort_values("supported", ascending=False, kind="stable")
+        items = "\n".join(_finding(row) for row in here.to_dict("records"))
+        parts.append(f"<h3>On {WHERE[split]}</h3>\n<ol>{items}</ol>")
+    return "\n".join(parts) or "<p>This run has no findings.</p>"
+
+
+def _finding(row: Mapping[Any, Any]) -> str:
+    """One sentence with its verdict, and below it what it rests on."""
+    sentence = str(row["sentence"])
+    facts = [f"estimate {interval(row)}"]
+    if pd.notna(row["p_adjusted"]):
+        facts.append(f"adjusted p {p_text(row['p_adjusted'])}")
+    if pd.notna(row["control"]):
+        passed = row["control_passed"]
+        word = "not run" if pd.isna(passed) else "passed" if passed else "failed"
+        facts.append(f"control {escape(plain(str(row['control'])))}: {word}")
+    if "n = " not in sentence:
+        counts = [
+            (row["n_pairs"], "pair"),
+            (row["n_groups"], "group"),
+            (row["n_datasets"], "dataset"),
+        ]
+        facts.append("n = " + ", ".join(count(n, word) for n, word in counts))
+    if pd.notna(row["note"]) and str(row["note"]) not in sentence:
+        facts.append(escape(str(row["note"])))
+    verdict = tag(row["supported"], "supported", "not supported")
+    return f'<li>{verdict} {escape(sentence)}<span class="n">{"; ".join(facts)}</span></li>'
 
 
 def _controls(rows: pd.DataFrame) -> str:

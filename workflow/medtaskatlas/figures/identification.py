@@ -13,7 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from medtaskatlas.figures.frames import WHERE, count_text, read_frame
-from medtaskatlas.figures.style import PAGE, blank_note, encoder_colours, save, use_style
+from medtaskatlas.figures.style import (
+    PAGE,
+    blank_note,
+    encoder_colours,
+    panel_title,
+    save,
+    use_style,
+)
 
 SPLITS = ("groups", "datasets")
 MEASURES = {
@@ -60,7 +67,7 @@ def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
             _draw(panels[i, j], here, encoders, colours)
             panels[i, j].set_xlabel(words)
             if i == 0:
-                panels[i, j].set_title(f"{WHERE[split].capitalize()}\n{count_text(here)}")
+                panel_title(panels[i, j], WHERE[split].capitalize(), count_text(here))
     _legend(panels[-1, -1], figure, rows)
     save(figure, svg, png)
 

@@ -18,6 +18,7 @@ from medtaskatlas.figures.style import (
     blank_note,
     encoder_colours,
     family_colour,
+    panel_title,
     save,
     use_style,
 )
@@ -74,7 +75,7 @@ def identification_by_task(
     for axes, split in zip(panels[0], splits, strict=True):
         _draw(axes, rows[rows["split"] == split], tasks, colours, families=shown)
         here = rows[rows["split"] == split]
-        axes.set_title(f"{WHERE[split].capitalize()}\n{each_text(here, 'a task')}")
+        panel_title(axes, WHERE[split].capitalize(), each_text(here, "a task"))
     for label, task in zip(panels[0, 0].get_yticklabels(), tasks, strict=True):
         label.set_color(family_colour(shown[task]))
     handles = [

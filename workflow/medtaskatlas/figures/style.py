@@ -127,6 +127,23 @@ def encoder_colours(encoders: list[str]) -> dict[str, str]:
     return {name: _ENCODER_COLOURS.get(name) or extra[name] for name in encoders}
 
 
+def panel_title(axes: Axes, title: str, counts: str) -> None:
+    """Write what a panel shows, and below it in small what it rests on.
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    title, counts
+        The two lines.
+    """
+    axes.set_title(title, pad=15)
+    axes.annotate(
+        counts, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
+        fontsize=7, color="#444444", va="bottom",
+    )  # fmt: skip
+
+
 def blank_note(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty.
 

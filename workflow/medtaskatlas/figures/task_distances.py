@@ -14,12 +14,21 @@ from scipy.spatial.distance import squareform
 
 from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
 from medtaskatlas.figures.matrix import name_axis
-from medtaskatlas.figures.style import PAGE, blank_note, family_colour, save, use_style
+from medtaskatlas.figures.style import (
+    PAGE,
+    blank_note,
+    family_colour,
+    panel_title,
+    save,
+    use_style,
+)
 
 METRICS = {
-    "centroid_cosine": "1 − cosine of task centroids",
-    "energy": "energy distance",
+    "centroid_cosine": "1 − cosine\nof centroids",
+    "energy": "energy\ndistance",
 }
+
+TREE, NAMES, LEGEND = 0.9, 1.55, 1.0  # widths in inches
 
 
 def task_distances(
@@ -58,28 +67,30 @@ def task_distances(
     families = dict(zip(rows["task_a"], rows["family_a"], strict=True))
     families |= dict(zip(rows["task_b"], rows["family_b"], strict=True))
     side = max(2.4, 0.155 * len(tasks))
-    figure = plt.figure(figsize=(side + 2.6, side + 0.4))
-    grid = figure.add_gridspec(
-        1, 4, width_ratios=[0.9, 0.14, side, 0.14], wspace=0.02, left=0.01, right=0.72,
-        bottom=0.01, top=0.94,
-    )  # fmt: skip
-    tree, strip, heat, bar = (figure.add_subplot(grid[0, i]) for i in range(4))
+    width, height = TREE + 0.26 + side + NAMES + LEGEND, side + 0.45
+    figure = plt.figure(figsize=(width, height))
+
+    def panel(x: float, y: float, w: float, h: float) -> Axes:
+        return figure.add_axes((x / width, y / height, w / width, h / height))
+
+    tree, strip = panel(0.05, 0.02, TREE, side), panel(TREE + 0.07, 0.02, 0.14, side)
+    heat = panel(TREE + 0.23, 0.02, side, side)
     order = _draw_tree(tree, matrix)
     names = [tasks[i] for i in order]
-    colours = plt.get_cmap("viridis_r")
     shown = np.ma.masked_invalid(matrix[np.ix_(order, order)])
-    image = heat.imshow(shown, cmap=colours, vmin=0, aspect="auto", interpolation="none")
+    image = heat.imshow(shown, cmap="viridis_r", vmin=0, aspect="auto", interpolation="none")
     heat.yaxis.tick_right()
     name_axis(heat, "y", names, families)
     name_axis(heat, "x", names, families)
     heat.spines[:].set_visible(False)
-    heat.set_title(f"{encoder}, {WHERE[split]}: {each_text(rows, 'a comparison')}", pad=6)
+    panel_title(heat, f"{encoder}, {WHERE[split]}", each_text(rows, "a comparison"))
     _draw_strip(strip, names, families)
-    bar.set_axis_off()
-    # Beside the names, below the tree's reach: the names need the space right of the heatmap.
-    legend = figure.add_axes((0.955, 0.60, 0.02, 0.3))
-    figure.colorbar(image, cax=legend, label=f"{METRICS.get(metric, metric)}\n(dark = far apart)")
-    _legend_families(figure.add_axes((0.90, 0.30, 0.1, 0.2)), families)
+    # Beside the names of the rows, which need the space right of the heatmap.
+    left, top = TREE + 0.26 + side + NAMES, side
+    bar = panel(left, top - 1.2, 0.14, 1.1)
+    figure.colorbar(image, cax=bar)
+    bar.set_title(f"{METRICS.get(metric, metric)}", fontsize=7.5, fontweight="normal", pad=5)
+    _legend_families(panel(left, top - 2.3, 0.8, 0.8), families)
     save(figure, svg, png)
 
 

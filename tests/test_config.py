@@ -1,0 +1,143 @@
+"""The configuration: defaults are filled in; what is wrong is named with its key and value."""
+
+import copy
+
+import pytest
+import yaml
+
+from medtaskatlas.config import REPOSITORY, parse_config
+from medtaskatlas.errors import ConfigError
+from medtaskatlas.plan import plan_run
+
+SMALLEST = {"run": "x", "datasets": ["ct_dicom"], "encoders": {"pixels": {}}}
+SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))
+
+
+def message(check, changes):
+    raw = copy.deepcopy(SMALLEST) | changes
+    with pytest.raises(ConfigError) as caught:
+        check(raw)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
+def test_shipped_files_can_be_planned(file):
+    plan = plan_run(yaml.safe_load(file.read_text()))
+    assert plan.cells
+    assert plan.config.run == file.stem
+    assert plan.summary().startswith(f"run {file.stem}: ")
+    assert "\n" not in plan.summary()
+
+
+def test_what_is_left_out_gets_its_default():
+    config = parse_config(SMALLEST)
+    assert config.tasks == "all"
+    assert config.image_size == 64
+    assert config.splits.train == 0.6
+    assert config.heldout.datasets == []
+
+
+def test_name_of_an_encoder_is_its_kind_unless_it_says_one():
+    encoders = {"taco": {}, "wide": {"kind": "taco", "width": 128}, "pixels": None}
+    config = parse_config(SMALLEST | {"encoders": encoders})
+    assert [e.kind for e in config.encoders.values()] == ["taco", "taco", "pixels"]
+    assert config.encoders["wide"].width == 128
+
+
+def test_what_no_seed_changes_runs_once():
+    config = parse_config(SMALLEST | {"encoders": {"taco": {}, "pixels": {}}, "seeds": [4, 5]})
+    assert config.seeds_of("taco") == [4, 5]
+    assert config.seeds_of("pixels") == [4]
+
+
+def test_numbers_may_come_as_text_from_the_command_line():
+    assert parse_config(SMALLEST | {"image_size": "32"}).image_size == 32
+
+
+@pytest.mark.parametrize("raw", [{}, None])
+def test_empty_configuration_says_which_to_give(raw):
+    with pytest.raises(ConfigError, match=r"empty[\s\S]*--configfile config/embedded\.yaml"):
+        parse_config(raw)
+
+
+@pytest.mark.parametrize("key", ["run", "datasets", "encoders"])
+def test_required_key(key):
+    raw = {k: v for k, v in SMALLEST.items() if k != key}
+    with pytest.raises(ConfigError, match=f"{key}.* is missing"):
+        parse_config(raw)
+
+
+# What is changed, and what the message must hold: the key, the bad value, the nearest valid name.
+WRONG = {
+    "unknown key": ({"pairs_per_cel": 9}, ["pairs_per_cel'", "pairs_per_cell"]),
+    "unknown key, nothing near": ({"qqq": 9}, ["'qqq'", "image_size", "pairs_per_cell"]),
+    "unknown key of an encoder": ({"encoders": {"taco": {"widht": 9}}}, ["taco.widht", "width"]),
+    "unknown key of a named encoder": (
+        {"encoders": {"mine": {"kind": "taco", "stpes": 9}}},
+        ["encoders.mine.stpes", "steps"],
+    ),
+    "unknown key of heldout": ({"heldout": {"dataset": []}}, ["heldout.dataset'", "datasets"]),
+    "unknown key of splits": ({"splits": {"trian": 0.6}}, ["splits.trian", "train"]),
+    "unknown key of a filter": ({"datasets": {"modalty": ["CT"]}}, ["modalty", "modality"]),
+    "text for a number": ({"image_size": "big"}, ["image_size", "integer", "'big'"]),
+    "number too small": ({"image_size": 3}, ["image_size", "16", "3"]),
+    "number for a list": ({"seeds": 3}, ["seeds", "list", "3"]),
+    "no seeds": ({"seeds": []}, ["seeds"]),
+    "seed twice": ({"seeds": [0, 0]}, ["seeds", "twice"]),
+    "text for an option": ({"encoders": {"taco": {"width": "x"}}}, ["encoders.taco.width", "'x'"]),
+    "unknown kind": ({"encoders": {"tacco": {}}}, ["encoders.tacco", "'tacco'", "taco"]),
+    "unknown kind, nothing near": (
+        {"encoders": {"a": {"kind": "qqq"}}},
+        ["encoders.a", "'qqq'", "pixels", "random", "taco"],
+    ),
+    "list of encoders": ({"encoders": ["taco"]}, ["encoders", "taco"]),
+    "no encoder": ({"encoders": {}}, ["encoders", "at least one"]),
+    "encoder named like a path": ({"encoders": {"a/b": {"kind": "taco"}}}, ["encoders", "'a/b'"]),
+    "splits above one": ({"splits": {"train": 0.8}}, ["splits", "sum to 1"]),
+    "run named like a path": ({"run": "../x"}, ["run", "'../x'"]),
+    "reserved key": ({"mirror": "somewhere"}, ["mirror", "remove it"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "parts"), WRONG.values(), ids=WRONG)
+def test_wrong_value_is_named(changes, parts):
+    text = message(parse_config, changes)
+    assert [part for part in parts if part not in text] == [], text
+
+
+def test_all_mistakes_are_told_at_once():
+    text = message(parse_config, {"image_size": "big", "pairs_per_cel": 9, "seed": -1})
+    assert all(key in text for key in ("image_size", "pairs_per_cel", "seed"))
+
+
+# Names that only the catalogue and the task bank know.
+UNKNOWN = {
+    "dataset": ({"datasets": ["ct_dicm"]}, ["datasets", "'ct_dicm'", "ct_dicom"]),
+    "modality": ({"datasets": {"modality": ["CTT"]}}, ["modality", "'CTT'", "CT"]),
+    "task": ({"tasks": ["rotaton"]}, ["tasks", "'rotaton'", "rotation"]),
+    "dataset held out": ({"heldout": {"datasets": ["ct_dicm"]}}, ["heldout.datasets", "'ct_dicm'"]),
+    "task held out": ({"heldout": {"tasks": ["rotaton"]}}, ["heldout.tasks", "rotation"]),
+    "folder of tasks": ({"tasks_dir": "no/such/folder"}, ["tasks_dir", "no/such/folder"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "parts"), UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_name_is_named_before_anything_runs(changes, parts):
+    text = message(plan_run, changes)
+    assert [part for part in parts if part not in text] == [], text
+
+
+def test_holding_everything_out_leaves_nothing_to_train_on():
+    changes = {"encoders": {"taco": {}}, "heldout": {"datasets": ["ct_dicom"]}}
+    assert "train" in message(plan_run, changes)
+
+
+def test_heldout_cells_are_measured_but_not_trained_on():
+    raw = SMALLEST | {
+        "datasets": ["ct_dicom", "cell_light"],
+        "tasks": ["rotation", "inversion", "deblurring"],
+        "heldout": {"datasets": ["cell_light"], "tasks": ["inversion"]},
+    }
+    plan = plan_run(raw)
+    assert len(plan.cells) == 6
+    assert plan.training_cells == [(task, "ct_dicom") for task in plan.tasks if task != "inversion"]
