@@ -16,7 +16,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class Section(BaseModel):
     """A part of the configuration; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Defaults are validated too, so that a value is the same whether written out or left out.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Splits(Section):

@@ -164,8 +164,15 @@ def load_embeddings(
         yield embedding
 
 
+# Standard deviations from the gallery's mean beyond which a feature counts no more.
+CUT = 5.0
+
+
 def standardise(vectors: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Bring features to mean 0 and standard deviation 1 over the gallery.
+    """Bring features to mean 0 and standard deviation 1 over the gallery, cut off at 5.
+
+    Without the cut a feature that hardly varies in the gallery but does in a query outweighs all
+    others there, and a baseline would look weaker than it is.
 
     Parameters
     ----------
@@ -177,13 +184,13 @@ def standardise(vectors: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32 [N, D]; features that are constant over the gallery are 0.
+        float32 [N, D] in -5..5; features that are constant over the gallery are 0.
     """
     known = vectors[gallery if gallery.any() else slice(None)].astype(np.float64)
     mean, spread = known.mean(axis=0), known.std(axis=0)
     usable = spread > 1e-7 * np.maximum(1, np.abs(mean))
     scaled = (vectors - mean) / np.where(usable, spread, 1)
-    return np.where(usable, scaled, 0).astype(np.float32)
+    return np.where(usable, np.clip(scaled, -CUT, CUT), 0).astype(np.float32)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

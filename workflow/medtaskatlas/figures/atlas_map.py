@@ -15,6 +15,7 @@ from medtaskatlas.atlas.roles import roles
 from medtaskatlas.errors import DataError
 from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
 from medtaskatlas.figures.labels import label_points
+from medtaskatlas.figures.projection import balanced, project
 from medtaskatlas.figures.style import (
     GREY,
     MODALITY_COLOURS,
@@ -26,7 +27,7 @@ from medtaskatlas.figures.style import (
 )
 from medtaskatlas.seeds import generator
 
-MAX_POINTS = 2500
+MAX_POINTS = 2000
 COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]
 
 
@@ -106,58 +107,6 @@ def _heldout(
     vectors = values.flatten().to_numpy().reshape(len(frame), -1)
     keep = ~np.isin(roles(frame, heldout_datasets, heldout_tasks), ["gallery", "none"])
     return frame[keep].reset_index(drop=True), vectors[keep]
-
-
-def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
-    """Rows that give every (task, dataset) cell the same weight, as far as it reaches.
-
-    Parameters
-    ----------
-    frame
-        Columns ``task`` and ``dataset``; one row a pair.
-    n
-        How many rows at most.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sorted positions in the frame.
-    """
-    shuffled = generator(seed, "atlas map").permutation(len(frame))
-    cells = frame.iloc[shuffled].groupby(["task", "dataset"], observed=True)
-    turn = cells.cumcount().to_numpy()
-    return np.sort(shuffled[np.argsort(turn, kind="stable")[:n]])
-
-
-def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Two dimensions of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008).
-
-    Parameters
-    ----------
-    vectors
-        float [N, D]; columns are standardised, since features may have scales of their own.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [N, 2].
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    scale = vectors.std(axis=0)
-    unit = (vectors - vectors.mean(axis=0)) / np.where(scale > 1e-9, scale, 1.0)
-    n = len(unit)
-    reduced = PCA(min(30, *unit.shape), random_state=seed).fit_transform(unit)
-    # One thread: sums in another order would give another picture.
-    tsne = TSNE(
-        perplexity=min(30.0, (n - 1) / 3), init="pca", max_iter=750, random_state=seed, n_jobs=1
-    )
-    return np.asarray(tsne.fit_transform(reduced.astype(np.float32)))
 
 
 def dot_size(n: int) -> float:

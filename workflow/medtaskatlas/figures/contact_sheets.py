@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -112,27 +113,28 @@ def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
         By split and then as they stand in the file.
     """
     names = [split for split in SPLITS if (splits == split).any()]
-    chosen: list[int] = []
-    # The larger splits take what the smaller ones leave.
-    queues = {split: _in_turn(np.flatnonzero(splits == split), groups) for split in names}
-    while len(chosen) < n and any(queues.values()):
-        for split in names:
-            if queues[split] and len(chosen) < n:
-                chosen.append(queues[split].pop(0))
+    order = []
+    for s, split in enumerate(names):
+        counts: Counter[int] = Counter()
+        for turn, row in _in_turn(np.flatnonzero(splits == split), groups):
+            # New groups first, and among those the splits take turns.
+            order.append((turn, counts[turn], s, row))
+            counts[turn] += 1
+    chosen = [row for *_, row in sorted(order)[:n]]
     return sorted(chosen, key=lambda row: (names.index(str(splits[row])), row))
 
 
-def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[int]:
-    """Rows so that groups take turns; within a group from its middle outwards."""
+def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
+    """(how many of its group come before it, row), groups taking turns."""
     by_group: dict[str, list[int]] = {}
     for row in rows:
         by_group.setdefault(groups[row], []).append(int(row))
     order: list[tuple[int, int, int]] = []
     for g, members in enumerate(by_group.values()):
-        # Neighbouring slices look alike: halves, quarters and so on of the group.
+        # Neighbouring slices look alike, so the halves, quarters and so on of the group.
         spots = sorted(range(len(members)), key=lambda i: (_bit_reversed(i), i))
         order += [(turn, g, members[spot]) for turn, spot in enumerate(spots)]
-    return [row for _, _, row in sorted(order)]
+    return [(turn, row) for turn, _, row in sorted(order)]
 
 
 def _bit_reversed(i: int) -> float:

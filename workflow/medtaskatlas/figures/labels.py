@@ -1,4 +1,4 @@
-"""Labels that do not cover one another: a simple adjustment by repulsion."""
+"""Labels that do not cover one another: each takes the nearest place that is free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def label_points(
     colours: list[str],
     *,
     size: float = 7.5,
-    rounds: int = 600,
 ) -> None:
     """Write a text near each point so that no text lies on another, with a line to its point.
 
@@ -30,8 +29,6 @@ def label_points(
         K texts and their colours.
     size
         Font size, points.
-    rounds
-        Steps of the adjustment at most.
     """
     outline = [effects.withStroke(linewidth=2.2, foreground="white")]
     drawn = [
@@ -46,11 +43,11 @@ def label_points(
     figure = axes.figure
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     boxes = [artist.get_window_extent(renderer) for artist in drawn]
-    half = np.array([[box.width, box.height] for box in boxes]) / 2 + 2.0
+    half = np.array([[box.width, box.height] for box in boxes]) / 2 + (5.0, 1.5)
     anchor = axes.transData.transform(points)
     frame = axes.get_window_extent(renderer)
     low, high = np.array([frame.x0, frame.y0]) + half, np.array([frame.x1, frame.y1]) - half
-    centre = spread(anchor, half, low, high, rounds)
+    centre = spread(anchor, half, low, high)
     pixels = figure.dpi / 72
     for artist, at, start in zip(drawn, centre, anchor, strict=True):
         artist.set_position(tuple((at - start) / pixels))
@@ -61,10 +58,11 @@ def label_points(
             axes.plot(line[:, 0], line[:, 1], color=colour, lw=0.7, zorder=5)
 
 
-def spread(
-    anchor: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarray, rounds: int = 600
-) -> np.ndarray:
-    """Centres of boxes that overlap no more, as near to their anchors as that allows.
+def spread(anchor: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Centres of boxes that do not overlap, each as near to its anchor as those before it allow.
+
+    Boxes in a crowd are placed first, since others have more choice. Where there is no free place,
+    a box stays at its anchor.
 
     Parameters
     ----------
@@ -74,31 +72,29 @@ def spread(
         float [K, 2], half widths and heights.
     low, high
         float [K, 2], bounds of the centres.
-    rounds
-        Steps at most.
 
     Returns
     -------
     numpy.ndarray
         float [K, 2].
     """
-    # Points at one place would push each other nowhere.
-    nudge = np.stack([np.cos(np.arange(len(anchor))), np.sin(np.arange(len(anchor)))], axis=1)
-    centre = anchor + 0.5 * nudge
-    for step in range(rounds):
-        apart = centre[:, None] - centre[None]
-        overlap = half[:, None] + half[None] - np.abs(apart)
-        hit = (overlap > 0).all(axis=-1) & ~np.eye(len(anchor), dtype=bool)
-        if not hit.any() and step > 0:
-            break
-        # Along the axis on which less has to be moved; texts are wide, so mostly up and down.
-        along = np.argmin(overlap, axis=-1)
-        push = np.zeros_like(apart)
-        for axis in (0, 1):
-            chosen = hit & (along == axis)
-            sign = np.where(apart[..., axis] >= 0, 1.0, -1.0)
-            sign = np.where(apart[..., axis] == 0, np.sign(np.subtract.outer(
-                np.arange(len(anchor)), np.arange(len(anchor)))), sign)  # fmt: skip
-            push[..., axis] = np.where(chosen, sign * (overlap[..., axis] / 2 + 0.3), 0)
-        centre = np.clip(centre + 0.6 * push.sum(axis=1), low, high)
+    centre = np.clip(anchor, low, high)
+    reach = np.ptp(np.concatenate([low, high]), axis=0).max() if len(anchor) else 0.0
+    crowd = np.hypot(*(anchor[:, None] - anchor[None]).transpose(2, 0, 1)).sum(axis=1)
+    placed: list[int] = []
+    for i in np.argsort(crowd, kind="stable"):
+        # Places on a grid of a quarter of the box, by distance; half as dear sideways, since texts
+        # are wide and a step to the side clears less.
+        steps = [np.arange(-reach, reach + 1, max(size / 2, 1)) for size in half[i]]
+        grid = np.stack(np.meshgrid(*steps), axis=-1).reshape(-1, 2)
+        grid = np.concatenate([np.zeros((1, 2)), grid])
+        grid = grid[np.argsort(np.hypot(0.5 * grid[:, 0], grid[:, 1]), kind="stable")]
+        spots = centre[i] + grid
+        inside = ((spots >= low[i]) & (spots <= high[i])).all(axis=-1)
+        spots = spots[inside]
+        apart = np.abs(spots[:, None] - centre[placed][None])
+        free = ~(apart < half[i] + half[placed][None]).all(axis=-1).any(axis=1)
+        if free.any():
+            centre[i] = spots[np.argmax(free)]
+        placed.append(int(i))
     return centre

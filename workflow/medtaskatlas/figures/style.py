@@ -74,6 +74,7 @@ def use_style() -> None:
             "xtick.labelsize": 7.5,
             "ytick.labelsize": 7.5,
             "legend.fontsize": 7.5,
+            "legend.title_fontsize": 7.5,
             "legend.frameon": False,
             "axes.linewidth": 0.7,
             "xtick.major.width": 0.7,
