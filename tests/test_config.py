@@ -5,8 +5,9 @@ import copy
 import pytest
 import yaml
 
-from medtaskatlas.config import REPOSITORY, parse_config
+from medtaskatlas.config import parse_config
 from medtaskatlas.errors import ConfigError
+from medtaskatlas.files import REPOSITORY
 from medtaskatlas.plan import plan_run
 
 SMALLEST = {"run": "x", "datasets": ["ct_dicom"], "encoders": {"pixels": {}}}

@@ -2,8 +2,8 @@
 
 import re
 
-from medtaskatlas.config import REPOSITORY
 from medtaskatlas.config_docs import PAGE, TARGETS, render, sections
+from medtaskatlas.files import REPOSITORY
 
 
 def test_page_is_in_step():

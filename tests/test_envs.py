@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from medtaskatlas.config import REPOSITORY
+from medtaskatlas.files import REPOSITORY
 from medtaskatlas.provenance import _file_of, modules_behind
 
 ENVIRONMENTS = ["base", "torch"]

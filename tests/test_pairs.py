@@ -11,8 +11,9 @@ import pytest
 from generated import SPLITS, write_dataset
 from medtaskatlas.errors import DataError, TaskError
 from medtaskatlas.imageset import ImageSet
-from medtaskatlas.pairs import image_order, make_pairs, share_out
+from medtaskatlas.pairs import image_order, make_pairs
 from medtaskatlas.pairset import PairSet
+from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Task, no_params
 
@@ -117,3 +118,4 @@ def test_share_out() -> None:
     assert share_out(100, {"test": 0.2}) == {"test": 100}
     assert share_out(3, SPLITS) == {"train": 1, "val": 1, "test": 1}
     assert sum(share_out(101, SPLITS).values()) == 101
+    assert share_out(3, {"a": 0.9, "b": 0.05, "c": 0.05}) == {"a": 1, "b": 1, "c": 1}

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from generated import SPLITS
-from medtaskatlas.config import REPOSITORY
 from medtaskatlas.errors import ConfigError
+from medtaskatlas.files import REPOSITORY
 from medtaskatlas.plan import plan_run
 
 

@@ -13,11 +13,12 @@ import yaml
 from pytorch_metric_learning.losses import SupConLoss
 
 from generated import SPLITS, write_dataset
-from medtaskatlas.config import REPOSITORY, parse_config
+from medtaskatlas.config import parse_config
 from medtaskatlas.encoders.network import build, to_input
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.sampler import CrossedSampler
 from medtaskatlas.encoders.train import batches, take_step
+from medtaskatlas.files import REPOSITORY
 from medtaskatlas.pairs import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 

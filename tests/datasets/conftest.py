@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from medfiles import SIZE
 
-from medtaskatlas.config import Splits
+from generated import SPLITS
+from medfiles import SIZE
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
@@ -36,7 +36,7 @@ def prepared(catalogue, raw, tmp_path_factory) -> dict[str, ImageSet]:
             raw / name,
             root / f"{name}.arrow",
             image_size=SIZE,
-            splits=Splits(),
+            splits=SPLITS,
             seed=0,
         )
     return {name: ImageSet(root / f"{name}.arrow") for name in catalogue}

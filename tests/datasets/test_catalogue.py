@@ -12,11 +12,10 @@ from medtaskatlas.config import parse_config
 from medtaskatlas.datasets.catalogue import (
     CATALOGUE,
     Dataset,
-    heldout_datasets,
     load_catalogue,
-    select_datasets,
 )
 from medtaskatlas.datasets.pin import pin
+from medtaskatlas.datasets.selection import heldout_datasets, select_datasets
 from medtaskatlas.errors import ConfigError
 from medtaskatlas.tasks.task import NEEDS
 

@@ -7,17 +7,18 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from medfiles import SIZE, make_dataset, write_dicom
 
-from medtaskatlas.config import Splits
+from generated import SPLITS as SHARES
+from medfiles import SIZE, make_dataset, write_dicom
 from medtaskatlas.datasets.prepare import prepare, shape
 from medtaskatlas.datasets.quality import datasets_table
 from medtaskatlas.datasets.readers.frame import Frame
 from medtaskatlas.datasets.resize import resize, resize_nearest
-from medtaskatlas.datasets.splits import assign_splits, split_counts
+from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import sha256, write_json
 from medtaskatlas.imageset import META_KEYS, SPLITS, ImageSet
+from medtaskatlas.shares import share_out
 
 
 def frames(n_groups, split=None):
@@ -26,7 +27,7 @@ def frames(n_groups, split=None):
 
 
 def run(dataset, folder, out, **keys):
-    prepare(dataset, folder, out, **{"image_size": 32, "splits": Splits(), "seed": 0, **keys})
+    prepare(dataset, folder, out, **{"image_size": 32, "splits": SHARES, "seed": 0, **keys})
 
 
 # --- what comes out of the embedded datasets
@@ -145,32 +146,32 @@ def test_labels_are_taken_by_nearest_exact(side):
 
 @pytest.mark.parametrize("n", range(3, 40))
 def test_split_counts_are_largest_remainders(n):
-    splits = Splits()
-    counts = split_counts(n, splits)
+    splits = SHARES
+    counts = share_out(n, splits)
     assert sum(counts.values()) == n
     assert min(counts.values()) >= 1
     if n >= 5:
-        assert all(abs(counts[name] - getattr(splits, name) * n) < 1 for name in SPLITS)
+        assert all(abs(counts[name] - splits[name] * n) < 1 for name in SPLITS)
 
 
 def test_splits_depend_on_seed_and_not_on_order():
     there, back = frames(20), frames(20)[::-1]
-    first = assign_splits(there, Splits(), 0, "d")
-    assert first == assign_splits(back, Splits(), 0, "d")
-    assert first != assign_splits(there, Splits(), 1, "d")
-    assert first != assign_splits(there, Splits(), 0, "e")
+    first = assign_splits(there, SHARES, 0, "d")
+    assert first == assign_splits(back, SHARES, 0, "d")
+    assert first != assign_splits(there, SHARES, 1, "d")
+    assert first != assign_splits(there, SHARES, 0, "e")
 
 
 def test_few_groups_are_test_and_given_splits_are_kept():
-    assert set(assign_splits(frames(2), Splits(), 0, "d").values()) == {"test"}
-    assert set(assign_splits(frames(3), Splits(), 0, "d").values()) == set(SPLITS)
-    assert set(assign_splits(frames(9, "val"), Splits(), 0, "d").values()) == {"val"}
+    assert set(assign_splits(frames(2), SHARES, 0, "d").values()) == {"test"}
+    assert set(assign_splits(frames(3), SHARES, 0, "d").values()) == set(SPLITS)
+    assert set(assign_splits(frames(9, "val"), SHARES, 0, "d").values()) == {"val"}
 
 
 def test_group_with_two_given_splits():
     torn = [*frames(1, "train"), *frames(1, "test")]
     with pytest.raises(DataError, match="g0 is in two splits"):
-        assign_splits(torn, Splits(), 0, "d")
+        assign_splits(torn, SHARES, 0, "d")
 
 
 @pytest.mark.parametrize(

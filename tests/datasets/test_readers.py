@@ -3,8 +3,8 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
-from medfiles import make_dataset, write_dicom
 
+from medfiles import make_dataset, write_dicom
 from medtaskatlas.datasets.readers import window
 from medtaskatlas.datasets.readers.dicom import read_dicom
 from medtaskatlas.datasets.readers.frame import Excluded, Frame

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from medtaskatlas.config import REPOSITORY
+from medtaskatlas.files import REPOSITORY
 
 SMOKE = REPOSITORY / "config" / "smoke.yaml"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medtaskatlas.config import REPOSITORY
+from medtaskatlas.files import REPOSITORY
 
 BIN = Path(sys.prefix) / "bin"
 OURS = ["Makefile", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "dvc.yaml"]

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from medtaskatlas.errors import ConfigError, nearest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 
 class Section(BaseModel):
     """A part of the configuration; unknown keys are errors."""

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from medtaskatlas.config import REPOSITORY, Config, DatasetFilter, Encoder, Heldout, Splits
+from medtaskatlas.config import Config, DatasetFilter, Encoder, Heldout, Splits
+from medtaskatlas.files import REPOSITORY
 
 PAGE = REPOSITORY / "config" / "README.md"
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from medtaskatlas.errors import DataError
 
+# Where Snakefile, config/ and envs/ are: the package is installed editable.
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from medtaskatlas.errors import TaskError
 from medtaskatlas.imageset import SPLITS, ImageSet
 from medtaskatlas.pairset import COLUMNS, write_pairs
 from medtaskatlas.seeds import generator
+from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.task import Params, Task
 
 # Training and evaluation draw severities from one distribution, uniform over this range: below it
@@ -61,29 +62,6 @@ def image_order(images: ImageSet, split: str, seed: int) -> np.ndarray:
     """
     rows = np.flatnonzero(images.numpy("split") == split)
     return generator(seed, "image order", images.dataset, split).permutation(rows)
-
-
-def share_out(total: int, shares: dict[str, float]) -> dict[str, int]:
-    """Split a number in proportion, by largest remainders, at least one each.
-
-    Parameters
-    ----------
-    total
-        What to share out.
-    shares
-        Positive weights.
-
-    Returns
-    -------
-    dict
-        Integers that sum to ``total`` (or to the number of shares where that is larger).
-    """
-    scale = total / sum(shares.values())
-    counts = {name: max(1, int(share * scale)) for name, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda n: (counts[n] - shares[n] * scale, n))
-    for name in by_remainder[: max(0, total - sum(counts.values()))]:
-        counts[name] += 1
-    return counts
 
 
 def plan_pairs(

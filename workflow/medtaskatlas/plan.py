@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.config import Config, parse_config
-from medtaskatlas.datasets.catalogue import (
-    Dataset,
-    heldout_datasets,
-    load_catalogue,
-    select_datasets,
-)
+from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
+from medtaskatlas.datasets.selection import heldout_datasets, select_datasets
 from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.files import sha256
 from medtaskatlas.provenance import code_hash

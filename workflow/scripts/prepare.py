@@ -3,7 +3,6 @@ from pathlib import Path
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.config import Splits
     from medtaskatlas.datasets.catalogue import load_catalogue
     from medtaskatlas.datasets.prepare import prepare
 
@@ -12,6 +11,6 @@ with job(snakemake):
         Path(snakemake.input[0]).parent,
         Path(snakemake.output[0]),
         image_size=int(snakemake.params.image_size),
-        splits=Splits.model_validate(dict(snakemake.params.splits)),
+        splits=snakemake.params.splits,
         seed=int(snakemake.params.seed),
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.config import Splits
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
 from medtaskatlas.datasets.download import MANIFEST
 from medtaskatlas.datasets.readers.frame import Excluded, Frame
@@ -47,7 +46,13 @@ class Prepared:
 
 
 def prepare(
-    dataset: Dataset, folder: Path, out: Path, *, image_size: int, splits: Splits, seed: int
+    dataset: Dataset,
+    folder: Path,
+    out: Path,
+    *,
+    image_size: int,
+    splits: Mapping[str, float],
+    seed: int,
 ) -> None:
     """Read, crop, resize, split and write one dataset.
 

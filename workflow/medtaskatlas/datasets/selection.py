@@ -1,0 +1,139 @@
+"""Which datasets of the catalogue a run takes, and which of them it holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from medtaskatlas.config import Config, DatasetFilter
+from medtaskatlas.datasets.catalogue import Dataset
+from medtaskatlas.errors import ConfigError, nearest
+
+
+def select_datasets(
+    config: Config, catalogue: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Datasets that a configuration asks for, within the licences that it allows.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    catalogue
+        All datasets.
+
+    Returns
+    -------
+    names, messages : list of str
+        Chosen names; sentences for the user about what was left out.
+
+    Raises
+    ------
+    ConfigError
+        If a name or a filter's value is unknown, or nothing is left.
+    """
+    asked = config.datasets
+    if asked == "all":
+        names = list(catalogue)
+    elif isinstance(asked, DatasetFilter):
+        names = _filtered(asked, catalogue)
+    else:
+        names = list(asked)
+        for name in names:
+            if name not in catalogue:
+                raise ConfigError(
+                    f"config: datasets: unknown dataset {name!r}", nearest(name, catalogue)
+                )
+            if names.count(name) > 1:
+                raise ConfigError(f"config: datasets: {name!r} is named twice", "name it once")
+    messages: list[str] = []
+    if config.licences is not None:
+        allowed = set(config.licences)
+        out = [n for n in names if not licence_allowed(catalogue[n].licence, allowed)]
+        messages += [f"left out {n}: its licence is {catalogue[n].licence}" for n in out]
+        names = [n for n in names if n not in out]
+    if not names:
+        raise ConfigError(
+            "config: `datasets` and `licences` leave no dataset",
+            "; ".join(messages) or f"valid names: {', '.join(sorted(catalogue))}",
+        )
+    return names, messages
+
+
+def licence_allowed(licence: str, allowed: set[str]) -> bool:
+    """Whether a licence is within the allowed ones.
+
+    Parameters
+    ----------
+    licence
+        SPDX expression; parts joined by AND must all be allowed.
+    allowed
+        Licences, or whole expressions.
+
+    Returns
+    -------
+    bool
+        True where it may be used.
+    """
+    return licence in allowed or set(licence.split(" AND ")) <= allowed
+
+
+def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
+    """Names of the datasets that meet all conditions of a filter."""
+    names = list(catalogue)
+    for key, values in asked.model_dump(exclude_none=True).items():
+        known = {getattr(dataset, key) for dataset in catalogue.values()}
+        for value in values:
+            if value not in known:
+                raise ConfigError(
+                    f"config: datasets.{key}: no dataset has {value!r}", nearest(value, known)
+                )
+        names = [name for name in names if getattr(catalogue[name], key) in values]
+    return names
+
+
+def heldout_datasets(
+    config: Config, chosen: list[str], catalogue: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Datasets that no encoder sees in training, with all that overlap them.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    chosen
+        Names from :func:`select_datasets`.
+    catalogue
+        All datasets.
+
+    Returns
+    -------
+    names, messages : list of str
+        Held-out names in the order of `chosen`; sentences about what was held out beside.
+
+    Raises
+    ------
+    ConfigError
+        If a held-out dataset is not among the chosen, or none is left to train on.
+    """
+    held = set(config.heldout.datasets)
+    for name in config.heldout.datasets:
+        if name not in chosen:
+            raise ConfigError(
+                f"config: heldout.datasets: {name!r} is not among the run's datasets",
+                nearest(name, chosen),
+            )
+    messages = []
+    # Overlap is closed: what overlaps an overlapping dataset is held out, too.
+    queue = list(config.heldout.datasets)
+    while queue:
+        name = queue.pop(0)
+        for other in catalogue[name].overlaps:
+            if other in chosen and other not in held:
+                messages.append(f"held out {other} as well: it overlaps {name}")
+                held.add(other)
+                queue.append(other)
+    if len(held) == len(chosen):
+        raise ConfigError(
+            "config: heldout.datasets holds out every dataset", "leave some to train on"
+        )
+    return [name for name in chosen if name in held], messages
