@@ -44,7 +44,7 @@ lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 	@$(IN) snakemake --lint
 
 docs: $(READY) ## the pages that are made from the code
-	@$(IN) python -m medtaskatlas.config_docs
+	@$(IN) python -m medtaskatlas.docs
 
 # What Python to use: the first of $(PYTHON) that runs, is of the right version and can make a venv.
 define find_python

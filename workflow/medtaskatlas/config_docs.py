@@ -198,8 +198,3 @@ def render() -> str:
         table = _table(["key", "type", "default", "what it is"], rows)
         parts.append(f"### {heading}\n\n{what}\n\n{table}\n")
     return "\n".join(parts)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(render())
-    print(f"wrote {PAGE}")
