@@ -10,7 +10,7 @@ from runs import REPOSITORY, snakemake
     ["all", "data", "images", "pairs", "encoders", "embeddings", "tables", "figures", "report"],
 )
 def test_every_target_resolves(tmp_path, target) -> None:
-    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", target)
+    done = snakemake(tmp_path, target, "--dry-run", "--quiet", "rules")
     assert "medtaskatlas: run smoke" in done.stderr
 
 
@@ -38,4 +38,4 @@ def test_an_empty_configuration_says_what_to_do(tmp_path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "--configfile config/embedded.yaml" in done.stderr
+    assert "--configfile config/embedded.yaml" in done.stdout + done.stderr

@@ -123,9 +123,9 @@ def test_an_edit_of_a_helper_reruns_its_users_only(smoke, tmp_path) -> None:
             shutil.copy2(source, tmp_path / part)
     helper = tmp_path / "workflow/medtaskatlas/tasks/transformation.py"
     helper.write_text(helper.read_text() + "\nEDITED = 1\n")
-    arguments = ("--dry-run", "--quiet", "rules", "--rerun-triggers", "params")
+    arguments = ("pairs", "--dry-run", "--quiet", "rules", "--rerun-triggers", "params")
     done = subprocess.run(
-        command(smoke, *arguments, "pairs", snakefile=tmp_path / "Snakefile"),
+        command(smoke, *arguments, snakefile=tmp_path / "Snakefile"),
         capture_output=True,
         text=True,
         check=True,

@@ -28,7 +28,9 @@ class Splits(Section):
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
         if abs(self.train + self.val + self.test - 1) > 1e-6:
-            raise ValueError("train, val and test must sum to 1")
+            raise ValueError(
+                f"train, val and test must sum to 1, not {self.train + self.val + self.test:g}"
+            )
         return self
 
 
@@ -202,17 +204,48 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e) for e in error.errors())) from None
+        raise ConfigError("\n".join(_explain(e) for e in _told_once(error.errors()))) from None
+
+
+# Where a key takes one of several types, pydantic reports the failure of each of them.
+_UNIONS = {
+    "datasets": {list: "list[str]", dict: "DatasetFilter"},
+    "tasks": {list: "list[str]"},
+}
+
+
+def _told_once(errors: list[Any]) -> list[Any]:
+    """Errors without those of types that the user did not mean."""
+    kept = []
+    for error in errors:
+        where = error["loc"]
+        meant = _UNIONS.get(str(where[0])) if len(where) > 1 else None
+        if meant is None:
+            kept.append(error)
+            continue
+        value = error["input"]
+        if len(where) == 2 and type(value) not in meant:
+            said = " or ".join(
+                ["a list of names", *(["a filter"] if dict in meant else []), "`all`"]
+            )
+            kept.append({**error, "loc": where[:1], "msg": f"must be {said}", "type": "union"})
+        elif len(where) > 2 or where[1] == meant.get(type(value)):
+            kept.append(error)
+    unique = {(error["loc"], error["msg"]): error for error in kept}
+    return list(unique.values())
 
 
 def _explain(error: Any) -> str:
     """One line for one validation error: key, value, remedy."""
     tags = {"taco", "random", "pixels", "list[str]", "DatasetFilter", "literal['all']"}
     where = [str(part) for part in error["loc"]]
-    key = ".".join(
-        p for i, p in enumerate(where) if not (i and p in tags and where[i - 1] != "encoders")
-    )
-    value = error["input"]
+    path = [
+        part
+        for i, part in enumerate(where)
+        # An encoder may be called like its kind: only the tag behind the name is no key.
+        if not (i and part in tags and where[i - 1] != "encoders")
+    ]
+    key, value = ".".join(path), error["input"]
     if error["type"] == "extra_forbidden":
         return f"config: unknown key {key!r}; {nearest(where[-1], _keys_beside(where))}"
     if error["type"] == "missing":
@@ -222,7 +255,8 @@ def _explain(error: Any) -> str:
         tag = str(error["ctx"]["tag"])
         return f"config: {key}.kind: {tag!r} is no kind of encoder; {nearest(tag, kinds)}"
     shown = "" if isinstance(value, Mapping) else f" (is {value!r})"
-    return f"config: {key or 'configuration'}: {error['msg']}{shown}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"config: {key + ': ' if key else ''}{message}{shown}"
 
 
 def _keys_beside(where: list[str]) -> list[str]:

@@ -48,6 +48,13 @@ def select_datasets(
     messages: list[str] = []
     if config.licences is not None:
         allowed = set(config.licences)
+        known = {part for d in catalogue.values() for part in _parts(d.licence)}
+        # Not an error: a list of what is permitted may be longer than what there is.
+        messages += [
+            f"no dataset has the licence {licence!r}; {nearest(licence, known)}"
+            for licence in config.licences
+            if not _parts(licence) <= known
+        ]
         out = [n for n in names if not licence_allowed(catalogue[n].licence, allowed)]
         messages += [f"left out {n}: its licence is {catalogue[n].licence}" for n in out]
         names = [n for n in names if n not in out]
@@ -74,7 +81,12 @@ def licence_allowed(licence: str, allowed: set[str]) -> bool:
     bool
         True where it may be used.
     """
-    return licence in allowed or set(licence.split(" AND ")) <= allowed
+    return licence in allowed or _parts(licence) <= allowed
+
+
+def _parts(licence: str) -> set[str]:
+    """Licences of an SPDX expression joined by AND."""
+    return set(licence.split(" AND "))
 
 
 def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:

@@ -79,10 +79,12 @@ def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:
     Raises
     ------
     ConfigError
-        If a name is unknown.
+        If a name is unknown or there is none.
     """
     if isinstance(names, str):
         return list(bank)
+    if not names:
+        raise ConfigError("tasks: the list is empty", "name some tasks, or write `tasks: all`")
     unknown = [n for n in names if n not in bank]
     if unknown:
         raise ConfigError(f"tasks: unknown task {unknown[0]!r}", nearest(unknown[0], bank))
