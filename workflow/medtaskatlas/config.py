@@ -208,7 +208,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
 
 
 # Where a key takes one of several types, pydantic reports the failure of each of them.
-_UNIONS = {
+_UNIONS: dict[str, dict[type, str]] = {
     "datasets": {list: "list[str]", dict: "DatasetFilter"},
     "tasks": {list: "list[str]"},
 }
