@@ -12,14 +12,20 @@ from medtaskatlas.files import REPOSITORY
 SMOKE = REPOSITORY / "config" / "smoke.yaml"
 
 
-def command(folder: Path, *arguments: str | Path, snakefile: Path | None = None) -> list[str]:
-    """Command line of Snakemake on the smoke configuration; results go to the folder."""
+def command(
+    folder: Path,
+    *arguments: str | Path,
+    snakefile: Path = REPOSITORY / "Snakefile",
+    config: Path = SMOKE,
+) -> list[str]:
+    """Command line of Snakemake, by default on the smoke configuration, in a folder."""
     return [
         *(sys.executable, "-m", "snakemake"),
-        *("--snakefile", str(snakefile or REPOSITORY / "Snakefile")),
+        *("--snakefile", str(snakefile)),
         *("--directory", str(folder), "--workflow-profile", "none", "--rerun-incomplete"),
-        *("--configfile", str(SMOKE)),
         *map(str, arguments),
+        # Last: it would take a target behind it for another file.
+        *("--configfile", str(config)),
     ]
 
 

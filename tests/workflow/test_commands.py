@@ -16,7 +16,7 @@ def test_every_target_resolves(tmp_path, target) -> None:
 
 def test_embedded_is_the_default_and_small_enough(tmp_path) -> None:
     config = REPOSITORY / "config" / "embedded.yaml"
-    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", "--configfile", config)
+    done = snakemake(tmp_path, "--dry-run", "--quiet", "rules", config=config)
     assert "run embedded: 13 datasets" in done.stderr
 
 

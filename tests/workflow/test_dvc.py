@@ -61,7 +61,9 @@ class Checkout:
     def __init__(self, folder, **environment):
         self.folder = folder
         inherited = {
-            k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "CPU")
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("MAKEFLAGS", "MAKELEVEL", "ARGS", "CPU")
         }
         who = {
             f"GIT_{role}_{what}": "x"
