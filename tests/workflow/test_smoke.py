@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medtaskatlas.atlas.keep import keep
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.errors import DataError
 from medtaskatlas.imageset import ImageSet
 from medtaskatlas.pairset import PairSet
 from runs import REPOSITORY, command, files, snakemake
@@ -72,6 +74,16 @@ def test_figures_and_report(smoke) -> None:
     assert {p.stem for p in figures.glob("*.svg")} >= names - {"contact_sheets"}
     report = (smoke / "results/smoke/report.html").read_text()
     assert "Findings" in report or "findings" in report
+
+
+def test_what_a_run_showed_can_be_kept(smoke, tmp_path) -> None:
+    keep(smoke / "results/smoke", tmp_path / "smoke.md", command="snakemake --cores 2")
+    page = (tmp_path / "smoke.md").read_text()
+    for heading in ("Findings", "Identification", "Controls", "Datasets", "Cost"):
+        assert f"## {heading}\n" in page
+    assert "| make_pairs |" in page or "| pairs |" in page
+    with pytest.raises(DataError, match="lacks the tables"):
+        keep(tmp_path, tmp_path / "none.md", command="")
 
 
 def test_a_second_run_does_nothing(smoke) -> None:

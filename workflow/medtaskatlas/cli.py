@@ -81,6 +81,20 @@ def tasks(
     typer.echo(_table(["name", "family", "needs", "severity ladder", "description"], rows))
 
 
+@app.command()
+def keep(
+    run: Annotated[str, typer.Argument(help="name of a finished run")],
+    command: Annotated[str, typer.Option(help="what was typed to run it")] = "make atlas",
+    out: Annotated[Path | None, typer.Option(help="default: docs/results/<run>.md")] = None,
+) -> None:
+    """Write the headline tables of a run as one small page for git."""
+    from medtaskatlas.atlas.keep import keep as write
+
+    page = out or Path("docs/results") / f"{run}.md"
+    write(Path("results") / run, page, command=command)
+    typer.echo(f"wrote {page}")
+
+
 def main() -> None:
     """Run the command line; errors that users can act on come without a traceback."""
     try:

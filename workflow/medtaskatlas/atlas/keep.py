@@ -1,0 +1,141 @@
+"""Keep what a run showed: docs/results/<run>.md, small enough for git.
+
+Results are not in git, and a machine may not last. The page holds the headline tables, the command
+and the commit that made them, and what each stage cost.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.errors import DataError
+from medtaskatlas.files import REPOSITORY, whole_file
+
+NUMBERS = ["estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets"]
+
+
+def keep(results: str | Path, out: str | Path, *, command: str) -> None:
+    """Write the page of a run.
+
+    Parameters
+    ----------
+    results
+        Folder of the run, results/<run>.
+    out
+        The Markdown file to make.
+    command
+        What was run, as a user would type it.
+
+    Raises
+    ------
+    DataError
+        If a table of the run is missing.
+    """
+    results = Path(results)
+    names = ("summary", "identification", "comparisons", "controls", "datasets")
+    absent = [n for n in names if not (results / "tables" / f"{n}.parquet").is_file()]
+    if absent:
+        raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
+    tables = {n: read_table(results / "tables" / f"{n}.parquet", n) for n in names}
+    run = tables["summary"]["run"].iloc[0]
+    parts = [
+        f"# Run {run}",
+        "",
+        "Made by `medtaskatlas keep`; do not edit.",
+        "",
+        f"- command: `{command}`",
+        f"- commit: {_commit()}",
+        f"- machine: {platform.machine()}, Python {platform.python_version()}",
+        "",
+        *_section("Findings", _findings(tables["summary"])),
+        *_section("Identification", _identification(tables["identification"])),
+        *_section("Paired differences", _comparisons(tables["comparisons"])),
+        *_section("Controls", _controls(tables["controls"])),
+        *_section("Datasets", _datasets(tables["datasets"])),
+        *_section("Cost", _cost(results / "benchmarks")),
+    ]
+    with whole_file(out) as part:
+        part.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _commit() -> str:
+    """Commit of the code, and whether it was changed since."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "not in git"
+
+
+def _section(title: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Heading and Markdown table."""
+    rows = list(rows)
+    if not rows:
+        return [f"## {title}", "", "None.", ""]
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[_cell(value) for value in row.values()] for row in rows]
+    return [f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _cell(value: Any) -> str:
+    """Value as text: three decimals, nothing for null."""
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in frame[columns].to_dict("records")]
+
+
+def _findings(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return _records(frame, ["supported", "sentence"])
+
+
+def _identification(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    chosen = frame[(frame["level"] == "overall") & frame["seed"].isna()]
+    return _records(chosen, ["encoder", "split", "method", "task_subset", "measure", *NUMBERS])
+
+
+def _comparisons(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = ["encoder", "method", "other", "other_method", "split", "measure", *NUMBERS]
+    return _records(frame[frame["contrast"] != "pair"], [*columns, "p_adjusted"])
+
+
+def _controls(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = ["control", "encoder", "split", "estimate", "ci_low", "ci_high", "reference"]
+    return _records(frame, [*columns, "passed"])
+
+
+def _datasets(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = ["dataset", "modality", "annotation", "heldout", "n_images", "n_groups", "licence"]
+    return _records(frame, columns)
+
+
+def _cost(benchmarks: Path) -> list[dict[str, Any]]:
+    """Seconds and peak memory of the jobs of each stage, as Snakemake measured them."""
+    rows = []
+    for stage in sorted(p for p in benchmarks.iterdir() if p.is_dir()):
+        jobs = pd.concat(
+            [pd.read_csv(file, sep="\t", na_values="-") for file in sorted(stage.rglob("*.tsv"))]
+        )
+        rows.append(
+            {
+                "stage": stage.name,
+                "jobs": len(jobs),
+                "seconds in all": float(jobs["s"].sum()),
+                "longest, s": float(jobs["s"].max()),
+                "peak memory of one job, MiB": float(jobs["max_rss"].max()),
+            }
+        )
+    return rows
