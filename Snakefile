@@ -3,13 +3,16 @@
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.utils import min_version
 
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.plan import plan_run
 from medtaskatlas.provenance import code_hash
+from medtaskatlas.scheduling import one_look_at_a_time
 
 min_version("9.27")
+one_look_at_a_time(JobScheduler)
 
 
 try:

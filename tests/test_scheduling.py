@@ -1,0 +1,49 @@
+"""One pending look instead of one a finished job."""
+
+import threading
+import time
+
+from snakemake.scheduling.job_scheduler import JobScheduler
+
+from medtaskatlas.scheduling import one_look_at_a_time
+
+
+class Scheduler:
+    def __init__(self) -> None:
+        self._open_jobs = threading.Semaphore(0)
+
+    def _schedule_reevalutation(self, delay: float) -> None:
+        raise AssertionError("not replaced")
+
+
+def looks(scheduler: Scheduler) -> int:
+    n = 0
+    while scheduler._open_jobs.acquire(blocking=False):
+        n += 1
+    return n
+
+
+def test_many_wishes_are_one_look() -> None:
+    one_look_at_a_time(Scheduler)
+    scheduler = Scheduler()
+    threads = threading.active_count()
+    for _ in range(100):
+        scheduler._schedule_reevalutation(0.05)
+    assert threading.active_count() <= threads + 1
+    time.sleep(0.3)
+    assert looks(scheduler) == 1
+    scheduler._schedule_reevalutation(0.01)
+    time.sleep(0.2)
+    assert looks(scheduler) == 1, "the next wish is heard again"
+
+
+def test_another_snakemake_is_left_alone() -> None:
+    class Other:
+        pass
+
+    one_look_at_a_time(Other)
+    assert not hasattr(Other, "_schedule_reevalutation")
+
+
+def test_the_pinned_snakemake_needs_it() -> None:
+    assert hasattr(JobScheduler, "_schedule_reevalutation"), "drop medtaskatlas.scheduling"
