@@ -26,6 +26,8 @@ rule train:
         f"{RESULTS}/logs/train/{{encoder}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{encoder}}/seed{{seed}}.tsv"
+    # The longest jobs: what else is ready can run beside them.
+    priority: 1
     conda:
         "../../envs/torch.yaml"
     threads: RUN.config.torch_threads
