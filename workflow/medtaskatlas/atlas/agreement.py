@@ -114,5 +114,7 @@ def agreement_by_chance(
     q, r = true[0, 0], answered[0, 0]
     family_of = dict(zip(frame["task"], frame["family"], strict=True))
     family = np.array([family_of[task] for task in design.tasks], dtype=object)
-    by_family = sum(float(q[family == f].sum() * r[family == f].sum()) for f in set(family))
+    # In a fixed order: that of a set of strings differs between processes, and so would the sum.
+    families = sorted(set(family))
+    by_family = sum(float(q[family == f].sum() * r[family == f].sum()) for f in families)
     return {"balanced_accuracy": float(q @ r), "family_balanced_accuracy": by_family}
