@@ -3,11 +3,11 @@ from pathlib import Path
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.datasets.catalogue import load_catalogue
+    from medtaskatlas.datasets.catalogue import dataset_from_entry
     from medtaskatlas.datasets.prepare import prepare
 
     prepare(
-        load_catalogue()[snakemake.wildcards.dataset],
+        dataset_from_entry(snakemake.params.entry),
         Path(snakemake.input[0]).parent,
         Path(snakemake.output[0]),
         image_size=int(snakemake.params.image_size),

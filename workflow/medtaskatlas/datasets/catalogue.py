@@ -18,7 +18,25 @@ from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.files import REPOSITORY
 
 CATALOGUE = REPOSITORY / "config" / "datasets"
-Modality = Literal["MR", "CT", "XR", "US", "NM", "FUNDUS", "HISTOLOGY", "MICROSCOPY"]
+Modality = Literal[
+    "MR",
+    "CT",
+    "XR",
+    "XA",
+    "MG",
+    "US",
+    "NM",
+    "PET",
+    "EM",
+    "FUNDUS",
+    "OCT",
+    "OCTA",
+    "DERMOSCOPY",
+    "ENDOSCOPY",
+    "HISTOLOGY",
+    "MICROSCOPY",
+    "PHOTO",
+]
 
 
 class PackageFile(Part):
@@ -60,6 +78,7 @@ class Dataset(Part):
         [], description="what tasks may need"
     )
     classes: dict[int, str] = Field({}, description="id: name; 0 is background and not listed")
+    labels: list[str] = Field([], description="names of the labels 0, 1, ... of whole images")
     overlaps: list[str] = Field([], description="datasets that show the same thing")
     group_note: str = Field(description="one sentence: what a group is")
     left_out: dict[str, str] = Field({}, description="file of the source: why it is not used")
@@ -76,6 +95,8 @@ class Dataset(Part):
                 f"`provides` must name {sorted(wanted)} and nothing more of mask, classes, "
                 f"since there are {len(self.classes)} classes"
             )
+        if bool(self.labels) != ("label" in self.provides):
+            raise ValueError("`labels` must be given exactly if `provides` names label")
         annotated = set(self.provides) - {"colour"}
         if bool(annotated) != (self.annotation != "none"):
             raise ValueError(
@@ -149,6 +170,22 @@ def load_catalogue(folder: Path = CATALOGUE) -> dict[str, Dataset]:
                     nearest(other, set(found) - {name}),
                 )
     return found
+
+
+def dataset_from_entry(entry: Mapping[str, Any]) -> Dataset:
+    """A dataset from what :meth:`Dataset.model_dump` gave, as rules pass it to their scripts.
+
+    Parameters
+    ----------
+    entry
+        All its keys.
+
+    Returns
+    -------
+    Dataset
+        Of the kind that its reader asks for.
+    """
+    return READERS[entry["reader"]].model_validate(entry)
 
 
 def _entries(path: Path) -> Mapping[str, Any]:

@@ -25,6 +25,11 @@ class Frame:
         uint8 [H, W] class ids, or None.
     instances
         uint16 [H, W] object numbers, or None.
+    boxes
+        float32 [K, 4] of (x0, y0, x1, y1) in pixels of the picture, pixel edges at whole numbers;
+        None where the dataset has none, [0, 4] where the picture has none.
+    label
+        Number of the picture's label in the dataset's ``labels``, or None.
     split
         A published or written split, or None where prepare decides.
     volume_id, slice_index, axis
@@ -39,6 +44,8 @@ class Frame:
     group_source: str
     mask: np.ndarray | None = None
     instances: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    label: int | None = None
     split: str | None = None
     volume_id: str | None = None
     slice_index: int | None = None
