@@ -21,9 +21,26 @@ def message(check, changes):
     return str(caught.value)
 
 
+@pytest.fixture
+def own_data(tmp_path):
+    """Folder of one folder dataset without a mask."""
+    folder = tmp_path / "own" / "images"
+    folder.mkdir(parents=True)
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(b"not looked at when planning")
+    words = "name: own\ntitle: t\nmodality: XR\nbody_part: hand\nlicence: CC0-1.0\nimages: images\n"
+    (folder.parent / "dataset.yaml").write_text(words + "source: here\ncitation: none\n")
+    return tmp_path
+
+
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
-def test_shipped_files_can_be_planned(file):
-    plan = plan_run(yaml.safe_load(file.read_text()))
+def test_shipped_files_can_be_planned(file, own_data):
+    raw = yaml.safe_load(file.read_text())
+    if file.stem == "folder":
+        with pytest.raises(ConfigError, match="--config datasets_dir=PATH"):
+            plan_run(raw)
+        raw["datasets_dir"] = str(own_data)
+    plan = plan_run(raw)
     assert plan.cells
     assert plan.config.run == file.stem
     assert plan.summary().startswith(f"run {file.stem}: ")
@@ -61,7 +78,7 @@ def test_empty_configuration_says_which_to_give(raw):
         parse_config(raw)
 
 
-@pytest.mark.parametrize("key", ["run", "datasets", "encoders"])
+@pytest.mark.parametrize("key", ["run", "encoders"])
 def test_required_key(key):
     raw = {k: v for k, v in SMALLEST.items() if k != key}
     with pytest.raises(ConfigError, match=f"{key}.* is missing"):
@@ -96,7 +113,8 @@ WRONG = {
     "encoder named like a path": ({"encoders": {"a/b": {"kind": "taco"}}}, ["encoders", "'a/b'"]),
     "splits above one": ({"splits": {"train": 0.8}}, ["splits", "sum to 1"]),
     "run named like a path": ({"run": "../x"}, ["run", "'../x'"]),
-    "reserved key": ({"mirror": "somewhere"}, ["mirror", "remove it"]),
+    "no dataset": ({"datasets": []}, ["no dataset", "datasets_dir=PATH"]),
+    "too few images": ({"images_per_dataset": 1}, ["images_per_dataset", "3", "1"]),
 }
 
 

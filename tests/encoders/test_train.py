@@ -18,6 +18,7 @@ TACO = {
     "backbone": "resnet10",
     "width": 8,
     "stem": 3,
+    "coordinates": "texture",
     "embedding_dim": 16,
     "temperature": 0.1,
     "steps": 12,
@@ -135,6 +136,22 @@ def test_input_is_scaled_and_ordered() -> None:
     assert x.shape == (1, 6, 4, 4)
     assert x[0, 5].eq(1).all()
     assert x[0, :5].eq(-1).all()
+
+
+def test_coordinates_hold_the_pair_and_show_difference_and_texture() -> None:
+    pairs = torch.rand(2, 6, 9, 9) * 2 - 1
+    assert coordinates(pairs, "sides") is pairs
+    shown = coordinates(pairs, "texture")
+    mean, root = shown[:, :3], shown[:, 3:6]
+    half = torch.sign(root) * root**2 / 2
+    assert torch.allclose(torch.cat([mean - half, mean + half], 1), pairs, atol=1e-5)
+    assert torch.equal(shown[:, :6], coordinates(pairs, "difference"))
+    # The texture of a plane is nothing, borders included; of a single bright pixel, eight ninths.
+    flat = torch.full((1, 6, 9, 9), 0.5)
+    assert coordinates(flat, "texture")[:, 3:].abs().max() < 1e-3
+    flat[0, 4, 4, 4] += 0.27
+    assert coordinates(flat, "texture")[0, 10, 4, 4].item() == pytest.approx(0.24**0.5, abs=1e-4)
+    assert {k: coordinates(pairs, k).shape[1] for k in CHANNELS} == CHANNELS
 
 
 @pytest.mark.parametrize("backbone", ["resnet10", "resnet18", "resnet34", "resnet50"])

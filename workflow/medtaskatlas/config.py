@@ -46,6 +46,7 @@ class DatasetFilter(Section):
 
     source: list[str] | None = Field(None, description="where they come from, e.g. embedded")
     modality: list[str] | None = Field(None, description="modalities, e.g. CT, MR, US")
+    body_part: list[str] | None = Field(None, description="what they show, e.g. chest")
     annotation: list[str] | None = Field(None, description="ground_truth, derived or none")
 
 
@@ -63,6 +64,10 @@ class Taco(Network):
     """Task-contrastive encoder: a ResNet on the six channels of (input, output)."""
 
     kind: Literal["taco"] = Field("taco", description="trained by contrast between tasks")
+    coordinates: Literal["sides", "difference", "texture"] = Field(
+        "texture",
+        description="the six channels as they are; their mean and difference; or texture beside",
+    )
     embedding_dim: int = Field(128, ge=2, description="length of the embedding")
     temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
     steps: int = Field(2000, ge=0, description="optimiser steps; the budget is steps, not minutes")
@@ -114,10 +119,10 @@ class Config(Section):
         description="name of the run: its folder in results/",
     )
     datasets: list[str] | DatasetFilter | Literal["all"] = Field(
-        description="names from the catalogue, or a filter, or `all`"
+        [], description="names from the catalogue, or a filter, or `all`"
     )
     datasets_dir: Path | None = Field(
-        None, description="folder of your own folder datasets (not in this version)"
+        None, description="folder of folder datasets of your own; every one in it is added"
     )
     tasks: list[str] | Literal["all"] = Field("all", description="names of tasks, or `all`")
     tasks_dir: Path | None = Field(None, description="folder of *.py files with your own tasks")
@@ -126,9 +131,13 @@ class Config(Section):
         None, description="licences (SPDX or LicenseRef) to restrict the run to; null takes all"
     )
     mirror: str | None = Field(
-        None, description="URL or folder that stands in for the internet (not in this version)"
+        None,
+        description="URL or folder that stands in for the internet, laid out by host and path",
     )
     image_size: int = Field(64, ge=16, le=1024, description="side of the square images, pixels")
+    images_per_dataset: int | None = Field(
+        None, ge=3, description="most images of a dataset, whole groups evenly spread; null: all"
+    )
     pairs_per_cell: int = Field(100, ge=3, description="pairs of one task on one dataset")
     encoders: dict[str, Encoder] = Field(description="name: {kind: ..., options}")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
@@ -139,12 +148,12 @@ class Config(Section):
     splits: Splits = Field(Splits(), description="shares of groups")
 
     @model_validator(mode="after")
-    def _later_features(self) -> Config:
-        for key in ("datasets_dir", "mirror"):
-            if getattr(self, key) is not None:
-                raise ValueError(
-                    f"`{key}` is reserved and not available in this version; remove it"
-                )
+    def _consistent(self) -> Config:
+        if self.datasets == [] and self.datasets_dir is None:
+            raise ValueError(
+                "no dataset is named: give `datasets`, or `datasets_dir` with folder datasets of "
+                "your own (--config datasets_dir=PATH)"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("`seeds` names a seed twice")
         if not self.encoders:
