@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import whole_file
+from medtaskatlas.spool import Spool
 
 META_KEY = b"medtaskatlas"
 
@@ -48,8 +49,8 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
     path
         The file to make.
     columns
-        Name to pyarrow array, or to numpy array [N, ...]: one-dimensional arrays become plain
-        columns, others become tensors.
+        Name to pyarrow array, to numpy array [N, ...] (one-dimensional arrays become plain
+        columns, others become tensors) or to a spool, whose rows never are in memory together.
     meta
         JSON-able facts about the file, kept in the schema's metadata.
 
@@ -58,22 +59,40 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
     DataError
         If the disk is full.
     """
-    arrays = [
-        tensor_column(column) if isinstance(column, np.ndarray) and column.ndim > 1 else column
-        for column in columns.values()
-    ]
-    batch = pa.record_batch(
-        [pa.array(a) if isinstance(a, np.ndarray | list) else a for a in arrays],
-        names=list(columns),
-    )
+    spools = {name: c for name, c in columns.items() if isinstance(c, Spool)}
+    batch = pa.record_batch([_array(c) for c in columns.values()], names=list(columns))
     text = json.dumps(meta, sort_keys=True, ensure_ascii=False)
     schema = batch.schema.with_metadata({META_KEY: text.encode()})
-    with (
-        whole_file(path) as part,
-        pa.OSFile(str(part), "wb") as sink,
-        pa.ipc.new_file(sink, schema) as writer,
-    ):
-        writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    with whole_file(path) as part:
+        with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        for name, spool in spools.items():
+            _fill(part, name, spool)
+
+
+def _array(column: Any) -> pa.Array:
+    """Arrow array of a column; of a spool, zeros that hold its place."""
+    if isinstance(column, Spool):
+        # Zeros that are only read cost no memory: all their pages are the same one.
+        return tensor_column(np.zeros(column.shape, column.dtype))
+    if isinstance(column, np.ndarray) and column.ndim > 1:
+        return tensor_column(column)
+    return pa.array(column) if isinstance(column, np.ndarray | list) else column
+
+
+def _fill(path: Path, name: str, spool: Spool) -> None:
+    """Copy the rows of a spool to where the file keeps a place for them."""
+    if not len(spool):
+        return
+    with pa.memory_map(str(path)) as source:
+        whole = source.read_buffer()
+        column = pa.ipc.open_file(source).get_batch(0).column(name)
+        place = column.storage.values.buffers()[1].address - whole.address
+        del column, whole
+    with path.open("r+b") as file:
+        file.seek(place)
+        for chunk in spool.chunks():
+            file.write(chunk.data)
 
 
 class ArrowFile:

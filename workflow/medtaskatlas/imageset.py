@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from medtaskatlas.arrow import ArrowFile, write_arrow
 from medtaskatlas.errors import DataError
+from medtaskatlas.spool import Spool
 
 SPLITS = ("train", "val", "test")
 GROUP_SOURCES = ("published", "pattern", "derived", "region", "unknown")
@@ -28,7 +29,7 @@ META_KEYS = (
     "annotation",
     "manifest_sha256",
 )
-_IDENTITY = ("image_id", "image", "mask", "instances", "label")
+_IDENTITY = ("image_id", "image", "mask", "instances", "label", "boxes")
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ class ImageSet(ArrowFile):
 
 
 def write_images(
-    path: str | Path, columns: Mapping[str, np.ndarray | Sequence[Any]], meta: Mapping[str, Any]
+    path: str | Path,
+    columns: Mapping[str, Any],
+    meta: Mapping[str, Any],
 ) -> None:
     """Write prepared images.
 
@@ -131,7 +134,8 @@ def write_images(
         The file to make.
     columns
         Columns of :data:`REQUIRED` and any of :data:`OPTIONAL`; ``image`` uint8 [N, H, W, 3],
-        ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], ``boxes`` a list of [K, 4] arrays.
+        ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a spool;
+        ``boxes`` a list of [K, 4] arrays.
         A column that the dataset lacks is left out, never filled.
     meta
         Values for all of :data:`META_KEYS`.
@@ -147,12 +151,12 @@ def write_images(
         raise ValueError(f"images columns: unknown {sorted(unknown)}, missing {sorted(absent)}")
     if set(META_KEYS) - set(meta):
         raise ValueError(f"images metadata lacks {sorted(set(META_KEYS) - set(meta))}")
-    image = np.asarray(columns["image"])
-    if image.dtype != np.uint8 or image.ndim != 4 or image.shape[-1] != 3:
+    image = _pixels(columns["image"])
+    if image.dtype != np.uint8 or len(image.shape) != 4 or image.shape[-1] != 3:
         raise ValueError(f"image must be uint8 [N, H, W, 3], not {image.dtype} {image.shape}")
     for name, kind in (("mask", np.uint8), ("instances", np.uint16)):
         if name in columns:
-            plane = np.asarray(columns[name])
+            plane = _pixels(columns[name])
             if plane.dtype != kind or plane.shape != image.shape[:-1]:
                 raise ValueError(f"{name} must be {np.dtype(kind)} {image.shape[:-1]}")
     ordered: dict[str, Any] = {}
@@ -166,18 +170,27 @@ def write_images(
             ordered[name] = pa.array(list(columns[name])).dictionary_encode()
         else:
             column = columns[name]
-            ordered[name] = column if isinstance(column, np.ndarray) else pa.array(list(column))
+            pixels = isinstance(column, np.ndarray | Spool)
+            ordered[name] = column if pixels else pa.array(list(column))
     write_arrow(path, ordered, {**meta, "content_sha256": _content_hash(columns)})
 
 
-def _content_hash(columns: Mapping[str, np.ndarray | Sequence[Any]]) -> str:
+def _pixels(column: Any) -> np.ndarray | Spool:
+    """A column of pixels."""
+    return column if isinstance(column, Spool) else np.asarray(column)
+
+
+def _content_hash(columns: Mapping[str, Any]) -> str:
     """SHA-256 over all that a pair depends on, kept in the metadata so that pairs can name it."""
     digest = hashlib.sha256()
     for name in _IDENTITY:
         if name in columns:
             column = columns[name]
             digest.update(name.encode())
-            if isinstance(column, np.ndarray) and column.dtype != object:
+            if isinstance(column, Spool):
+                for chunk in column.chunks():
+                    digest.update(chunk.data)
+            elif isinstance(column, np.ndarray) and column.dtype != object:
                 digest.update(np.ascontiguousarray(column).data)
             else:
                 digest.update(repr(list(column)).encode())

@@ -145,7 +145,7 @@ SPECS: dict[str, TableSpec] = {
             _text("group_note", "what a group is", nullable=True),
             _text(
                 "group_source",
-                "where groups come from: published, pattern, derived, region",
+                "where groups come from: published, pattern, derived, region, unknown",
                 nullable=True,
             ),
             _text("provides", "kinds of annotation: mask, instances, boxes, label", nullable=True),
@@ -163,6 +163,14 @@ SPECS: dict[str, TableSpec] = {
             _count("n_excluded", "images left out in preparation", nullable=True),
             _text("excluded", "reasons and numbers of what was left out, JSON", nullable=True),
             _count("empty_masks", "images whose mask is empty; null: no masks", nullable=True),
+            _count(
+                "n_joined", "images put into another group, since they repeat one", nullable=True
+            ),
+            _count(
+                "near_duplicates_across_splits",
+                "pairs of images that are nearly the same in two published splits",
+                nullable=True,
+            ),
             _text("overlaps", "datasets that share patients or images with it", nullable=True),
             _count("image_size", "side of the prepared images, pixels", nullable=True),
             _count("native_px_min", "smallest side before preparation, pixels", nullable=True),

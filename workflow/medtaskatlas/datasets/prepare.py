@@ -1,12 +1,13 @@
-"""From raw files to results/<run>/images/<dataset>.arrow: square, one size, split by group."""
+"""From raw files to results/<run>/images/<dataset>.arrow: square, one size, split by group.
+
+One picture is in memory at a time; pixels wait in temporary files until all groups are known.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +15,16 @@ import numpy as np
 
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
 from medtaskatlas.datasets.download import MANIFEST
+from medtaskatlas.datasets.gather import Gathered, Shaped
+from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.readers.frame import Excluded, Frame
 from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
-from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import sha256
-from medtaskatlas.imageset import SPLITS, write_images
+from medtaskatlas.imageset import write_images
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """One image as it is written, beside the frame that it came from.
-
-    Attributes
-    ----------
-    frame
-        What the reader said.
-    image
-        uint8 [S, S, 3].
-    mask, instances
-        uint8 and uint16 [S, S], or None.
-    side
-        Side of the square at native resolution, pixels.
-    """
-
-    frame: Frame
-    image: np.ndarray
-    mask: np.ndarray | None
-    instances: np.ndarray | None
-    side: int
+# Below this a picture shows nothing, whatever it is enlarged to.
+LEAST_PX = 8
 
 
 def prepare(
@@ -53,6 +35,8 @@ def prepare(
     image_size: int,
     splits: Mapping[str, float],
     seed: int,
+    manifest: Path | None = None,
+    limit: int | None = None,
 ) -> None:
     """Read, crop, resize, split and write one dataset.
 
@@ -61,7 +45,7 @@ def prepare(
     dataset
         The dataset.
     folder
-        Its raw files with their manifest.
+        Its raw files.
     out
         The Arrow file to make.
     image_size
@@ -70,6 +54,10 @@ def prepare(
         Shares of the groups.
     seed
         The run's seed; it decides which group goes where.
+    manifest
+        List of the raw files; by default it lies beside them.
+    limit
+        Most images; whole groups are taken, evenly spread. None takes all.
 
     Raises
     ------
@@ -77,34 +65,35 @@ def prepare(
         If a raw file is missing, changed or damaged, or the dataset has not what it promises.
     """
     folder = Path(folder)
-    manifest_hash = verify(folder)
-    images: list[Prepared] = []
-    excluded: Counter[str] = Counter()
-    seen: set[bytes] = set()
-    for item in _reader(dataset, folder):
+    manifest_hash = verify(folder, manifest)
+    gathered = Gathered(Path(out).parent, image_size)
+    for item in _reader(dataset, folder, image_size, limit):
         if isinstance(item, Excluded):
-            excluded[item.reason] += 1
-            continue
-        image = shape(item, image_size)
-        key = hashlib.sha256(image.image.data).digest()
-        if key in seen:
-            excluded["identical to another image after preparation"] += 1
-            continue
-        seen.add(key)
-        images.append(image)
-    _check(dataset, folder, images)
-    split_of = assign_splits([image.frame for image in images], splits, seed, dataset.name)
-    columns = _columns(images, split_of, image_size)
-    write_images(out, columns, _meta(dataset, manifest_hash, images, split_of, excluded))
+            gathered.exclude(item.reason)
+        elif min(item.pixels.shape[:2]) < LEAST_PX:
+            gathered.exclude(f"smaller than {LEAST_PX} px")
+        else:
+            gathered.add(shape(item, image_size))
+    if not len(gathered):
+        reasons = ", ".join(f"{n}: {reason}" for reason, n in gathered.excluded.items())
+        raise DataError(
+            f"{folder}: {dataset.name} has no image left ({reasons or 'none was found'})",
+            "loosen `content` in its entry, or leave the dataset out",
+        )
+    _check(dataset, gathered)
+    gathered.settle(splits, seed, dataset.name, limit)
+    write_images(out, gathered.columns(), _meta(dataset, manifest_hash, gathered))
 
 
-def verify(folder: Path) -> str:
+def verify(folder: Path, manifest: Path | None = None) -> str:
     """Hold the files of a folder against its manifest.
 
     Parameters
     ----------
     folder
         A dataset's folder.
+    manifest
+        Its manifest; by default it lies in the folder.
 
     Returns
     -------
@@ -116,8 +105,8 @@ def verify(folder: Path) -> str:
     DataError
         If the manifest or a file is missing or a file has changed.
     """
-    path = folder / MANIFEST
-    remedy = f"delete {folder} and start the run again: the download stage brings it anew"
+    path = manifest or folder / MANIFEST
+    remedy = f"delete {path.parent} and start the run again: the download stage makes it anew"
     if not path.is_file():
         raise DataError(f"{path} is missing", remedy)
     try:
@@ -140,8 +129,8 @@ def verify(folder: Path) -> str:
     return sha256(path)
 
 
-def shape(frame: Frame, size: int) -> Prepared:
-    """Crop a frame to its centred square and resize it; annotations keep their values.
+def shape(frame: Frame, size: int) -> Shaped:
+    """Crop a frame to its centred square and resize it; annotations go along.
 
     Parameters
     ----------
@@ -152,110 +141,86 @@ def shape(frame: Frame, size: int) -> Prepared:
 
     Returns
     -------
-    Prepared
-        Grey is repeated in three channels.
+    Shaped
+        Grey is repeated in three channels; masks keep their values; boxes are cut at the border,
+        and those of which less than half of a pixel is left are gone.
     """
     square = centre_square(frame.pixels)
-    image = resize(square, size)
+    side = square.shape[0]
+    image = resize(np.ascontiguousarray(square), size)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=-1)
     planes = [
         None if plane is None else resize_nearest(centre_square(plane), size)
         for plane in (frame.mask, frame.instances)
     ]
-    return Prepared(frame, np.ascontiguousarray(image), planes[0], planes[1], square.shape[0])
+    return Shaped(frame, image, planes[0], planes[1], _moved_boxes(frame, side, size), side)
 
 
-def _reader(dataset: Dataset, folder: Path) -> Iterable[Frame | Excluded]:
+def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
+    """Boxes of a frame in pixels of its square at the new size."""
+    if frame.boxes is None:
+        return None
+    height, width = frame.pixels.shape[:2]
+    corner = np.array([(width - side) // 2, (height - side) // 2] * 2, np.float32)
+    boxes = np.clip((frame.boxes.reshape(-1, 4) - corner) * np.float32(size / side), 0, size)
+    return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 0.5).all(axis=1)]
+
+
+def _reader(
+    dataset: Dataset, folder: Path, image_size: int, limit: int | None
+) -> Iterable[Frame | Excluded]:
     """Frames of a dataset by its reader."""
     if isinstance(dataset, PackagedDataset):
-        from medtaskatlas.datasets.readers.packaged import read
+        from medtaskatlas.datasets.readers.packaged import read as read_packaged
 
-        return read(dataset, folder)
-    raise DataError(
-        f"{dataset.name}: no reader {dataset.reader!r}", "mend `reader` in the catalogue"
-    )
+        return read_packaged(dataset, folder)
+    if isinstance(dataset, NpzDataset):
+        from medtaskatlas.datasets.readers.npz import read as read_npz
+
+        return read_npz(dataset, folder / dataset.file_for(image_size)[1].name, limit)
+    from medtaskatlas.datasets.folder import FolderDataset
+    from medtaskatlas.datasets.readers.folder import read as read_folder
+
+    assert isinstance(dataset, FolderDataset)
+    return read_folder(dataset, folder)
 
 
-def _check(dataset: Dataset, folder: Path, images: list[Prepared]) -> None:
+def _check(dataset: Dataset, gathered: Gathered) -> None:
     """Whether the dataset has what its entry promises."""
-    if not images:
-        raise DataError(f"{folder}: {dataset.name} has no image left", "loosen recipe.content")
-    ids = Counter(image.frame.image_id for image in images)
+    ids = Counter(frame.image_id for frame in gathered.frames)
     if twice := [name for name, n in ids.items() if n > 1]:
-        raise DataError(f"{dataset.name}: two images are called {twice[0]}", "mend the recipe")
+        raise DataError(f"{dataset.name}: two images are called {twice[0]}", "rename one of them")
     for plane in ("mask", "instances"):
-        has = {getattr(image, plane) is not None for image in images}
+        has = gathered.has(plane)
         if has != {plane in dataset.provides} and (plane in dataset.provides or plane == "mask"):
             raise DataError(
                 f"{dataset.name}: `provides` and the images disagree about {plane}",
                 "mend `provides` in the catalogue",
             )
-    top = max((int(image.mask.max()) for image in images if image.mask is not None), default=0)
-    if top > len(dataset.classes):
+    if gathered.highest_class > len(dataset.classes):
         raise DataError(
-            f"{dataset.name}: a mask holds class {top}, `classes` ends at {len(dataset.classes)}",
-            "mend `classes` in the catalogue",
+            f"{dataset.name}: a mask holds class {gathered.highest_class}, `classes` ends at "
+            f"{len(dataset.classes)}",
+            "mend `classes` in its entry",
         )
+    for frame in gathered.frames:
+        if frame.label is not None and not 0 <= frame.label < len(dataset.labels):
+            raise DataError(
+                f"{dataset.name}: {frame.image_id} has label {frame.label}, `labels` has "
+                f"{len(dataset.labels)} names",
+                "mend `labels` in its entry",
+            )
 
 
-def _columns(
-    images: list[Prepared], split_of: Mapping[str, str], size: int
-) -> dict[str, np.ndarray | list[Any]]:
-    """Columns of the Arrow file; those that the dataset lacks are absent."""
-    frames = [image.frame for image in images]
-    columns: dict[str, np.ndarray | list[Any]] = {
-        "image_id": [frame.image_id for frame in frames],
-        "group_id": [frame.group_id for frame in frames],
-        "group_source": [frame.group_source for frame in frames],
-        "split": [split_of[frame.group_id] for frame in frames],
-        "image": np.stack([image.image for image in images]),
-        "volume_id": [frame.volume_id for frame in frames],
-        "slice_index": [frame.slice_index for frame in frames],
-        "axis": [frame.axis for frame in frames],
-        # Of the image as written, not of the native picture.
-        "spacing_mm": [
-            None if f.spacing_mm is None else round(f.spacing_mm * image.side / size, 6)
-            for f, image in zip(frames, images, strict=True)
-        ],
-    }
-    for plane in ("mask", "instances"):
-        if getattr(images[0], plane) is not None:
-            columns[plane] = np.stack([getattr(image, plane) for image in images])
-    return {
-        name: column
-        for name, column in columns.items()
-        if isinstance(column, np.ndarray) or any(value is not None for value in column)
-    }
-
-
-def _meta(
-    dataset: Dataset,
-    manifest_hash: str,
-    images: list[Prepared],
-    split_of: Mapping[str, str],
-    excluded: Counter[str],
-) -> dict[str, Any]:
+def _meta(dataset: Dataset, manifest_hash: str, gathered: Gathered) -> dict[str, Any]:
     """Facts about the file, with the quality of what it was made from."""
-    empty = sum(1 for image in images if image.mask is not None and not image.mask.any())
-    quality = {
-        "found": len(images) + sum(excluded.values()),
-        "kept": len(images),
-        "excluded": dict(sorted(excluded.items())),
-        "empty_masks": empty if images[0].mask is not None else None,
-        "groups": {s: sum(1 for split in split_of.values() if split == s) for s in SPLITS},
-        "sizes_px": [min(i.side for i in images), max(i.side for i in images)],
-        "intensity": [
-            min(int(i.image.min()) for i in images),
-            max(int(i.image.max()) for i in images),
-        ],
-    }
     keys = ("source", "modality", "body_part", "licence", "annotation")
-    notes = ("title", "citation", "annotation_note", "group_note", "overlaps", "provides")
+    notes = ("title", "citation", "annotation_note", "group_note", "overlaps", "provides", "labels")
     return {
         "dataset": dataset.name,
         **{key: getattr(dataset, key) for key in (*keys, *notes)},
         "classes": [dataset.classes[number] for number in sorted(dataset.classes)],
         "manifest_sha256": manifest_hash,
-        "quality": quality,
+        "quality": gathered.quality(),
     }

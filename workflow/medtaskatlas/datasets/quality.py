@@ -59,6 +59,8 @@ def _row(images: ImageSet) -> dict[str, object]:
         "n_excluded": int(sum(quality["excluded"].values())),
         "excluded": json.dumps(quality["excluded"], sort_keys=True),
         "empty_masks": float("nan") if empty is None else float(empty),
+        "n_joined": int(quality["joined"]),
+        "near_duplicates_across_splits": int(quality["torn"]),
         "native_px_min": int(quality["sizes_px"][0]),
         "native_px_max": int(quality["sizes_px"][1]),
         "intensity_min": int(quality["intensity"][0]),

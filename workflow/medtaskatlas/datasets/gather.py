@@ -1,0 +1,277 @@
+"""The pictures of a dataset while it is being prepared: duplicates found, groups joined, split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
+from medtaskatlas.datasets.readers.frame import Frame
+from medtaskatlas.datasets.splits import assign_splits
+from medtaskatlas.imageset import SPLITS
+from medtaskatlas.spool import Spool
+
+IDENTICAL = "identical to another image after preparation"
+BEYOND = "beyond `images_per_dataset`"
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """One image as it is written, beside the frame that it came from.
+
+    Attributes
+    ----------
+    frame
+        What the reader said.
+    image
+        uint8 [S, S, 3].
+    mask, instances
+        uint8 and uint16 [S, S], or None.
+    boxes
+        float32 [K, 4] in pixels of the image, or None.
+    side
+        Side of the square at native resolution, pixels.
+    """
+
+    frame: Frame
+    image: np.ndarray
+    mask: np.ndarray | None
+    instances: np.ndarray | None
+    boxes: np.ndarray | None
+    side: int
+
+
+class Gathered:
+    """All pictures of a dataset; pixels on the disk, facts in memory.
+
+    Parameters
+    ----------
+    folder
+        Where pixels wait: the disk that the result goes to.
+    size
+        Side of the images, pixels.
+
+    Attributes
+    ----------
+    frames
+        Facts of the kept pictures, without their pixels.
+    excluded
+        Reason: how many pictures were left out for it.
+    """
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.size = size
+        self.frames: list[Frame] = []
+        self.excluded: Counter[str] = Counter()
+        self.highest_class = 0
+        self._folder = folder
+        self._planes = {"image": Spool(folder, (size, size, 3), np.uint8)}
+        self._present: dict[str, set[bool]] = {"mask": set(), "instances": set(), "boxes": set()}
+        self._boxes: list[np.ndarray] = []
+        self._sides: list[int] = []
+        self._empty: list[bool] = []
+        self._range: list[tuple[int, int]] = []
+        self._thumbnails: list[np.ndarray] = []
+        self._seen: dict[bytes, tuple[int, bytes]] = {}
+        self._same: list[tuple[int, int]] = []
+        self._split_of: dict[str, str] = {}
+        self._joined = 0
+        self._torn = 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def exclude(self, reason: str, count: int = 1) -> None:
+        """Count a picture that is left out.
+
+        Parameters
+        ----------
+        reason
+            Why.
+        count
+            How many of them.
+        """
+        self.excluded[reason] += count
+
+    def has(self, plane: str) -> set[bool]:
+        """Whether pictures have a kind of annotation.
+
+        Parameters
+        ----------
+        plane
+            mask, instances or boxes.
+
+        Returns
+        -------
+        set of bool
+            Both where some have it and some have not.
+        """
+        return self._present[plane]
+
+    def add(self, shaped: Shaped) -> None:
+        """Keep a picture, unless it is there already with the same annotation.
+
+        Parameters
+        ----------
+        shaped
+            The picture.
+        """
+        row = len(self.frames)
+        pixels = hashlib.sha256(shaped.image.data).digest()
+        annotation = _annotation_hash(shaped)
+        if (known := self._seen.setdefault(pixels, (row, annotation)))[0] != row:
+            # One picture that two people annotated is kept twice, in one group.
+            other = self.frames[known[0]]
+            if known[1] == annotation or other.split != shaped.frame.split:
+                self.exclude(IDENTICAL)
+                return
+            self._same.append((known[0], row))
+        self._append("image", shaped.image)
+        for plane in ("mask", "instances", "boxes"):
+            value = getattr(shaped, plane)
+            self._present[plane].add(value is not None)
+            if value is not None and plane != "boxes":
+                self._append(plane, value)
+        if shaped.boxes is not None:
+            self._boxes.append(shaped.boxes)
+        if shaped.mask is not None:
+            self.highest_class = max(self.highest_class, int(shaped.mask.max()))
+            self._empty.append(not shaped.mask.any())
+        self._sides.append(shaped.side)
+        self._range.append((int(shaped.image.min()), int(shaped.image.max())))
+        self._thumbnails.append(thumbnail(shaped.image))
+        self.frames.append(replace(shaped.frame, pixels=_NO_PIXELS, mask=None, instances=None))
+
+    def _append(self, plane: str, pixels: np.ndarray) -> None:
+        if plane not in self._planes:
+            self._planes[plane] = Spool(self._folder, (self.size, self.size), pixels.dtype.type)
+        self._planes[plane].append(pixels)
+
+    def settle(
+        self, splits: Mapping[str, float], seed: int, dataset: str, limit: int | None
+    ) -> None:
+        """Join the groups of near duplicates, take no more than the limit, and split.
+
+        Parameters
+        ----------
+        splits
+            Shares of the groups.
+        seed
+            The run's seed.
+        dataset
+            Name of the dataset.
+        limit
+            Most images; None keeps all.
+        """
+        pairs = near_duplicates(np.stack(self._thumbnails))
+        self._thumbnails = []
+        self._join(np.concatenate([pairs, np.array(self._same, np.int64).reshape(-1, 2)]))
+        kept = _within(self.frames, limit)
+        if len(kept) < len(self):
+            self.exclude(BEYOND, len(self) - len(kept))
+            for name in ("frames", "_boxes", "_sides", "_empty", "_range"):
+                values = getattr(self, name)
+                setattr(self, name, [values[i] for i in kept] if values else [])
+        for plane in self._planes.values():
+            plane.select(kept)
+        self._split_of = assign_splits(self.frames, splits, seed, dataset)
+
+    def _join(self, pairs: np.ndarray) -> None:
+        """Give pictures that are nearly the same one group; published splits stay as they are."""
+        split = [frame.split for frame in self.frames]
+        within = np.array([split[i] == split[j] for i, j in pairs], bool).reshape(-1)
+        self._torn = int((~within).sum())
+        groups, code = np.unique([f.group_id for f in self.frames], return_inverse=True)
+        name = groups[connected(code[pairs[within]], len(groups))]
+        joined = [str(n) for n in name[code]]
+        self._joined = sum(f.group_id != j for f, j in zip(self.frames, joined, strict=True))
+        self.frames = [
+            f if f.group_id == j else replace(f, group_id=j)
+            for f, j in zip(self.frames, joined, strict=True)
+        ]
+
+    def columns(self) -> dict[str, Any]:
+        """Columns of the Arrow file; those that the dataset lacks are absent.
+
+        Returns
+        -------
+        dict
+            Name to column, as :func:`write_images` takes them.
+        """
+        frames = self.frames
+        columns: dict[str, Any] = {
+            "image_id": [frame.image_id for frame in frames],
+            "group_id": [frame.group_id for frame in frames],
+            "group_source": [frame.group_source for frame in frames],
+            "split": [self._split_of[frame.group_id] for frame in frames],
+            **self._planes,
+            "volume_id": [frame.volume_id for frame in frames],
+            "slice_index": [frame.slice_index for frame in frames],
+            "axis": [frame.axis for frame in frames],
+            # Of the image as written, not of the native picture.
+            "spacing_mm": [
+                None if f.spacing_mm is None else round(f.spacing_mm * side / self.size, 6)
+                for f, side in zip(frames, self._sides, strict=True)
+            ],
+            "label": [frame.label for frame in frames],
+            "boxes": self._boxes,
+        }
+        return {
+            name: column
+            for name, column in columns.items()
+            if isinstance(column, Spool) or any(value is not None for value in column)
+        }
+
+    def quality(self) -> dict[str, Any]:
+        """What was found, kept and left out.
+
+        Returns
+        -------
+        dict
+            JSON-able counts and ranges.
+        """
+        split = list(self._split_of.values())
+        low, high = zip(*self._range, strict=True)
+        return {
+            "found": len(self) + sum(self.excluded.values()),
+            "kept": len(self),
+            "excluded": dict(sorted(self.excluded.items())),
+            "empty_masks": sum(self._empty) if self._empty else None,
+            "joined": self._joined,
+            "torn": self._torn,
+            "groups": {s: split.count(s) for s in SPLITS},
+            "sizes_px": [min(self._sides), max(self._sides)],
+            "intensity": [min(low), max(high)],
+        }
+
+
+def _annotation_hash(shaped: Shaped) -> bytes:
+    """Hash of all that people said of a picture."""
+    digest = hashlib.sha256(repr(shaped.frame.label).encode())
+    for plane in (shaped.mask, shaped.instances, shaped.boxes):
+        digest.update(b"-" if plane is None else np.ascontiguousarray(plane).data)
+    return digest.digest()
+
+
+def _within(frames: list[Frame], limit: int | None) -> list[int]:
+    """Rows of whole groups, evenly spread over the sorted groups, that make at most `limit`."""
+    if limit is None or len(frames) <= limit:
+        return list(range(len(frames)))
+    size = Counter(frame.group_id for frame in frames)
+    # The fractional parts of multiples of the golden ratio are spread evenly at any length.
+    order = sorted(size)
+    order.sort(key={g: i * 0.6180339887498949 % 1 for i, g in enumerate(order)}.__getitem__)
+    taken: set[str] = set()
+    count = 0
+    for group in order:
+        if not taken or count + size[group] <= limit:
+            taken.add(group)
+            count += size[group]
+    return [i for i, frame in enumerate(frames) if frame.group_id in taken]
