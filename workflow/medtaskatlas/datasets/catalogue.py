@@ -69,6 +69,7 @@ class Dataset(Part):
     modality: Modality = Field(description="how the images were made")
     body_part: str = Field(description="what they show")
     licence: str = Field(description="SPDX expression or LicenseRef; several joined by AND")
+    licence_note: str = Field("", description="the source's own words, where they are no SPDX id")
     citation: str = Field(description="whom to thank")
     annotation: Literal["ground_truth", "derived", "none"] = Field(
         description="published with the data, computed by a classical method, or absent"
@@ -83,6 +84,12 @@ class Dataset(Part):
     group_note: str = Field(description="one sentence: what a group is")
     left_out: dict[str, str] = Field({}, description="file of the source: why it is not used")
     reader: str = Field(description="which reader understands the rest")
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """All that tasks may find: `provides`, and `objects` where there are instances or boxes."""
+        objects = {"objects"} if {"instances", "boxes"} & set(self.provides) else set()
+        return frozenset({*self.provides, *objects})
 
     @model_validator(mode="after")
     def _annotation_is_whole(self) -> Dataset:
@@ -128,8 +135,18 @@ class PackagedDataset(Dataset):
         return self
 
 
-# A new reader adds its own kind of dataset here; everything else in the catalogue stays.
-READERS: dict[str, type[Dataset]] = {"packaged": PackagedDataset}
+def kinds() -> dict[str, type[Dataset]]:
+    """Kinds of datasets by their reader; a new reader adds its own here.
+
+    Returns
+    -------
+    dict of str to type
+        Value of ``reader`` to class of the dataset.
+    """
+    # Imported late, since they build on Dataset.
+    from medtaskatlas.datasets.published import NpzDataset
+
+    return {"packaged": PackagedDataset, "npz": NpzDataset}
 
 
 def load_catalogue(folder: Path = CATALOGUE) -> dict[str, Dataset]:
@@ -185,7 +202,11 @@ def dataset_from_entry(entry: Mapping[str, Any]) -> Dataset:
     Dataset
         Of the kind that its reader asks for.
     """
-    return READERS[entry["reader"]].model_validate(entry)
+    # Folder datasets are in no catalogue file.
+    from medtaskatlas.datasets.folder import FolderDataset
+
+    known = {**kinds(), "folder": FolderDataset}
+    return known[entry["reader"]].model_validate(entry)
 
 
 def _entries(path: Path) -> Mapping[str, Any]:
@@ -203,13 +224,11 @@ def _entries(path: Path) -> Mapping[str, Any]:
 
 def _dataset(path: Path, name: str, entry: Mapping[str, Any]) -> Dataset:
     """One checked entry."""
-    reader = str(entry.get("reader"))
-    if reader not in READERS:
-        raise ConfigError(
-            f"{path}: {name}.reader: {reader!r} is no reader", nearest(reader, READERS)
-        )
+    reader, known = str(entry.get("reader")), kinds()
+    if reader not in known:
+        raise ConfigError(f"{path}: {name}.reader: {reader!r} is no reader", nearest(reader, known))
     try:
-        return READERS[reader].model_validate({**entry, "name": name})
+        return known[reader].model_validate({**entry, "name": name})
     except ValidationError as error:
         lines = []
         for e in error.errors():
