@@ -55,7 +55,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Excluded:
-    """A picture that was found and left out.
+    """A picture, or a whole volume, that was found and left out.
 
     Attributes
     ----------
@@ -63,7 +63,10 @@ class Excluded:
         What it would have been called.
     reason
         Why; pictures are counted by it.
+    count
+        How many pictures it would have been.
     """
 
     image_id: str
     reason: str
+    count: int = 1

@@ -130,7 +130,7 @@ def read_arrays(
             for row, pixels, mask in _rows(stream, f"{split}_images", planes, masks):
                 name = f"{split}-{row:06d}"
                 if not taken[row]:
-                    yield Excluded(name, BEYOND)
+                    yield Excluded(name, BEYOND, shape[1] if volumes else 1)
                     continue
                 facts = Frame(
                     pixels=pixels,

@@ -1,0 +1,289 @@
+"""What `datasets check` and `datasets init` say and write."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import folders
+import numpy as np
+import pytest
+import yaml
+from folders import describe, flat, head, picture, read_all, table, write
+
+from medfiles import write_dicom
+from medtaskatlas.datasets.check import check_folder, has_errors
+from medtaskatlas.datasets.init import init_folder
+from medtaskatlas.errors import DataError
+
+
+def found(root, severity="error"):
+    return [f for f in check_folder(root) if f.severity == severity]
+
+
+def places(root, severity="error"):
+    return [(f.file, f.where) for f in found(root, severity)]
+
+
+# --- check
+
+
+def test_a_good_dataset_has_no_mistakes(tmp_path):
+    root = tmp_path / "mine"
+    flat(root, n=12, masks=True, group_pattern=r"^(a\d+)")
+    findings = check_folder(root)
+    assert not has_errors(findings)
+    assert [str(f) for f in findings] == ["info: 12 images in 12 groups can be used"]
+
+
+def test_goes_on_after_each_mistake(tmp_path):
+    """One run tells of the description, both tables, a mask and two broken pictures."""
+    root = flat(tmp_path / "mine", n=6, masks=True, labels="labels.csv", boxes="boxes.csv")
+    describe(
+        root,
+        masks="masks",
+        classes={1: "lesion"},
+        labels="labels.csv",
+        boxes="boxes.csv",
+        modality="MRI",
+        slics=3,
+        title="TODO",
+    )
+    table(root, "labels.csv", "image,label", "a0.png,x", "a0.png,y", "q.png,x")
+    table(root, "boxes.csv", "image,x0,y0,x1,y1", "a5.png,90,0,99,9", "a5.png,1,2,x,4")
+    for name in ("a1.png", "a2.png"):
+        (root / "images" / name).write_bytes((root / "images" / name).read_bytes()[:90])
+    write(root / "masks" / "a3.png", np.full((24, 32), 9, np.uint8))
+    (root / "masks" / "a4.png").unlink()
+    write(root / "masks" / "b.png", picture())
+    assert places(root) == [
+        ("dataset.yaml", "title"),
+        ("dataset.yaml", "modality"),
+        ("dataset.yaml", "slics"),
+        ("masks", ""),
+        ("masks", ""),
+        ("labels.csv", "line 3"),
+        ("labels.csv", "line 4"),
+        ("boxes.csv", "line 3"),
+        ("images/a1.png", ""),
+        ("images/a2.png", ""),
+        ("images/a3.png", ""),
+        ("images/a5.png", ""),
+    ]
+    assert all(f.remedy for f in found(root))
+    assert not any(str(tmp_path) in f.problem for f in found(root))
+
+
+def test_missing_folders_do_not_stop_the_rest(tmp_path):
+    root = flat(tmp_path / "mine", n=3, masks=True, labels="labels.csv")
+    shutil.rmtree(root / "masks")
+    (root / "images" / "a1.png").write_bytes(b"")
+    assert places(root) == [
+        ("dataset.yaml", "masks"),
+        ("dataset.yaml", "labels"),
+        ("images/a1.png", ""),
+    ]
+
+
+def test_masks_are_checked_though_classes_have_no_names_yet(tmp_path):
+    root = flat(tmp_path / "mine", n=2, masks=True, classes={1: "TODO name of class 1"})
+    write(root / "masks" / "a1.png", np.full((24, 32), 9, np.uint8))
+    assert places(root) == [("dataset.yaml", "classes"), ("images/a1.png", "")]
+    assert not [f for f in found(root, "warning") if f.where == "masks"]
+
+
+def test_keys_that_contradict_each_other(tmp_path):
+    root = flat(tmp_path / "mine", n=2, window=[1, 2], percentiles=[1, 99])
+    (root / "images" / "a1.png").write_bytes(b"")
+    assert places(root) == [("dataset.yaml", ""), ("images/a1.png", "")]
+
+
+def test_without_images_there_is_nothing_to_read(tmp_path):
+    root = describe(tmp_path / "mine")
+    assert places(root) == [("dataset.yaml", "images")]
+    assert places(tmp_path) == [("dataset.yaml", "")]
+
+
+def test_warnings(tmp_path):
+    root = flat(
+        tmp_path / "folder",
+        n=3,
+        masks=True,
+        classes={1: "lesion", 2: "never"},
+        licence=None,
+        citation=None,
+    )
+    write(root / "images" / "copy.png", picture(0))
+    write(root / "masks" / "copy.png", np.ones((24, 32), np.uint8))
+    table(root, "labels.csv", "image,label", "a0.png,x")
+    said = {f.where or f.file: f.problem for f in found(root, "warning")}
+    assert said["licence"] == "no licence is given"
+    assert "citation" in said
+    assert said["name"] == "is 'mine', the folder is 'folder'"
+    assert said["labels"] == "is not given, though there is labels.csv"
+    assert said["images/copy.png"] == "copy is the same picture as a0, in another group"
+    assert said["classes.2"] == "never is in no mask"
+    groups = [f.problem for f in found(root, "warning") if f.where == "groups"]
+    assert re.match("no groups are known for 4 of 4 images", groups[0])
+    assert re.match("4 groups are few to split: val and test get one or two", groups[1])
+    assert not found(root)
+
+
+def test_two_groups_cannot_be_split(tmp_path):
+    root = flat(tmp_path / "mine", n=2, group_pattern="^(a.)")
+    (warning,) = found(root, "warning")
+    assert "2 groups are few to split: all of them become test images" in warning.problem
+
+
+def test_images_without_label_and_clipped_boxes_are_told(tmp_path):
+    root = flat(tmp_path / "mine", n=12, group_pattern=r"^(a\d+)", labels="labels.csv")
+    describe(root, group_pattern=r"^(a\d+)", labels="labels.csv", boxes="boxes.csv")
+    table(root, "labels.csv", "image,label,remark", *(f"a{i}.png,x,y" for i in range(10)))
+    table(root, "boxes.csv", "image,x0,y0,x1,y1", "a1.png,-3,2,8,9")
+    said = [(f.file, f.where, f.problem) for f in found(root, "warning")]
+    assert said == [
+        ("labels.csv", "", "2 images have no label: a10.png, a11.png"),
+        ("labels.csv", "line 1", "column remark is not used"),
+        (
+            "boxes.csv",
+            "line 2",
+            "the box -3,2,8,9 reaches out of a1.png (32 x 24 pixels) and is clipped",
+        ),
+    ]
+    assert not found(root)
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    root = flat(tmp_path / "mine", n=2, exclude={"a0.png": "blurred"})
+    write(root / "images" / "b.png", np.zeros((20, 20), np.uint8))
+    assert [f.problem for f in found(root, "info")] == [
+        "1 images in 1 groups can be used",
+        "1 left out: constant: all pixels are the same",
+        "1 left out: excluded in dataset.yaml: blurred",
+    ]
+
+
+def test_a_dataset_of_which_nothing_is_left(tmp_path):
+    root = describe(tmp_path / "mine")
+    write(root / "images" / "b.png", np.zeros((20, 20), np.uint8))
+    assert [f.problem for f in found(root)] == ["no image is left"]
+
+
+# --- init
+
+
+def keys_of(root):
+    return yaml.safe_load((root / "dataset.yaml").read_text())
+
+
+def test_what_is_written_is_filled_in_and_checked(tmp_path):
+    root = flat(tmp_path / "My Set-1", n=4, masks=True)
+    table(root, "labels.csv", "image,label", *(f"a{i}.png,x" for i in range(4)))
+    (root / "dataset.yaml").unlink()
+    text = init_folder(root)
+    assert "masks: masks (4 files; ids [1])" in text
+    assert "labels: labels.csv" in text
+    keys = keys_of(root)
+    assert (keys["name"], keys["images"], keys["masks"]) == ("my_set_1", "images", "masks")
+    assert keys["classes"] == {1: "TODO name of class 1"}
+    todo = {where for _, where in places(root)}
+    assert todo == {"title", "modality", "body_part", "licence", "source", "citation", "classes"}
+    # Filled in, it is a dataset.
+    filled = (root / "dataset.yaml").read_text().replace("TODO name of", "name of")
+    filled = re.sub(r"modality: TODO.*", "modality: US", filled).replace("TODO", "")
+    filled = re.sub(r"licence: .*", "licence: CC0-1.0", filled)
+    (root / "dataset.yaml").write_text(re.sub(r"(?m)^# Replace.*\n", "", filled))
+    assert not found(root)
+    assert len(read_all(root)[0]) == 4
+
+
+def test_every_key_that_is_offered_is_one(tmp_path):
+    """The commented lines, taken out of their comments, are valid keys with valid values."""
+    root = tmp_path / "mine"
+    write(root / "images" / "patient1_a.png", picture())
+    init_folder(root)
+    offered = re.findall(r"(?m)^# ([a-z_]+: [^#\n]+)", (root / "dataset.yaml").read_text())
+    keys = [line.split(":")[0] for line in offered]
+    assert {"group_pattern", "window", "slices", "exclude", "content", "axis"} <= set(keys)
+    for line in offered:
+        describe(root)
+        with (root / "dataset.yaml").open("a") as handle:
+            handle.write(f"{line}\n")
+        assert not found(root), line
+
+
+def test_never_writes_over(tmp_path):
+    root = flat(tmp_path, n=1)
+    before = (root / "dataset.yaml").read_bytes()
+    with pytest.raises(DataError, match="is there already"):
+        init_folder(root)
+    assert (root / "dataset.yaml").read_bytes() == before
+
+
+def test_nothing_to_describe(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(DataError, match=r"(?s)holds no image.*folder images/"):
+        init_folder(tmp_path)
+    assert not (tmp_path / "dataset.yaml").exists()
+
+
+def test_loose_pictures_and_their_patients(tmp_path):
+    for i in range(3):
+        for side in "lr":
+            write(tmp_path / f"pat{i}_{side}.png", picture(i))
+    text = init_folder(tmp_path)
+    assert keys_of(tmp_path)["images"] == "."
+    assert "would make 3 groups of 6 images" in text
+    assert "group_pattern" not in keys_of(tmp_path)  # a guess is not in force
+
+
+def test_many_numbers_are_objects(tmp_path):
+    for i in range(2):
+        write(tmp_path / "img" / f"a{i}.png", picture(i))
+        write(tmp_path / "mask" / f"a{i}.png", np.arange(768, dtype=np.uint16).reshape(24, 32))
+    assert "objects, not classes" in init_folder(tmp_path)
+    keys = keys_of(tmp_path)
+    assert (keys["images"], keys["instances"]) == ("img", "mask")
+    assert "masks" not in keys
+
+
+def test_dicom_says_what_it_is(tmp_path):
+    place = tmp_path / "images" / "p1"
+    folders.write_series(place, head(), Modality="PT", BodyPartExamined="CHEST")
+    text = init_folder(tmp_path)
+    keys = keys_of(tmp_path)
+    assert (keys["modality"], keys["body_part"]) == ("PET", "chest")
+    assert "(1 images or volumes)" in text
+
+
+def test_volumes_with_masks(tmp_path):
+    folders.write_nifti(tmp_path / "scans" / "v.nii.gz", head())
+    folders.write_nrrd(tmp_path / "labels" / "v.nrrd", (head() > 800).astype(np.uint8) * 4)
+    init_folder(tmp_path)
+    keys = keys_of(tmp_path)
+    assert (keys["images"], keys["masks"]) == ("scans", "labels")
+    assert list(keys["classes"]) == [4]
+
+
+def test_sub_folders_that_look_like_labels(tmp_path):
+    for name in ("sick", "well"):
+        write(tmp_path / "images" / name / "a.png", picture())
+    text = init_folder(tmp_path)
+    assert "sub-folders of images (sick, well)" in text
+    assert "sick/a.png,sick" in text
+
+
+def test_packed_arrays(tmp_path):
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((1, 28, 28), np.uint8))
+    init_folder(tmp_path)
+    assert keys_of(tmp_path)["images"] == "x.npz"
+
+
+def test_damaged_files_do_not_stop_it(tmp_path):
+    (tmp_path / "images").mkdir()
+    path = write_dicom(tmp_path / "images" / "a.dcm", picture())
+    path.write_bytes(path.read_bytes()[:150])
+    write(tmp_path / "masks" / "a.png", picture())
+    (tmp_path / "masks" / "a.png").write_bytes(b"")
+    assert "could not look into" in init_folder(tmp_path)
+    assert keys_of(tmp_path)["masks"] == "masks"

@@ -1,0 +1,291 @@
+"""Checking a folder dataset: everything is read once, and all mistakes are told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from medtaskatlas.datasets.folder import missing_files, to_dataset
+from medtaskatlas.datasets.folder_description import (
+    DESCRIPTION,
+    Description,
+    check_description,
+    read_description,
+)
+from medtaskatlas.datasets.folder_files import Entry, Finding, list_files
+from medtaskatlas.datasets.folder_survey import survey
+from medtaskatlas.datasets.readers.folder import read_item, read_packed
+from medtaskatlas.datasets.readers.frame import Excluded, Frame
+from medtaskatlas.errors import AtlasError, DataError
+
+# What stands in for a key that is missing or wrong, so that the rest can be checked.
+_STAND_IN = {"name": "checked", "modality": "PHOTO", "body_part": "unknown", "images": "images"}
+# Files that a key should name, if they are there.
+_USUAL = {
+    "masks": "masks",
+    "instances": "instances",
+    "labels": "labels.csv",
+    "boxes": "boxes.csv",
+}
+_MASK_KEYS = {"masks", "classes", "masks_optional"}
+# Keys that may contradict each other.
+_TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes"}
+_FEW_GROUPS = 10
+
+
+@dataclass
+class _Seen:
+    """What was read."""
+
+    frames: int = 0
+    groups: dict[str, str | None] = field(default_factory=dict)
+    unknown: int = 0
+    classes: Counter[int] = field(default_factory=Counter)
+    labels: Counter[int] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
+    pictures: dict[bytes, Frame] = field(default_factory=dict)
+
+
+def check_folder(folder: Path) -> list[Finding]:
+    """Read a folder dataset once and say what is wrong with it; goes on after each mistake.
+
+    Parameters
+    ----------
+    folder
+        Folder with a dataset.yaml.
+
+    Returns
+    -------
+    list of Finding
+        Errors stop a run; warnings weaken what it can show; the last ones tell what was read.
+    """
+    folder = Path(folder)
+    raw, findings = read_description(folder)
+    if not raw:
+        return findings
+    description, mistakes = check_description(raw)
+    findings += mistakes
+    if description is None:
+        description = _mended(raw)
+    if description is None:
+        return findings
+    findings += _about(folder, raw, description)
+    try:
+        entries = list_files(folder)
+    except DataError as error:
+        return [*findings, Finding("error", "", "", _short(error, folder), error.remedy)]
+    absent = missing_files(description, entries)
+    findings += absent
+    findings += _not_named(raw, description, entries)
+    if "images" in {finding.where for finding in absent}:
+        return findings
+    description = _without(description, {finding.where for finding in absent})
+    seen = _Seen()
+    findings += _read(folder, description, entries, seen)
+    findings += _sums(description, seen)
+    return findings
+
+
+def _mended(raw: dict[Any, Any]) -> Description | None:
+    """The description without its wrong keys, so that the images can be checked all the same."""
+    kept = {str(key): value for key, value in raw.items()}
+    # Twice: first keys that are wrong by themselves, then those that do not go together.
+    for _ in range(2):
+        try:
+            return Description.model_validate(kept)
+        except ValidationError as error:
+            wrong = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or _TOGETHER
+        kept = {key: value for key, value in kept.items() if key not in wrong}
+        if not {"masks", "classes"} <= kept.keys():
+            kept = {key: value for key, value in kept.items() if key not in _MASK_KEYS}
+        kept = {**_STAND_IN, **kept}
+    try:
+        return Description.model_validate(kept)
+    except ValidationError:
+        return None
+
+
+def _without(description: Description, lost: set[str]) -> Description:
+    """The description without keys that name nothing, so that the rest can be checked."""
+    kept = description.model_dump(exclude_unset=True, exclude=lost)
+    if not kept.get("masks"):
+        kept.pop("classes", None)
+    if not (kept.get("masks") or kept.get("instances")):
+        kept.pop("masks_optional", None)
+    return Description.model_validate(kept)
+
+
+def _about(folder: Path, raw: dict[Any, Any], description: Description) -> Iterator[Finding]:
+    """Doubts about dataset.yaml."""
+    if "licence" not in raw:
+        yield _warning(
+            "licence",
+            "no licence is given",
+            "write its SPDX id, or LicenseRef-... with the terms in README.md; runs that are "
+            "restricted by `licences` leave the dataset out",
+        )
+    for key in ("source", "citation"):
+        if key not in raw:
+            yield _warning(key, "is not given", "write where the data come from and what to cite")
+    if "name" in raw and description.name != folder.resolve().name:
+        yield _warning(
+            "name",
+            f"is {description.name!r}, the folder is {folder.resolve().name!r}",
+            "give both one name, so that results can be found",
+        )
+
+
+def _not_named(
+    raw: dict[Any, Any], description: Description, entries: list[Entry]
+) -> Iterator[Finding]:
+    """Annotation that lies there but that no key names."""
+    if description.packed:
+        return
+    tops = {entry.name.split("/")[0] for entry in entries}
+    for key, name in _USUAL.items():
+        if name in tops and key not in raw and name != description.images:
+            yield _warning(
+                key, f"is not given, though there is {name}", f"write `{key}: {name}` to use it"
+            )
+
+
+def _read(
+    folder: Path, description: Description, entries: list[Entry], seen: _Seen
+) -> Iterator[Finding]:
+    """Read everything; mistakes and doubts of each image."""
+    notes: list[Finding] = []
+    if description.packed:
+        try:
+            for frame in read_packed(to_dataset(folder, description, entries), folder):
+                yield from _take(frame, seen, description.images)
+        except AtlasError as error:
+            yield Finding("error", description.images, "", _short(error, folder), error.remedy)
+        return
+    if description.splits is None and "splits.csv" in {entry.name for entry in entries}:
+        description = description.model_copy(update={"splits": "splits.csv"})
+    found = survey(folder, description)
+    yield from found.findings
+    for name, reason in found.left.items():
+        seen.excluded[reason] += 1
+        if reason.startswith("no image"):
+            yield Finding(
+                "warning", f"{description.images}/{name}", "", reason, "take it out of the folder"
+            )
+    for item in found.items:
+        file = f"{description.images}/{item.name}"
+        try:
+            for frame in read_item(found, item, notes.append):
+                yield from _take(frame, seen, file)
+        except DataError as error:
+            yield Finding("error", file, "", _short(error, folder), error.remedy)
+        yield from notes
+        notes.clear()
+
+
+def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
+    """Count a picture; one that was there before is a doubt."""
+    if isinstance(frame, Excluded):
+        seen.excluded[frame.reason] += 1
+        return
+    seen.frames += 1
+    seen.groups[frame.group_id] = frame.split
+    seen.unknown += frame.group_source == "unknown" and frame.split is None
+    if frame.mask is not None:
+        import numpy as np
+
+        seen.classes.update(np.flatnonzero(np.bincount(frame.mask.reshape(-1))).tolist())
+    if frame.label is not None:
+        seen.labels[frame.label] += 1
+    digest = hashlib.sha256(repr(frame.pixels.shape).encode())
+    digest.update(frame.pixels.data)
+    # The pixels themselves need not be kept to tell two pictures apart.
+    first = seen.pictures.setdefault(digest.digest(), _without_pixels(frame))
+    if first.image_id != frame.image_id:
+        apart = first.group_id != frame.group_id
+        yield Finding(
+            "warning",
+            file,
+            "",
+            f"{frame.image_id} is the same picture as {first.image_id}"
+            + (", in another group" if apart else ""),
+            "only one of them is used"
+            + ("; put both into one group, or delete one" if apart else ""),
+        )
+
+
+def _without_pixels(frame: Frame) -> Frame:
+    """Names of a frame."""
+    return Frame(frame.pixels[:0, :0].copy(), frame.image_id, frame.group_id, frame.group_source)
+
+
+def _sums(description: Description, seen: _Seen) -> Iterator[Finding]:
+    """Doubts about the whole, and what was read."""
+    if not seen.frames:
+        yield Finding("error", "", "", "no image is left", "see the findings above")
+        return
+    free = sum(split is None for split in seen.groups.values())
+    if seen.unknown:
+        yield Finding(
+            "warning",
+            "",
+            "groups",
+            f"no groups are known for {seen.unknown} of {seen.frames} images: pictures of one "
+            "patient may be trained on and tested on",
+            "write them into a column `group` of labels.csv or splits.csv, or give `group_pattern`",
+        )
+    if free and free < _FEW_GROUPS:
+        what = "all of them become test images" if free < 3 else "val and test get one or two each"
+        yield Finding(
+            "warning",
+            "",
+            "groups",
+            f"{free} groups are few to split: {what}",
+            "add patients, or write a published split into splits.csv",
+        )
+    for number, stored in enumerate(sorted(description.classes), start=1):
+        if not seen.classes[number]:
+            name = description.classes[stored]
+            yield _warning(
+                f"classes.{stored}", f"{name} is in no mask", "delete the class, or mend the masks"
+            )
+    if description.label_names:
+        for number, name in enumerate(description.label_names.values()):
+            if not seen.labels[number]:
+                yield _warning("label_names", f"no image is {name}", "delete it, or mend the table")
+    yield Finding(
+        "info", "", "", f"{seen.frames} images in {len(seen.groups)} groups can be used", ""
+    )
+    for reason, n in sorted(seen.excluded.items()):
+        yield Finding("info", "", "", f"{n} left out: {reason}", "")
+
+
+def _warning(where: str, problem: str, remedy: str) -> Finding:
+    """A doubt about dataset.yaml."""
+    return Finding("warning", DESCRIPTION, where, problem, remedy)
+
+
+def _short(error: AtlasError, folder: Path) -> str:
+    """What is wrong, with paths relative to the dataset's folder."""
+    return error.problem.replace(f"{folder}/", "")
+
+
+def has_errors(findings: Iterable[Finding]) -> bool:
+    """Whether a run would stop.
+
+    Parameters
+    ----------
+    findings
+        From :func:`check_folder`.
+
+    Returns
+    -------
+    bool
+        True where one of them is an error.
+    """
+    return any(finding.severity == "error" for finding in findings)

@@ -1,0 +1,317 @@
+"""The files of a folder dataset: listed safely, named and sorted into images; stdlib only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from medtaskatlas.errors import DataError
+
+FLAT = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+NIFTI = (".nii", ".nii.gz")
+NRRD = (".nrrd", ".nhdr")
+DICOM = (".dcm", ".dicom", ".ima")
+# Data that a detached NRRD header points to; the header is the image.
+DETACHED = (".raw", ".raw.gz", ".img", ".img.gz", ".gz", ".bin")
+_DOUBLE = (".nii.gz", ".raw.gz", ".img.gz")
+# Left behind by file managers; like hidden files they are no part of a dataset.
+_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+Kind = Literal["flat", "nifti", "nrrd", "dicom", "series"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found in a folder dataset.
+
+    Attributes
+    ----------
+    severity
+        ``error`` stops a run, ``warning`` weakens what it can show, ``info`` is worth knowing.
+    file
+        File or folder, relative to the dataset's folder; empty for the dataset as a whole.
+    where
+        Line (``line 7``) or key in that file, or empty.
+    problem, remedy
+        What is wrong and what to do.
+    """
+
+    severity: Literal["error", "warning", "info"]
+    file: str
+    where: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.file, self.where) if part)
+        said = f"{self.severity}: {place + ': ' if place else ''}{self.problem}"
+        return f"{said}\n  remedy: {self.remedy}" if self.remedy else said
+
+    def error(self, folder: Path) -> DataError:
+        """The finding as an error.
+
+        Parameters
+        ----------
+        folder
+            The dataset's folder.
+
+        Returns
+        -------
+        DataError
+            With the path of the file.
+        """
+        place = ": ".join(part for part in (str(folder / self.file), self.where) if part)
+        return DataError(f"{place}: {self.problem}", self.remedy)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file: posix path relative to the dataset's folder, bytes, time of the last change."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image or volume.
+
+    Attributes
+    ----------
+    name
+        As tables name it: relative to the folder of the images; a DICOM series by its folder.
+    stem
+        Without suffix: what a mask must be called, and the image's id.
+    kind
+        Which reader understands it.
+    files
+        Its files, relative to the folder of the images.
+    """
+
+    name: str
+    stem: str
+    kind: Kind
+    files: tuple[str, ...]
+
+
+def list_files(folder: Path) -> list[Entry]:
+    """All files below a folder; hidden ones and litter of file managers are no part of it.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder; it may itself be a link.
+
+    Returns
+    -------
+    list of Entry
+        Sorted by name.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read, a name is not UTF-8, or a link leads out of the folder.
+    """
+    root = Path(folder)
+    return sorted(_walk(root, root.resolve(), ""), key=lambda entry: entry.name)
+
+
+def _walk(root: Path, real: Path, below: str) -> Iterator[Entry]:
+    """Files below a sub-folder."""
+    try:
+        with os.scandir(root / below) as scan:
+            entries = list(scan)
+    except OSError as error:
+        raise DataError(
+            f"{root / below} cannot be read: {error.strerror}",
+            "give yourself permission to read it (chmod u+rx), or check the path",
+        ) from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name.lower() in _LITTER:
+            continue
+        _check_name(entry.path)
+        name = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_symlink():
+            _check_link(root / name, real)
+        if entry.is_dir():
+            yield from _walk(root, real, name)
+            continue
+        facts = entry.stat()
+        yield Entry(name, facts.st_size, facts.st_mtime_ns)
+
+
+def _check_name(path: str) -> None:
+    """Names go into tables and JSON, so they must be text."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            f"the name of the file {os.fsencode(path)!r} is not UTF-8",
+            "rename it, e.g. with `convmv -f latin1 -t utf8 --notest`",
+        ) from None
+
+
+def _check_link(link: Path, real: Path) -> None:
+    """A dataset is its folder: what lies elsewhere would not be noticed when it changes."""
+    target = Path(os.path.realpath(link))
+    if not target.exists():
+        raise DataError(f"{link} is a link to {target}, which is not there", "mend or remove it")
+    if not target.is_relative_to(real) or target.is_dir():
+        kind = "a folder" if target.is_dir() else "outside of the dataset's folder"
+        raise DataError(
+            f"{link} is a link to {target}, {kind}: such links are refused",
+            "put the files themselves there (cp -L, or hard links: cp -rlL)",
+        )
+
+
+def fingerprint(entries: Iterable[Entry]) -> str:
+    """Hash over names, sizes and times of files; no content is read.
+
+    Parameters
+    ----------
+    entries
+        From :func:`list_files`.
+
+    Returns
+    -------
+    str
+        SHA-256 as hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(f"{entry.name}\0{entry.size}\0{entry.mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def suffix(name: str) -> str:
+    """Suffix of a file name in lower case; ``.nii.gz`` is one suffix.
+
+    Parameters
+    ----------
+    name
+        Name or path.
+
+    Returns
+    -------
+    str
+        With its dot, or empty.
+    """
+    lower = PurePosixPath(name).name.lower()
+    double = next((end for end in _DOUBLE if lower.endswith(end)), None)
+    return double or PurePosixPath(lower).suffix
+
+
+def stem(name: str) -> str:
+    """Path without its suffix, in the composed form (NFC) that all systems agree on.
+
+    Parameters
+    ----------
+    name
+        Relative posix path.
+
+    Returns
+    -------
+    str
+        What image and mask have in common.
+    """
+    return unicodedata.normalize("NFC", name[: len(name) - len(suffix(name))])
+
+
+def within(entries: Iterable[Entry], below: str, but: Iterable[str] = ()) -> list[str]:
+    """Names of the files in a folder of a dataset.
+
+    Parameters
+    ----------
+    entries
+        All files of the dataset.
+    below
+        The folder; ``.`` is the dataset's own.
+    but
+        Files and folders that are not meant.
+
+    Returns
+    -------
+    list of str
+        Relative to the folder, sorted.
+    """
+    start = "" if below == "." else f"{below.rstrip('/')}/"
+    out = tuple(f"{name}/" for name in but)
+    return [
+        entry.name[len(start) :]
+        for entry in entries
+        if entry.name.startswith(start) and not f"{entry.name}/".startswith(out)
+    ]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file without a telling suffix begins like DICOM.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        True where the letters DICM stand behind the preamble.
+    """
+    with path.open("rb") as handle:
+        return handle.read(132)[128:] == b"DICM"
+
+
+def to_items(folder: Path, names: Iterable[str]) -> tuple[list[Item], dict[str, str]]:
+    """Sort files into images and volumes.
+
+    DICOM files of a sub-folder are one series; a DICOM file that lies loose is an image.
+
+    Parameters
+    ----------
+    folder
+        Folder that the names are relative to.
+    names
+        Names of files.
+
+    Returns
+    -------
+    items : list of Item
+        Sorted by name.
+    left : dict of str to str
+        Other files, each with the reason why it is no image.
+    """
+    items: list[Item] = []
+    left: dict[str, str] = {}
+    series: dict[str, list[str]] = {}
+    headers = False
+    for name in names:
+        end = suffix(name)
+        kinds: Mapping[tuple[str, ...], Kind] = {FLAT: "flat", NIFTI: "nifti", NRRD: "nrrd"}
+        kind = next((kind for ends, kind in kinds.items() if end in ends), None)
+        headers |= kind == "nrrd"
+        if kind is not None:
+            items.append(Item(name, stem(name), kind, (name,)))
+        elif end in DICOM or (_may_be_dicom(name, end) and is_dicom(folder / name)):
+            parent = str(PurePosixPath(name).parent)
+            if parent == ".":
+                bare = stem(name) if end in DICOM else unicodedata.normalize("NFC", name)
+                items.append(Item(name, bare, "dicom", (name,)))
+            else:
+                series.setdefault(parent, []).append(name)
+        else:
+            left[name] = f"no image: files of type {end or 'without suffix'} are not read"
+    for parent, files in series.items():
+        bare = unicodedata.normalize("NFC", parent)
+        items.append(Item(parent, bare, "series" if len(files) > 1 else "dicom", tuple(files)))
+    if headers:
+        left = {name: why for name, why in left.items() if suffix(name) not in DETACHED}
+    return sorted(items, key=lambda item: item.name), left
+
+
+def _may_be_dicom(name: str, end: str) -> bool:
+    """DICOM files often have no suffix, or end in the last number of a UID."""
+    return end == "" or end[1:].isdigit() or PurePosixPath(name).name.startswith(("IM", "MR."))

@@ -1,0 +1,313 @@
+"""labels.csv, boxes.csv and splits.csv of a folder dataset; stdlib only."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medtaskatlas.datasets.folder_files import Finding
+from medtaskatlas.errors import nearest
+
+SPLITS = ("train", "val", "test")
+LABELS = (("image", "label"), ("group", "split"))
+BOXES = (("image", "x0", "y0", "x1", "y1"), ("label",))
+SPLIT_COLUMNS = (("image", "split"), ("group",))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its line in the file and its values by column, stripped."""
+
+    line: int
+    values: dict[str, str]
+
+
+@dataclass
+class Table:
+    """A table with what is wrong with it.
+
+    Attributes
+    ----------
+    file
+        Name of the file, relative to the dataset's folder.
+    columns
+        Its columns.
+    rows
+        Those that can be used.
+    findings
+        Mistakes, by line.
+    """
+
+    file: str
+    columns: tuple[str, ...] = ()
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def error(self, line: int, problem: str, remedy: str) -> None:
+        """Note a mistake.
+
+        Parameters
+        ----------
+        line
+            Where.
+        problem, remedy
+            What is wrong and what to do.
+        """
+        self.findings.append(Finding("error", self.file, f"line {line}", problem, remedy))
+
+
+def read_table(folder: Path, file: str, columns: tuple[tuple[str, ...], tuple[str, ...]]) -> Table:
+    """Read a CSV file: comma-separated, UTF-8 (with or without byte-order mark), with a header.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder.
+    file
+        Name of the table.
+    columns
+        Required and optional columns.
+
+    Returns
+    -------
+    Table
+        Rows whose line is whole; empty lines do not count.
+    """
+    table = Table(file)
+    required, optional = columns
+    try:
+        raw = (folder / file).read_bytes()
+    except OSError as error:
+        table.error(1, f"cannot be read: {error.strerror}", "put it there, or mend dataset.yaml")
+        return table
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        table.error(line, "is not UTF-8 text", "save it as CSV UTF-8")
+        return table
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        _fill(table, reader, required, optional)
+    except csv.Error as error:
+        table.error(reader.line_num, f"is no CSV: {error}", "mend the quotes of this line")
+    return table
+
+
+def _fill(
+    table: Table,
+    reader: csv._reader,  # type: ignore[name-defined]
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+) -> None:
+    """Header and rows."""
+    header = [name.strip() for name in next(reader, [])]
+    known = (*required, *optional)
+    wanted = f"the columns are {','.join(required)}" + "".join(f"[,{name}]" for name in optional)
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        mark = "semicolons" if ";" in header[0] else "tabs"
+        table.error(1, f"columns are separated by {mark}", f"use commas; {wanted}")
+        return
+    if absent := [name for name in required if name not in header]:
+        found = ", ".join(header) or "nothing"
+        table.error(1, f"lacks the column {', '.join(absent)}; it has {found}", wanted)
+        return
+    for name in header:
+        if header.count(name) > 1:
+            table.error(1, f"has the column {name} twice", wanted)
+            return
+        if name not in known:
+            said = nearest(name, known)
+            table.findings.append(
+                Finding("warning", table.file, "line 1", f"column {name} is not used", said)
+            )
+    table.columns = tuple(name for name in header if name in known)
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            table.error(
+                reader.line_num,
+                f"has {len(cells)} columns, the header {len(header)}",
+                'put names with a comma in "quotes"',
+            )
+            continue
+        values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+        if not values["image"]:
+            table.error(reader.line_num, "names no image", "fill in the column image")
+            continue
+        table.rows.append(Row(reader.line_num, {name: values[name] for name in table.columns}))
+
+
+def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]:
+    """Rows by the image that they name; a second row for it is a mistake.
+
+    Parameters
+    ----------
+    table
+        A table; mistakes are added to its findings.
+    known
+        Names of the images that there are; None does not check them.
+
+    Returns
+    -------
+    dict of str to Row
+        Image to row.
+    """
+    there = None if known is None else set(known)
+    found: dict[str, Row] = {}
+    for row in table.rows:
+        name = row.values["image"]
+        if name in found:
+            table.error(
+                row.line,
+                f"{name} is listed twice (first in line {found[name].line})",
+                "keep one of the lines",
+            )
+        elif there is not None and name not in there:
+            _unknown(table, row, there)
+        else:
+            found[name] = row
+        if (split := row.values.get("split", "")) and split not in SPLITS:
+            table.error(row.line, f"split {split!r} is unknown", nearest(split, SPLITS))
+    return found
+
+
+def split_of_groups(table: Table, rows: Iterable[Row]) -> None:
+    """Note groups that a table puts into two splits.
+
+    Parameters
+    ----------
+    table
+        The table; mistakes are added to its findings.
+    rows
+        Its rows.
+    """
+    first: dict[str, Row] = {}
+    for row in rows:
+        group, split = row.values.get("group", ""), row.values.get("split", "")
+        if group and first.setdefault(group, row).values.get("split", "") != split:
+            table.error(
+                row.line,
+                f"group {group} is in split {split or '(none)'} here, "
+                f"in line {first[group].line} in {first[group].values['split'] or '(none)'}",
+                "put all images of a group into one split",
+            )
+
+
+def boxes_by_image(
+    table: Table, known: Iterable[str]
+) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
+    """Boxes by image.
+
+    Parameters
+    ----------
+    table
+        boxes.csv; mistakes are added to its findings.
+    known
+        Names of the images that there are.
+
+    Returns
+    -------
+    dict of str to list
+        Image to pairs of line and (x0, y0, x1, y1), pixels.
+    """
+    there = set(known)
+    found: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
+    for row in table.rows:
+        if row.values["image"] not in there:
+            _unknown(table, row, there)
+            continue
+        corners = [_number(row.values[name]) for name in BOXES[0][1:]]
+        if not all(math.isfinite(corner) for corner in corners):
+            table.error(row.line, "a corner of the box is no number", "write x0,y0,x1,y1 in pixels")
+        elif corners[0] >= corners[2] or corners[1] >= corners[3]:
+            table.error(
+                row.line,
+                f"the box {_shown(corners)} is empty: x0 < x1 and y0 < y1 must hold",
+                "write the upper left corner first (x0,y0,x1,y1), or delete the line",
+            )
+        else:
+            found.setdefault(row.values["image"], []).append((row.line, tuple(corners)))
+    return found
+
+
+def outside(
+    boxes: Iterable[tuple[int, tuple[float, ...]]], height: int, width: int
+) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """Boxes that do not lie within their picture.
+
+    Parameters
+    ----------
+    boxes
+        Lines and boxes of one picture.
+    height, width
+        Its size, pixels.
+
+    Returns
+    -------
+    wholly, partly : list of (int, str)
+        Line and box as text.
+    """
+    wholly, partly = [], []
+    for line, (x0, y0, x1, y1) in boxes:
+        shown = (line, _shown((x0, y0, x1, y1)))
+        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+            wholly.append(shown)
+        elif x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+            partly.append(shown)
+    return wholly, partly
+
+
+def label_names(rows: Iterable[Row], given: dict[str, str]) -> dict[str, int]:
+    """Number of each label as it is written.
+
+    Parameters
+    ----------
+    rows
+        Rows of labels.csv; an empty label is none.
+    given
+        ``label_names`` of dataset.yaml: label as written to its name; may be empty.
+
+    Returns
+    -------
+    dict of str to int
+        In the order of the numbers: sorted by text, or the order of `given` by number.
+    """
+    if given:
+        # 10 comes behind 9; names that are no numbers come last.
+        order = sorted(given, key=lambda text: (not text.isdigit(), len(text), text))
+    else:
+        order = sorted({row.values["label"] for row in rows} - {""})
+    return {text: number for number, text in enumerate(order)}
+
+
+def _unknown(table: Table, row: Row, there: set[str]) -> None:
+    """Note a row that names no image."""
+    name = row.values["image"]
+    # Thousands of names would take seconds to compare, and nobody would read them.
+    close = difflib.get_close_matches(name, sorted(there)[:2000], n=3, cutoff=0.5)
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    table.error(
+        row.line,
+        f"there is no image {name}",
+        f"write the file's name with its suffix, or delete the line{hint}",
+    )
+
+
+def _number(text: str) -> float:
+    """A number, or NaN."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _shown(corners: Iterable[float]) -> str:
+    """A box for a message."""
+    return ",".join(f"{corner:g}" for corner in corners)

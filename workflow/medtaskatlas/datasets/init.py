@@ -1,0 +1,245 @@
+"""Writing a dataset.yaml for a folder of images: what can be seen is filled in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from medtaskatlas.datasets.folder_description import DESCRIPTION, Description
+from medtaskatlas.datasets.folder_files import FLAT, Entry, Item, list_files, to_items, within
+from medtaskatlas.errors import AtlasError, DataError
+from medtaskatlas.files import whole_file
+
+_IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
+_MASKS = ("masks", "mask", "segmentations", "segmentation", "annotations", "ground_truth", "labels")
+_DICOM_MODALITY = {"CT": "CT", "MR": "MR", "CR": "XR", "DX": "XR", "RF": "XR", "MG": "MG"}
+_DICOM_MODALITY |= {"US": "US", "XA": "XA", "PT": "PET", "NM": "NM", "OP": "FUNDUS", "OPT": "OCT"}
+_MASKS_READ = 50  # label maps that are looked into
+_MOST_CLASSES = 20  # more ids than this are objects
+_TEMPLATE = """\
+# What this dataset is. Replace every TODO; then: medtaskatlas datasets check {folder}
+name: {name}
+title: TODO one line for people
+modality: {modality}
+body_part: {body_part}
+licence: TODO SPDX id such as CC-BY-4.0, or LicenseRef-... with the terms in README.md
+source: TODO where the data were first published
+citation: TODO what to cite
+
+images: {images}
+{annotation}
+# Images of one patient must stay together. Give one of these, or a column group in labels.csv:
+{pattern}
+# groups: one sentence on what is known about images that belong together
+
+# More keys, with their defaults:
+# overlaps: []                      # datasets that show some of the same images
+# modality_exceptions: {{}}           # file: its modality
+# window: [40, 400]                 # centre and width (CT: HU); by default chosen by body part
+# percentiles: [0.5, 99.5]          # that become black and white, instead of a window
+# axis: thickest                    # plane of slices: axial, coronal, sagittal
+# slices: 12                        # most slices of a volume
+# index: 0                          # which volume of a 4-D file
+# content: {{min_std: 4, max_extreme: 0.98}}   # what is left out as empty
+# exclude: {{}}                       # image: why it is left out on purpose
+"""
+
+
+def init_folder(folder: Path) -> str:
+    """Look at a folder of images and write a dataset.yaml to fill in.
+
+    Parameters
+    ----------
+    folder
+        Folder with images, loose or in a sub-folder, and what belongs to them.
+
+    Returns
+    -------
+    str
+        What was written and what was guessed, a line each.
+
+    Raises
+    ------
+    DataError
+        If there is a dataset.yaml already, or no image.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION
+    if path.exists():
+        raise DataError(
+            f"{path} is there already", "edit it, or move it away; it is never written over"
+        )
+    entries = list_files(folder)
+    said: list[str] = []
+    masks = _folder_of(entries, _MASKS)
+    instances = _folder_of(entries, ("instances",))
+    images, items = _images(folder, entries, [p for p in (masks, instances) if p])
+    said.append(f"images: {images} ({len(items)} images or volumes)")
+    lines: list[str] = []
+    if masks:
+        lines += _mask_lines(folder, entries, masks, said)
+    if instances:
+        lines.append(f"instances: {instances}")
+        said.append(f"instances: {instances}")
+    lines += _table_lines(folder, entries, images, said)
+    modality, body_part = _dicom_facts(folder / images, items, said)
+    values: dict[str, Any] = {
+        "folder": folder,
+        "name": _name(folder),
+        "modality": modality or f"TODO one of {_modalities()}",
+        "body_part": body_part or "TODO what is shown, e.g. chest",
+        "images": images,
+        "annotation": "\n".join(lines),
+        "pattern": _pattern(items, said),
+    }
+    with whole_file(path) as part:
+        part.write_text(_TEMPLATE.format(**values), encoding="utf-8")
+    found = "\n".join(f"  {line}" for line in said)
+    return (
+        f"wrote {path}; guessed from what lies there:\n{found}\n"
+        f"Replace every TODO, then: medtaskatlas datasets check {folder}"
+    )
+
+
+def _modalities() -> str:
+    """The modalities that there are."""
+    from typing import get_args
+
+    return ", ".join(get_args(Description.model_fields["modality"].annotation))
+
+
+def _name(folder: Path) -> str:
+    """Identifier from a folder's name."""
+    name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
+    return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
+
+
+def _folder_of(entries: list[Entry], names: Iterable[str]) -> str | None:
+    """The first of some folders that is there, however it is written."""
+    tops = {e.name.split("/")[0] for e in entries if "/" in e.name}
+    by_lower = {top.lower(): top for top in sorted(tops, reverse=True)}
+    return next((by_lower[name] for name in names if name in by_lower), None)
+
+
+def _images(folder: Path, entries: list[Entry], but: list[str]) -> tuple[str, list[Item]]:
+    """Where the images are."""
+    packed = [e.name for e in entries if "/" not in e.name and e.name.lower().endswith(".npz")]
+    if len(packed) == 1:
+        return packed[0], []
+    place = _folder_of(entries, _IMAGES)
+    if place is None:
+        place = "."
+        if not to_items(folder, [e.name for e in entries if "/" not in e.name])[0]:
+            tops = sorted({e.name.split("/")[0] for e in entries if "/" in e.name} - set(but))
+            place = tops[0] if len(tops) == 1 else "."
+    items, _ = to_items(folder / place, within(entries, place, but if place == "." else ()))
+    if not items:
+        raise DataError(
+            f"{folder} holds no image: looked for PNG, JPEG, BMP, TIFF, NIfTI, NRRD, DICOM, npz",
+            "put the images into a folder images/ in it",
+        )
+    return place, items
+
+
+def _mask_lines(folder: Path, entries: list[Entry], masks: str, said: list[str]) -> list[str]:
+    """Keys about label maps; their ids are looked up in the files."""
+    items, _ = to_items(folder / masks, within(entries, masks))
+    ids: set[int] = set()
+    for item in items[:_MASKS_READ]:
+        try:
+            ids |= _ids(folder / masks / item.files[0], item)
+        except AtlasError as error:
+            said.append(f"could not look into a mask: {error.problem}")
+    ids -= {0}
+    if len(ids) > _MOST_CLASSES:
+        said.append(f"instances: {masks} (its files hold {len(ids)} numbers: objects, not classes)")
+        return [f"instances: {masks}"]
+    said.append(f"masks: {masks} ({len(items)} files; ids {sorted(ids) or 'not found'})")
+    names = [f"  {i}: TODO name of class {i}" for i in sorted(ids) or [1]]
+    return [f"masks: {masks}", "classes:", *names]
+
+
+def _ids(path: Path, item: Item) -> set[int]:
+    """Numbers that occur in a label map."""
+    import numpy as np
+
+    from medtaskatlas.datasets.readers.flat import read_labels
+    from medtaskatlas.datasets.readers.nifti import load_volume
+    from medtaskatlas.datasets.readers.nrrd import read_nrrd
+
+    if item.kind == "flat":
+        planes = read_labels(path)
+    elif item.kind == "nifti":
+        planes = [load_volume(path)[0]]
+    elif item.kind == "nrrd":
+        planes = [read_nrrd(path)[0]]
+    else:
+        return set()
+    return {int(v) for plane in planes for v in np.unique(plane)}
+
+
+def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str]) -> list[str]:
+    """Keys about tables."""
+    names = {entry.name for entry in entries}
+    lines = []
+    if images.lower().endswith(".npz"):
+        said.append("labels: TODO, if the file holds them")
+        return [f"labels: {images}", "label_names:", "  0: TODO name of label 0"]
+    for key in ("labels", "boxes", "splits"):
+        if f"{key}.csv" in names:
+            lines.append(f"{key}: {key}.csv")
+            said.append(f"{key}: {key}.csv")
+    if "labels.csv" not in names:
+        start = "" if images == "." else f"{images}/"
+        inner = [n[len(start) :] for n in names if n.startswith(start)]
+        tops = Counter(n.split("/")[0] for n in inner if n.count("/") == 1 and _is_flat(n))
+        if len(tops) > 1 and images != ".":
+            said.append(
+                f"sub-folders of {images} ({', '.join(sorted(tops)[:6])}): if they are labels, "
+                "write labels.csv (image,label) with e.g. "
+                f"{sorted(n for n in inner if '/' in n)[0]},{min(tops)}"
+            )
+    return lines
+
+
+def _is_flat(name: str) -> bool:
+    """Whether a name is that of a picture."""
+    return name.lower().endswith(FLAT)
+
+
+def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, str]:
+    """Modality and body part by the first DICOM file."""
+    first = next((item for item in items if item.kind in ("dicom", "series")), None)
+    if first is None:
+        return "", ""
+    from medtaskatlas.datasets.readers.dicom import read_header
+
+    try:
+        header = read_header(place / first.files[0])
+    except AtlasError as error:
+        said.append(f"could not look into {first.files[0]}: {error.problem}")
+        return "", ""
+    modality = _DICOM_MODALITY.get(str(header.get("Modality", "")), "")
+    body_part = re.sub("[^A-Za-z ]", " ", str(header.get("BodyPartExamined", "") or "")).strip()
+    said.append(
+        f"modality and body part from {first.files[0]}: {modality or '?'}, {body_part or '?'}"
+    )
+    return modality, body_part.lower()
+
+
+def _pattern(items: list[Item], said: list[str]) -> str:
+    """A pattern that would gather images to groups, as a suggestion that is not in force."""
+    plain = "# group_pattern: ^patient(\\d+)_   # on the file name; its first group is the patient"
+    for pattern in (r"^([^/]+)/", r"^([A-Za-z]+[-_]?\d+)[-_]", r"^(\d+)[-_]"):
+        found = [re.search(pattern, item.name) for item in items]
+        groups = {match[1] for match in found if match}
+        if items and all(found) and 1 < len(groups) < len(items):
+            said.append(
+                f"{pattern} would make {len(groups)} groups of {len(items)} images: remove the # "
+                "before group_pattern if these are patients"
+            )
+            return f"# group_pattern: {pattern}"
+    return plain
