@@ -32,6 +32,7 @@ report: "workflow/report/workflow.rst"
 
 wildcard_constraints:
     dataset="|".join(RUN.datasets),
+    place="|".join(RUN.dataset_at),
     task="|".join(RUN.tasks),
     encoder="|".join(RUN.config.encoders),
     seed=r"\d+",

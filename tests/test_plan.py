@@ -27,7 +27,7 @@ def test_the_embedded_run() -> None:
 def test_cells_are_those_that_a_task_can_use() -> None:
     plan = plan_run(raw())
     for task, dataset in plan.cells:
-        assert plan.tasks[task].needs <= set(plan.datasets[dataset].provides)
+        assert plan.tasks[task].needs <= plan.datasets[dataset].offers
     assert ("rotation", "xr_chest") in plan.cells
     assert ("segmentation", "xr_chest") not in plan.cells
 

@@ -15,7 +15,7 @@ from medtaskatlas.datasets.catalogue import (
     load_catalogue,
 )
 from medtaskatlas.datasets.pin import pin
-from medtaskatlas.datasets.selection import heldout_datasets, select_datasets
+from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.errors import ConfigError
 from medtaskatlas.tasks.task import NEEDS
 
@@ -32,7 +32,7 @@ def test_breadth(catalogue):
 
 def test_provides_speaks_the_language_of_tasks():
     (literal,) = get_args(Dataset.model_fields["provides"].annotation)
-    assert set(get_args(literal)) == set(NEEDS)
+    assert set(get_args(literal)) == set(NEEDS) - {"objects"}
 
 
 def test_hashes_are_those_of_the_installed_packages():
@@ -127,3 +127,34 @@ def test_heldout_mistakes(catalogue):
         heldout_datasets(config(heldout={"datasets": ["xr_leg"]}), ["ct_dicom"], catalogue)
     with pytest.raises(ConfigError, match="every dataset"):
         heldout_datasets(config(heldout={"datasets": ["xr_leg"]}), ["xr_leg"], catalogue)
+
+
+def test_own_datasets_join_the_catalogue(catalogue):
+    own = {
+        "mine": catalogue["xr_leg"].model_copy(
+            update={"name": "mine", "overlaps": ["xr_leg", "far_away"]}
+        )
+    }
+    known, messages = with_own(catalogue, own)
+    assert known["xr_leg"].overlaps == ["mine"]
+    assert known["mine"].overlaps == ["xr_leg"]
+    assert catalogue["xr_leg"].overlaps == [], "the catalogue itself stays as it is"
+    assert messages == ["mine: `overlaps` names far_away, which is no known dataset"]
+    assert select_datasets(config(datasets=["ct_dicom"]), known, ["mine"])[0] == [
+        "ct_dicom",
+        "mine",
+    ]
+    with pytest.raises(ConfigError, match=r"'ct_dicom' is the name of a dataset of the catalogue"):
+        with_own(catalogue, {"ct_dicom": own["mine"]})
+
+
+def test_holding_out_closes_over_own_overlaps_and_warns_of_others(catalogue):
+    own = {"mine": catalogue["xr_leg"].model_copy(update={"name": "mine", "overlaps": ["xr_leg"]})}
+    known, _ = with_own(catalogue, own)
+    chosen = ["xr_leg", "mine", "ct_dicom"]
+    held, messages = heldout_datasets(config(heldout={"datasets": ["mine"]}), chosen, known)
+    assert held == ["xr_leg", "mine"]
+    assert messages == ["held out xr_leg as well: it overlaps mine"]
+    held, messages = heldout_datasets(config(), chosen, known)
+    assert held == []
+    assert "caution: xr_leg and mine share images" in messages[0]

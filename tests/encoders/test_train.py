@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from medtaskatlas.encoders import train as training
 from medtaskatlas.encoders.checkpoint import Resume, load_tensors, save_tensors
 from medtaskatlas.encoders.embed import embed
-from medtaskatlas.encoders.network import build, to_input
+from medtaskatlas.encoders.network import CHANNELS, build, coordinates, to_input
 from medtaskatlas.encoders.train import learning_rate, mirror_together, train
 from medtaskatlas.errors import DataError
 

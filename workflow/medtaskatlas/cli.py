@@ -25,34 +25,89 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-@app.command()
-def datasets(
+datasets = typer.Typer(help="The datasets: list them, describe and check a folder of your own.")
+app.add_typer(datasets, name="datasets")
+
+
+@datasets.callback(invoke_without_command=True)
+def list_datasets(  # noqa: PLR0917 - options of the command line
+    context: typer.Context,
+    source: Annotated[list[str] | None, typer.Option(help="only this source")] = None,
     modality: Annotated[list[str] | None, typer.Option(help="only this modality")] = None,
     annotation: Annotated[
         list[str] | None, typer.Option(help="only ground_truth, derived or none")
     ] = None,
+    licence: Annotated[list[str] | None, typer.Option(help="only under this licence")] = None,
+    needs: Annotated[
+        list[str] | None, typer.Option(help="only with mask, classes, instances, boxes or label")
+    ] = None,
+    fetched: Annotated[bool, typer.Option("--fetched", help="only what is on this disk")] = False,
+    datasets_dir: Annotated[
+        Path | None, typer.Option(help="folder of folder datasets to list too")
+    ] = None,
     data: Annotated[Path, typer.Option(help="folder of the fetched data")] = Path("data"),
 ) -> None:
-    """List the datasets of the catalogue."""
+    """List the datasets: the catalogue's, and those of a folder."""
+    if context.invoked_subcommand is not None:
+        return
     from medtaskatlas.datasets.catalogue import load_catalogue
+    from medtaskatlas.datasets.folder import find_folder_datasets
+    from medtaskatlas.datasets.listing import listing
 
-    rows = [
-        [
-            d.name,
-            d.modality,
-            d.body_part,
-            d.annotation,
-            d.licence,
-            "yes" if (data / d.source / d.name / "MANIFEST.json").is_file() else "no",
-            d.title,
-        ]
-        for d in load_catalogue().values()
-        if (not modality or d.modality in modality)
+    own = find_folder_datasets(datasets_dir) if datasets_dir else {}
+    chosen = [
+        d
+        for d in [*load_catalogue().values(), *own.values()]
+        if (not source or d.source in source)
+        and (not modality or d.modality in modality)
         and (not annotation or d.annotation in annotation)
+        and (not licence or d.licence in licence)
+        and (not needs or set(needs) <= d.offers)
     ]
-    typer.echo(
-        _table(["name", "modality", "body part", "annotation", "licence", "fetched", "title"], rows)
-    )
+    head, rows = listing(chosen, data, only_fetched=fetched)
+    typer.echo(_table(head, rows))
+
+
+@datasets.command("init")
+def init_dataset(
+    folder: Annotated[Path, typer.Argument(help="folder with your images, or an archive of one")],
+) -> None:
+    """Write a dataset.yaml to fill in; what can be seen is filled in already."""
+    from medtaskatlas.datasets.init import init_folder
+
+    typer.echo(init_folder(_unpacked(folder)))
+
+
+@datasets.command("check")
+def check_dataset(
+    folder: Annotated[Path, typer.Argument(help="folder dataset, or a folder of them")],
+) -> None:
+    """Read everything once and say what is wrong, line by line."""
+    from medtaskatlas.datasets.check import check_folder
+
+    bad = 0
+    for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
+        findings = check_folder(dataset)
+        for finding in findings:
+            typer.echo(str(finding))
+        errors = sum(f.severity == "error" for f in findings)
+        warnings = sum(f.severity == "warning" for f in findings)
+        typer.echo(f"{dataset}: {errors} errors, {warnings} warnings")
+        bad += errors
+    if bad:
+        raise typer.Exit(1)
+
+
+def _unpacked(path: Path) -> Path:
+    """The folder itself, or the folder beside an archive that it is unpacked to."""
+    if not path.is_file():
+        return path
+    from medtaskatlas.datasets.archive import extract
+
+    folder = path.with_name(path.name.split(".")[0])
+    extract(path, folder)
+    typer.echo(f"unpacked {path} to {folder}")
+    return folder
 
 
 @app.command()

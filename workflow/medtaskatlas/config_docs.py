@@ -28,8 +28,27 @@ workflow before anything runs, with the key, the value and the nearest valid nam
 |---|---|
 {files}
 
+## Datasets
+
 `datasets/*.yaml` is the catalogue: what datasets there are, where they come from and under which
-licence. A comment at its top explains its keys.
+licence; `medtaskatlas datasets` lists it, and so does [docs/datasets.md](../docs/datasets.md).
+
+```yaml
+datasets: [kvasir, busi, retinamnist]               # by name, or
+datasets: {{source: [medmnist], modality: [CT, MR]}}  # by what they are: all conditions hold
+datasets_dir: mine                                  # and every folder dataset in this folder
+licences: [CC0-1.0, CC-BY-4.0]                      # only these; says what it left out
+heldout: {{datasets: [kvasir]}}                       # never trained on, nor what overlaps it
+```
+
+Public sets are downloaded once, checked by their published hash, and kept in `data/`. An
+interrupted download goes on where it was. Without internet, `mirror: FOLDER` or
+`mirror: http://host/...` takes files from a place that is laid out by host and path
+(`FOLDER/zenodo.org/records/...`); a file that is missing is named with its URL, its hash and where
+to put it. Of sets that are published at several sizes the smallest one is fetched that is not below
+`image_size`.
+
+Your own data: [docs/your_own_data.md](../docs/your_own_data.md).
 
 ## Choosing one
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from medtaskatlas import config_docs
 from medtaskatlas.atlas.tables import document
 from medtaskatlas.datasets.catalogue import load_catalogue
+from medtaskatlas.datasets.folder_description import Description
+from medtaskatlas.datasets.listing import images
 from medtaskatlas.files import REPOSITORY
 from medtaskatlas.tasks.bank import load_bank
 
@@ -56,6 +61,7 @@ def datasets_page() -> str:
             f"`{d.name}`",
             d.title,
             d.modality,
+            images(d),
             d.annotation + (f": {d.annotation_note}" if d.annotation_note else ""),
             d.group_note,
             d.licence,
@@ -63,8 +69,47 @@ def datasets_page() -> str:
         ]
         for d in load_catalogue().values()
     ]
-    head = ["dataset", "what it shows", "modality", "annotation", "groups", "licence", "citation"]
+    head = [
+        "dataset",
+        "what it shows",
+        "modality",
+        "images",
+        "annotation",
+        "groups",
+        "licence",
+        "citation",
+    ]
     return "# Datasets\n\nMade by `make docs`; do not edit.\n\n" + _table(head, rows)
+
+
+def dataset_yaml_page() -> str:
+    """Make the page of the keys of a folder dataset's dataset.yaml.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    rows = [
+        [
+            f"`{name}`",
+            "**required**" if field.is_required() else f"`{_yaml(field.get_default())}`",
+            str(field.description),
+        ]
+        for name, field in Description.model_fields.items()
+    ]
+    lead = (
+        "# dataset.yaml\n\nMade by `make docs`; do not edit. How to use it: "
+        "[your own data](your_own_data.md).\n\n"
+    )
+    return lead + _table(["key", "default", "what it is"], rows)
+
+
+def _yaml(value: object) -> str:
+    """A default as YAML has it."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    return json.dumps(value)
 
 
 def pages() -> dict[Path, str]:
@@ -80,6 +125,7 @@ def pages() -> dict[Path, str]:
         DOCS / "tables.md": document(),
         DOCS / "tasks.md": tasks_page(),
         DOCS / "datasets.md": datasets_page(),
+        DOCS / "dataset_yaml.md": dataset_yaml_page(),
     }
 
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from medtaskatlas.config import Config, parse_config
 from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
-from medtaskatlas.datasets.selection import heldout_datasets, select_datasets
+from medtaskatlas.datasets.folder import (
+    FolderDataset,
+    find_folder_datasets,
+    folder_messages,
+)
+from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.files import sha256
 from medtaskatlas.provenance import code_hash
@@ -49,7 +55,7 @@ class Plan:
             (task.name, dataset.name)
             for task in self.tasks.values()
             for dataset in self.datasets.values()
-            if task.needs.issubset(dataset.provides)
+            if task.needs <= dataset.offers
         ]
 
     @cached_property
@@ -78,6 +84,30 @@ class Plan:
         """Folder of the run, relative to the working directory."""
         return f"results/{self.config.run}"
 
+    def place(self, dataset: str) -> str:
+        """Folder of a dataset's raw data below data/.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+
+        Returns
+        -------
+        str
+            ``source/dataset``, and the side in pixels where it is published at several.
+        """
+        entry = self.datasets[dataset]
+        place = f"{entry.source}/{dataset}"
+        if isinstance(entry, NpzDataset):
+            return f"{place}/{entry.file_for(self.config.image_size)[0]}"
+        return place
+
+    @cached_property
+    def dataset_at(self) -> dict[str, Dataset]:
+        """Place of raw data to dataset."""
+        return {self.place(name): dataset for name, dataset in self.datasets.items()}
+
     def manifest(self, dataset: str) -> str:
         """Path of the manifest of a dataset's raw data.
 
@@ -91,7 +121,39 @@ class Plan:
         str
             Relative path with forward slashes, as all paths of rules.
         """
-        return f"data/{self.datasets[dataset].source}/{dataset}/MANIFEST.json"
+        return f"data/{self.place(dataset)}/MANIFEST.json"
+
+    def raw_folder(self, dataset: str) -> str:
+        """Folder of a dataset's raw files: the user's own, or where its manifest lies.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+
+        Returns
+        -------
+        str
+            Path of the folder.
+        """
+        entry = self.datasets[dataset]
+        return entry.folder if isinstance(entry, FolderDataset) else f"data/{self.place(dataset)}"
+
+    def entry(self, dataset: str) -> dict[str, Any]:
+        """What is known of a dataset, as rules pass it to their scripts.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+
+        Returns
+        -------
+        dict
+            All keys of its entry, but no times of files: their content is in the manifest.
+        """
+        entry = self.datasets[dataset].model_dump(mode="json")
+        return {**entry, "fingerprint": ""} if "fingerprint" in entry else entry
 
     def image_files(self, cells: list[tuple[str, str]]) -> list[str]:
         """Paths of the prepared images of the datasets of some cells.
@@ -213,7 +275,13 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
     """
     config = parse_config(raw)
     known = load_catalogue() if catalogue is None else load_catalogue(catalogue)
-    names, messages = select_datasets(config, known)
+    own: dict[str, Dataset] = {}
+    found: list[str] = []
+    if config.datasets_dir is not None:
+        own, found = find_folder_datasets(config.datasets_dir), folder_messages(config.datasets_dir)
+    known, clashes = with_own(known, own)
+    names, messages = select_datasets(config, known, list(own))
+    messages = [*found, *clashes, *messages]
     heldout, more = heldout_datasets(config, names, known)
     bank = load_bank(config.tasks_dir)
     tasks = select_tasks(config.tasks, bank)

@@ -13,22 +13,24 @@ rule images:
 
 rule download:
     output:
-        manifest="data/{source}/{dataset}/MANIFEST.json",
+        manifest="data/{place}/MANIFEST.json",
     log:
-        f"{RESULTS}/logs/download/{{source}}/{{dataset}}.log",
+        f"{RESULTS}/logs/download/{{place}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/download/{{source}}/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/download/{{place}}.tsv"
     conda:
         "../../envs/base.yaml"
     resources:
         mem_mb=500,
-        runtime=60,
+        runtime=600,
     params:
-        # As the whole entry, so that a changed hash or licence fetches anew.
-        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        # As the whole entry, so that a changed hash or licence fetches anew. Where from changes
+        # nothing in what arrives, so the mirror is no param: it is in the run's configuration.
+        entry=lambda wildcards: RUN.dataset_at[wildcards.place].model_dump(mode="json"),
+        image_size=RUN.config.image_size,
         code=code_hash("medtaskatlas.datasets.download"),
     message:
-        "download {wildcards.dataset}"
+        "download {wildcards.place}"
     script:
         "../scripts/download.py"
 
@@ -48,8 +50,10 @@ rule prepare:
         mem_mb=1500,
         runtime=60,
     params:
-        entry=lambda wildcards: RUN.datasets[wildcards.dataset].model_dump(mode="json"),
+        entry=lambda wildcards: RUN.entry(wildcards.dataset),
+        folder=lambda wildcards: RUN.raw_folder(wildcards.dataset),
         image_size=RUN.config.image_size,
+        limit=RUN.config.images_per_dataset,
         splits=RUN.config.splits.model_dump(),
         seed=RUN.config.seed,
         code=code_hash("medtaskatlas.datasets.prepare"),

@@ -8,8 +8,10 @@ with job(snakemake):
 
     prepare(
         dataset_from_entry(snakemake.params.entry),
-        Path(snakemake.input[0]).parent,
+        Path(snakemake.params.folder),
         Path(snakemake.output[0]),
+        manifest=Path(snakemake.input.manifest),
+        limit=snakemake.params.limit,
         image_size=int(snakemake.params.image_size),
         splits=snakemake.params.splits,
         seed=int(snakemake.params.seed),

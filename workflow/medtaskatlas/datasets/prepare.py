@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,9 @@ def prepare(
     folder = Path(folder)
     manifest_hash = verify(folder, manifest)
     gathered = Gathered(Path(out).parent, image_size)
-    for item in _reader(dataset, folder, image_size, limit):
+    for item in _reader(dataset, folder, image_size, limit, gathered.repaired):
         if isinstance(item, Excluded):
-            gathered.exclude(item.reason)
+            gathered.exclude(item.reason, item.count)
         elif min(item.pixels.shape[:2]) < LEAST_PX:
             gathered.exclude(f"smaller than {LEAST_PX} px")
         else:
@@ -168,9 +168,13 @@ def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
 
 
 def _reader(
-    dataset: Dataset, folder: Path, image_size: int, limit: int | None
+    dataset: Dataset,
+    folder: Path,
+    image_size: int,
+    limit: int | None,
+    repaired: Callable[[str], None],
 ) -> Iterable[Frame | Excluded]:
-    """Frames of a dataset by its reader."""
+    """Frames of a dataset by its reader; `repaired` is told what had to be put right."""
     if isinstance(dataset, PackagedDataset):
         from medtaskatlas.datasets.readers.packaged import read as read_packaged
 
@@ -183,7 +187,7 @@ def _reader(
     from medtaskatlas.datasets.readers.folder import read as read_folder
 
     assert isinstance(dataset, FolderDataset)
-    return read_folder(dataset, folder)
+    return read_folder(dataset, folder, lambda finding: repaired(str(finding)))
 
 
 def _check(dataset: Dataset, gathered: Gathered) -> None:

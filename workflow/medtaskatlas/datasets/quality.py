@@ -59,6 +59,7 @@ def _row(images: ImageSet) -> dict[str, object]:
         "n_excluded": int(sum(quality["excluded"].values())),
         "excluded": json.dumps(quality["excluded"], sort_keys=True),
         "empty_masks": float("nan") if empty is None else float(empty),
+        "n_repaired": int(quality["repaired"]),
         "n_joined": int(quality["joined"]),
         "near_duplicates_across_splits": int(quality["torn"]),
         "native_px_min": int(quality["sizes_px"][0]),

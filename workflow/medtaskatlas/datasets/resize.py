@@ -89,16 +89,24 @@ def _area(image: np.ndarray, size: int) -> np.ndarray:
     whole, part = np.divmod(np.arange(size + 1) * side, size)
     if part.any():
         after = np.minimum(whole + 1, side)
-        share = part.astype(np.float64)[:, None, None]
-        rows = integral[whole] * (size - share) + integral[after] * share
-        rows = rows[1:] - rows[:-1]
-        share = share.reshape(-1, 1)
-        sums = rows[:, whole] * (size - share) + rows[:, after] * share
+        right = part.astype(np.float64).reshape(-1, 1)
+        down = right.reshape(-1, 1, 1)
+        sums = _between(integral.take(whole, 0), whole, after, right, size) * (size - down)
+        sums += _between(integral.take(after, 0), whole, after, right, size) * down
         total = side * side
     else:
-        rows = integral[whole].astype(np.float64)
-        sums = (rows[1:] - rows[:-1])[:, whole]
+        sums = integral.take(whole, 0).take(whole, 1).astype(np.float64)
         total = (side // size) ** 2
-    sums = sums[:, 1:] - sums[:, :-1]
-    means = ((sums + total / 2) / total).astype(np.uint8, order="C")
-    return means.reshape(size, size, *image.shape[2:])
+    boxes = np.diff(np.diff(sums, axis=0), axis=1)
+    boxes += total / 2
+    boxes /= total
+    return boxes.astype(np.uint8, order="C").reshape(size, size, *image.shape[2:])
+
+
+def _between(
+    rows: np.ndarray, left: np.ndarray, right: np.ndarray, share: np.ndarray, size: int
+) -> np.ndarray:
+    """Values between two columns, in units of 1 / size."""
+    values = rows.take(left, 1) * (size - share)
+    values += rows.take(right, 1) * share
+    return values

@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from medtaskatlas.config import Config, DatasetFilter
 from medtaskatlas.datasets.catalogue import Dataset
 from medtaskatlas.errors import ConfigError, nearest
 
 
+def with_own(
+    catalogue: Mapping[str, Dataset], own: Mapping[str, Dataset]
+) -> tuple[dict[str, Dataset], list[str]]:
+    """The catalogue together with the user's own datasets.
+
+    An overlap that one of them names holds both ways; one with an unknown dataset is passed over.
+
+    Parameters
+    ----------
+    catalogue
+        All datasets of the catalogue.
+    own
+        Folder datasets.
+
+    Returns
+    -------
+    known, messages
+        Name to dataset; sentences for the user.
+
+    Raises
+    ------
+    ConfigError
+        If a name is in both.
+    """
+    for name in own:
+        if name in catalogue:
+            raise ConfigError(
+                f"datasets_dir: {name!r} is the name of a dataset of the catalogue",
+                "give your dataset another `name` in its dataset.yaml",
+            )
+    known = {**catalogue, **own}
+    partners: dict[str, set[str]] = {}
+    messages = []
+    for name, dataset in own.items():
+        for other in dataset.overlaps:
+            if other in known:
+                partners.setdefault(name, set()).add(other)
+                partners.setdefault(other, set()).add(name)
+            else:
+                messages.append(f"{name}: `overlaps` names {other}, which is no known dataset")
+    for name, others in partners.items():
+        joined = list(dict.fromkeys([*known[name].overlaps, *sorted(others)]))
+        kept = [other for other in joined if other in known]
+        known[name] = known[name].model_copy(update={"overlaps": kept})
+    return known, messages
+
+
 def select_datasets(
-    config: Config, catalogue: Mapping[str, Dataset]
+    config: Config, catalogue: Mapping[str, Dataset], own: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
     """Datasets that a configuration asks for, within the licences that it allows.
 
@@ -20,6 +67,8 @@ def select_datasets(
         The run's configuration.
     catalogue
         All datasets.
+    own
+        Names of the user's own datasets among them, which are always taken.
 
     Returns
     -------
@@ -32,10 +81,11 @@ def select_datasets(
         If a name or a filter's value is unknown, or nothing is left.
     """
     asked = config.datasets
+    shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
     if asked == "all":
-        names = list(catalogue)
+        names = list(shared)
     elif isinstance(asked, DatasetFilter):
-        names = _filtered(asked, catalogue)
+        names = _filtered(asked, shared)
     else:
         names = list(asked)
         for name in names:
@@ -45,6 +95,7 @@ def select_datasets(
                 )
             if names.count(name) > 1:
                 raise ConfigError(f"config: datasets: {name!r} is named twice", "name it once")
+    names += [name for name in own if name not in names]
     messages: list[str] = []
     if config.licences is not None:
         allowed = set(config.licences)
@@ -148,4 +199,24 @@ def heldout_datasets(
         raise ConfigError(
             "config: heldout.datasets holds out every dataset", "leave some to train on"
         )
+    messages += _shared_images(chosen, held, catalogue)
     return [name for name in chosen if name in held], messages
+
+
+def _shared_images(
+    chosen: list[str], held: set[str], catalogue: Mapping[str, Dataset]
+) -> list[str]:
+    """Warnings about datasets that are trained on and share images."""
+    trained = [name for name in chosen if name not in held]
+    pairs = [
+        (name, other)
+        for i, name in enumerate(trained)
+        for other in trained[i + 1 :]
+        if other in catalogue[name].overlaps
+        and not (catalogue[name].split_alike and catalogue[other].split_alike)
+    ]
+    return [
+        f"caution: {name} and {other} share images and are split apart from each other; hold one "
+        "out, or leave one out, for unseen groups that are unseen in both"
+        for name, other in pairs
+    ]

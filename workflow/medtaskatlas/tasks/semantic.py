@@ -37,6 +37,25 @@ def _objects(sample: Sample) -> list[np.ndarray]:
     return [np.argwhere(sample.instances == n)[:, ::-1] for n in numbers[numbers > 0]]
 
 
+def _corners(sample: Sample) -> np.ndarray:
+    """First and last pixel of every box, int [K, 4] of (x0, y0, x1, y1)."""
+    if sample.instances is not None:
+        return np.array([[*p.min(axis=0), *p.max(axis=0)] for p in _objects(sample)])
+    assert sample.boxes is not None
+    height, width = sample.image.shape[:2]
+    first, last = np.floor(sample.boxes[:, :2]), np.ceil(sample.boxes[:, 2:]) - 1
+    last = np.minimum(np.maximum(first, last), [width - 1, height - 1])
+    return np.concatenate([np.minimum(first, last), last], axis=1).astype(int)
+
+
+def _centres(sample: Sample) -> np.ndarray:
+    """Centre of mass of every object, or of its box, float [K, 2] of (x, y)."""
+    if sample.instances is not None:
+        return np.array([points.mean(axis=0) for points in _objects(sample)])
+    assert sample.boxes is not None
+    return (sample.boxes[:, :2] + sample.boxes[:, 2:] - 1) / 2
+
+
 @task(family="semantic", draw=no_params, needs=("mask",))
 def segmentation(sample: Sample, params: Params) -> Pair:
     """Foreground of all classes, white on black."""
@@ -67,14 +86,13 @@ def _coloured(table: np.ndarray, ids: np.ndarray, image: np.ndarray) -> np.ndarr
     return like(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), image)
 
 
-@task(family="semantic", draw=no_params, needs=("instances",))
+@task(family="semantic", draw=no_params, needs=("objects",))
 def detection(sample: Sample, params: Params) -> Pair:
     """Bounding box of every object, white outlines on black."""
     drawn = np.zeros(sample.image.shape[:2], np.uint8)
     thickness = max(1, round(scale_of(sample.image)))
-    for points in _objects(sample):
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-        cv2.rectangle(drawn, (int(x0), int(y0)), (int(x1), int(y1)), 255, thickness)
+    for x0, y0, x1, y1 in _corners(sample).tolist():
+        cv2.rectangle(drawn, (x0, y0), (x1, y1), 255, thickness)
     return sample.image, like(drawn, sample.image)
 
 
@@ -95,15 +113,14 @@ def distance_map(sample: Sample, params: Params) -> Pair:
     return sample.image, like(drawn, sample.image)
 
 
-@task(family="semantic", draw=no_params, needs=("instances",))
+@task(family="semantic", draw=no_params, needs=("objects",))
 def centroid_heatmap(sample: Sample, params: Params) -> Pair:
-    """A Gaussian bump at the centre of mass of every object, grey."""
+    """A Gaussian bump at the centre of mass of every object (or of its box), grey."""
     height, width = sample.image.shape[:2]
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     sigma = 2.0 * scale_of(sample.image)
     heat = np.zeros((height, width), np.float32)
-    for points in _objects(sample):
-        cx, cy = points.mean(axis=0)
+    for cx, cy in _centres(sample).tolist():
         bump = np.outer(
             np.exp(-((y - cy) ** 2) / (2 * sigma**2)), np.exp(-((x - cx) ** 2) / (2 * sigma**2))
         )

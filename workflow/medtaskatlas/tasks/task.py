@@ -20,7 +20,8 @@ from medtaskatlas.errors import ConfigError, TaskError, nearest
 from medtaskatlas.imageset import Sample
 
 FAMILIES = ("semantic", "generative", "transformation")
-NEEDS = ("mask", "classes", "instances", "boxes", "label", "colour")
+# `objects` is met by instances or by boxes.
+NEEDS = ("mask", "classes", "instances", "boxes", "objects", "label", "colour")
 Params = dict[str, Any]
 Draw = Callable[[np.random.Generator, Sample, float], Params]
 Apply = Callable[[Sample, Params], tuple[np.ndarray, np.ndarray]]
@@ -122,6 +123,9 @@ class Task:
             "label": lambda: sample.label is not None,
             "colour": lambda: sample.image.ndim == 3 and is_colour(sample.image),
         }
+        checks["objects"] = lambda: (
+            checks["instances"]() if sample.instances is not None else checks["boxes"]()
+        )
         return all(checks[need]() for need in self.needs)
 
     def make(self, sample: Sample, params: Params) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,152 @@
+"""A folder of one's own, and a published set from a mirror, through the workflow."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from generated import make_sample
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.files import REPOSITORY
+from medtaskatlas.imageset import ImageSet
+from runs import files, snakemake
+
+MIRROR = REPOSITORY.parent / "shared" / "mirror"
+TASKS = ["segmentation", "detection", "classification", "deblurring", "inversion"]
+
+
+def own_dataset(folder, name, n=12):
+    """A folder dataset as the tutorial tells to make one: pictures, masks, labels, boxes."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    labels, boxes = ["image,label"], ["image,x0,y0,x1,y1,label"]
+    for i in range(n):
+        sample = make_sample(80, seed=100 * len(name) + (name == "hand_two") * 50 + i)
+        file = f"case {i:02d} ü.png"
+        for kind, pixels in (("images", sample.image), ("masks", sample.mask)):
+            (folder / kind / file).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        labels.append(f"{file},{'odd' if i % 2 else 'even'}")
+        boxes.append(f"{file},10,10,40,40,thing")
+    (folder / "labels.csv").write_text("\n".join(labels) + "\n")
+    (folder / "boxes.csv").write_text("\n".join(boxes) + "\n")
+    about = {
+        "name": name,
+        "title": "Made by hand",
+        "modality": "CT",
+        "body_part": "chest",
+        "licence": "CC0-1.0",
+        "source": "made up",
+        "citation": "none",
+        "images": "images",
+        "masks": "masks",
+        "classes": {1: "one", 2: "two"},
+        "labels": "labels.csv",
+        "boxes": "boxes.csv",
+    }
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(about))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Folder with a finished run over two datasets of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    for name in ("hand_one", "hand_two"):
+        own_dataset(folder / "mine" / name, name)
+    (folder / "mine" / "notes").mkdir()
+    config = yaml.safe_load((REPOSITORY / "config" / "folder.yaml").read_text())
+    config |= {
+        "tasks": TASKS,
+        "image_size": 32,
+        "pairs_per_cell": 10,
+        "encoders": {"pixels": {}},
+        "heldout": {"datasets": ["hand_two"]},
+    }
+    path = folder / "folder.yaml"
+    path.write_text(yaml.safe_dump(config))
+    arguments = ("--cores", "2", "tables", "--config", "datasets_dir=mine")
+    done = snakemake(folder, *arguments, config=path)
+    return folder, partial(snakemake, folder, *arguments, config=path), done
+
+
+def test_data_made_by_hand_appear_in_the_atlas(run):
+    folder, _, done = run
+    assert "mine/notes is no dataset" in done.stderr
+    table = read_table(folder / "results/folder/tables/datasets.parquet", "datasets")
+    assert table.set_index("dataset")["n_images"].to_dict() == {"hand_one": 12, "hand_two": 12}
+    grid = read_table(folder / "results/folder/tables/task_grid.parquet", "task_grid")
+    assert grid["applicable"].all()
+    assert set(grid["task"]) == set(TASKS)
+    measured = read_table(folder / "results/folder/tables/identification.parquet", "identification")
+    assert set(measured["split"]) == {"groups", "datasets"}
+
+
+def test_again_does_nothing_and_a_new_picture_is_noticed(run):
+    folder, again, _ = run
+    assert "Nothing to be done" in again().stderr
+    before = files(folder, "results/folder/images/hand_two.arrow")
+    images = folder / "mine" / "hand_one"
+    sample = make_sample(80, seed=5000)
+    for kind, pixels in (("images", sample.image), ("masks", sample.mask)):
+        (images / kind / "new.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    for table, line in (("labels.csv", "new.png,odd"), ("boxes.csv", "new.png,1,1,9,9,thing")):
+        with (images / table).open("a") as handle:
+            handle.write(line + "\n")
+    again()
+    assert len(ImageSet(folder / "results/folder/images/hand_one.arrow")) == 13
+    assert files(folder, "results/folder/images/hand_two.arrow") == before
+
+
+def test_a_mistake_stops_the_run_before_it_begins(run):
+    folder, again, _ = run
+    path = folder / "mine" / "hand_one" / "dataset.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("modality: CT", "modality: MRI"))
+    try:
+        done = again(check=False)
+    finally:
+        path.write_text(whole)
+    assert done.returncode
+    assert "hand_one/dataset.yaml" in done.stderr
+    assert "modality" in done.stderr
+    assert "'MRI'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not MIRROR.is_dir(), reason="no ../shared/mirror with official MedMNIST files")
+def test_published_sets_from_a_mirror(tmp_path):
+    """Over HTTP from this machine, with the hashes of the catalogue; 28 px is the nearest size."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(MIRROR)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = yaml.safe_load((REPOSITORY / "config" / "smoke.yaml").read_text())
+    config |= {
+        "datasets": ["retinamnist", "adrenalmnist3d"],
+        "heldout": {},
+        "image_size": 28,
+        "images_per_dataset": 400,
+    }
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    try:
+        mirror = f"mirror=http://127.0.0.1:{server.server_port}"
+        options = ("--cores", "2", "images", "--config", mirror)
+        snakemake(tmp_path, *options, config=tmp_path / "run.yaml")
+    finally:
+        server.shutdown()
+        server.server_close()
+    images = ImageSet(tmp_path / "results/smoke/images/retinamnist.arrow")
+    assert len(images) == 400
+    assert set(images.numpy("split")) == {"train", "val", "test"}
+    assert len(np.unique(images.numpy("label"))) == 5
+    volumes = ImageSet(tmp_path / "results/smoke/images/adrenalmnist3d.arrow")
+    assert volumes.meta["quality"]["found"] == 1584 * 28
+    assert (tmp_path / "data/medmnist/adrenalmnist3d/28/MANIFEST.json").is_file()
