@@ -86,7 +86,7 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
         va="center",
         color=OKABE_ITO["vermillion"] if kind == "derived" else "#444444",
     )
-    for k, row in enumerate(spread_rows(splits, groups, PER_DATASET)):
+    for k, row in enumerate(spread_rows(splits, groups, PER_DATASET, _annotated(images))):
         x, top = 0.1 + k * STEP, y + HEAD
         place(axes, images.images[row], x, top, SIDE)
         axes.add_collection(_outlines(images, row, x, top))
@@ -97,7 +97,18 @@ def _count(n: int, word: str) -> str:
     return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
-def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
+def _annotated(images: ImageSet) -> np.ndarray:
+    """Which images have something drawn over them, bool [N]."""
+    if images.instances is not None:
+        return np.array([plane.any() for plane in images.instances], bool)
+    if images.masks is not None:
+        return np.array([plane.any() for plane in images.masks], bool)
+    return np.ones(len(images), bool)
+
+
+def spread_rows(
+    splits: np.ndarray, groups: np.ndarray, n: int, first: np.ndarray | None = None
+) -> list[int]:
     """Rows that show as many splits and groups as possible.
 
     Parameters
@@ -106,6 +117,8 @@ def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
         [N] split and group of every image.
     n
         How many rows at most.
+    first
+        bool [N]: images that go before the others of their group.
 
     Returns
     -------
@@ -116,7 +129,7 @@ def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     order = []
     for s, split in enumerate(names):
         counts: Counter[int] = Counter()
-        for turn, row in _in_turn(np.flatnonzero(splits == split), groups):
+        for turn, row in _in_turn(np.flatnonzero(splits == split), groups, first):
             # New groups first, and among those the splits take turns.
             order.append((turn, counts[turn], s, row))
             counts[turn] += 1
@@ -124,7 +137,9 @@ def spread_rows(splits: np.ndarray, groups: np.ndarray, n: int) -> list[int]:
     return sorted(chosen, key=lambda row: (names.index(str(splits[row])), row))
 
 
-def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
+def _in_turn(
+    rows: np.ndarray, groups: np.ndarray, first: np.ndarray | None
+) -> list[tuple[int, int]]:
     """(how many of its group come before it, row), groups taking turns."""
     by_group: dict[str, list[int]] = {}
     for row in rows:
@@ -132,7 +147,8 @@ def _in_turn(rows: np.ndarray, groups: np.ndarray) -> list[tuple[int, int]]:
     order: list[tuple[int, int, int]] = []
     for g, members in enumerate(by_group.values()):
         # Neighbouring slices look alike, so the halves, quarters and so on of the group.
-        spots = sorted(range(len(members)), key=lambda i: (_bit_reversed(i), i))
+        later = [first is not None and not first[row] for row in members]
+        spots = sorted(range(len(members)), key=lambda i: (later[i], _bit_reversed(i), i))
         order += [(turn, g, members[spot]) for turn, spot in enumerate(spots)]
     return [(turn, row) for turn, _, row in sorted(order)]
 
@@ -143,7 +159,7 @@ def _bit_reversed(i: int) -> float:
 
 
 def _outlines(images: ImageSet, row: int, x: float, y: float) -> LineCollection:
-    """Outlines of the annotation of an image: objects where there are such, else classes."""
+    """Outlines of the annotation of an image: objects where there are such, else classes; boxes."""
     plane = None
     if images.instances is not None:
         plane = images.instances[row]
@@ -159,4 +175,9 @@ def _outlines(images: ImageSet, row: int, x: float, y: float) -> LineCollection:
                 points = (contour[:, 0, :] + 0.5) * scale + (x, y)
                 lines.append(np.concatenate([points, points[:1]]))
                 colours.append(LINES[(number - 1) % len(LINES)])
+    boxes = images.sample(row).boxes
+    for i, (left, top, right, bottom) in enumerate([] if boxes is None else boxes):
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+        lines.append(np.array(corners) * (SIDE / images.images.shape[1]) + (x, y))
+        colours.append(LINES[i % len(LINES)])
     return LineCollection(lines, colors=colours, linewidths=0.7, zorder=3)
