@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from generated import smooth_image
-from medtaskatlas.datasets.folder import load_folder_dataset
+from medtaskatlas.datasets.folder.dataset import load_folder_dataset
 from medtaskatlas.datasets.prepare import shape
 from medtaskatlas.datasets.readers.folder import read
 

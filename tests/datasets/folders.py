@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from medfiles import write_dicom
-from medtaskatlas.datasets.folder import FolderDataset, load_folder_dataset
+from medtaskatlas.datasets.folder.dataset import FolderDataset, load_folder_dataset
 from medtaskatlas.datasets.readers.folder import read
 from medtaskatlas.datasets.readers.frame import Excluded, Frame
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medtaskatlas.datasets.archive import check_npz, extract
+from medtaskatlas.datasets.archives.extract import check_npz, extract
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import REPOSITORY
 
@@ -357,7 +357,7 @@ def test_missing(tmp_path):
 
 
 def test_interruption_leaves_nothing(tmp_path, monkeypatch):
-    from medtaskatlas.datasets import archive as module
+    from medtaskatlas.datasets.archives import extract as module
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -370,7 +370,7 @@ def test_interruption_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_full_disk(tmp_path, monkeypatch):
-    from medtaskatlas.datasets import archive as module
+    from medtaskatlas.datasets.archives import extract as module
 
     def full(*_):
         raise OSError(28, "No space left on device")

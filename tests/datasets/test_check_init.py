@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 
-import folders
 import numpy as np
 import pytest
 import yaml
-from folders import describe, flat, head, picture, read_all, table, write
 
+import folders
+from folders import describe, flat, head, picture, read_all, table, write
 from medfiles import write_dicom
-from medtaskatlas.datasets.check import check_folder, has_errors
-from medtaskatlas.datasets.init import init_folder
+from medtaskatlas.datasets.folder.check import check_folder, has_errors
+from medtaskatlas.datasets.folder.init import init_folder
 from medtaskatlas.errors import DataError
 
 

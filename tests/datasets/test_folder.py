@@ -13,15 +13,19 @@ from collections import Counter
 from pathlib import Path
 
 import cv2
-import folders
 import numpy as np
 import pytest
-from folders import describe, flat, head, load, picture, read_all, table, write
 from PIL import Image
 
+import folders
+from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
 from medtaskatlas.datasets.catalogue import dataset_from_entry
-from medtaskatlas.datasets.folder import find_folder_datasets, folder_messages, manifest_files
+from medtaskatlas.datasets.folder.dataset import (
+    find_folder_datasets,
+    folder_messages,
+    manifest_files,
+)
 from medtaskatlas.datasets.readers import volume, window
 from medtaskatlas.datasets.readers.flat import read_flat, read_labels
 from medtaskatlas.datasets.readers.folder import read
@@ -38,7 +42,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/dataset
 
 
 def test_import_is_light():
-    code = "import medtaskatlas.datasets.folder, sys; print(*sys.modules)"
+    code = "import medtaskatlas.datasets.folder.dataset, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -7,14 +7,14 @@ import os
 import re
 from pathlib import Path
 
-import folders
 import numpy as np
 import pytest
 import yaml
-from folders import describe, flat, head, load, picture, read_all, table, write
 
+import folders
+from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
-from medtaskatlas.datasets.folder import load_folder_dataset
+from medtaskatlas.datasets.folder.dataset import load_folder_dataset
 from medtaskatlas.datasets.readers.nrrd import read_nrrd
 from medtaskatlas.errors import AtlasError, ConfigError, DataError
 

@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 
 import pytest
-from loopback import PROXIES, Reply, Site
 
-from medtaskatlas.datasets import downloading, requesting
-from medtaskatlas.datasets.addresses import in_mirror, shown
-from medtaskatlas.datasets.orders import order
-from medtaskatlas.datasets.transfer import Limits, transfer
+from loopback import PROXIES, Reply, Site
+from medtaskatlas.datasets.remote import downloading, requesting
+from medtaskatlas.datasets.remote.addresses import in_mirror, shown
+from medtaskatlas.datasets.remote.orders import order
+from medtaskatlas.datasets.remote.transfer import Limits, transfer
 from medtaskatlas.errors import ConfigError, DataError
 from medtaskatlas.files import REPOSITORY
 
@@ -159,7 +159,7 @@ def test_goes_on_after_the_process_was_killed_and_its_locks_are_free(site, targe
     slots = target.parent.parent / "slots"
     code = f"""
         from pathlib import Path
-        from medtaskatlas.datasets.transfer import Limits, transfer
+        from medtaskatlas.datasets.remote.transfer import Limits, transfer
         limits = Limits(per_host=1, slots=Path({str(slots)!r}))
         transfer({site.url()!r}, Path({str(target)!r}), md5={MD5!r}, limits=limits)
     """
@@ -837,7 +837,7 @@ def test_published_files(tmp_path, limits, by_url, name, md5):
 
 
 def test_planning_is_not_slowed():
-    code = "import sys, medtaskatlas.datasets.transfer; print(*sys.modules)"
+    code = "import sys, medtaskatlas.datasets.remote.transfer; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"requests", "urllib3", "tqdm", "filelock"} & set(run.stdout.split())
 

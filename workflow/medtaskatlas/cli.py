@@ -51,7 +51,7 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     if context.invoked_subcommand is not None:
         return
     from medtaskatlas.datasets.catalogue import load_catalogue
-    from medtaskatlas.datasets.folder import find_folder_datasets
+    from medtaskatlas.datasets.folder.dataset import find_folder_datasets
     from medtaskatlas.datasets.listing import listing
 
     own = find_folder_datasets(datasets_dir) if datasets_dir else {}
@@ -73,7 +73,7 @@ def init_dataset(
     folder: Annotated[Path, typer.Argument(help="folder with your images, or an archive of one")],
 ) -> None:
     """Write a dataset.yaml to fill in; what can be seen is filled in already."""
-    from medtaskatlas.datasets.init import init_folder
+    from medtaskatlas.datasets.folder.init import init_folder
 
     typer.echo(init_folder(_unpacked(folder)))
 
@@ -83,7 +83,7 @@ def check_dataset(
     folder: Annotated[Path, typer.Argument(help="folder dataset, or a folder of them")],
 ) -> None:
     """Read everything once and say what is wrong, line by line."""
-    from medtaskatlas.datasets.check import check_folder
+    from medtaskatlas.datasets.folder.check import check_folder
 
     bad = 0
     for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
@@ -102,7 +102,7 @@ def _unpacked(path: Path) -> Path:
     """The folder itself, or the folder beside an archive that it is unpacked to."""
     if not path.is_file():
         return path
-    from medtaskatlas.datasets.archive import extract
+    from medtaskatlas.datasets.archives.extract import extract
 
     folder = path.with_name(path.name.split(".")[0])
     extract(path, folder)

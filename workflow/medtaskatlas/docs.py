@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from medtaskatlas import config_docs
 from medtaskatlas.atlas.tables import document
 from medtaskatlas.datasets.catalogue import load_catalogue
-from medtaskatlas.datasets.folder_description import Description
+from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.listing import images
 from medtaskatlas.files import REPOSITORY
 from medtaskatlas.tasks.bank import load_bank

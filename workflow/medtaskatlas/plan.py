@@ -10,7 +10,7 @@ from typing import Any
 
 from medtaskatlas.config import Config, parse_config
 from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
-from medtaskatlas.datasets.folder import (
+from medtaskatlas.datasets.folder.dataset import (
     FolderDataset,
     find_folder_datasets,
     folder_messages,

@@ -206,7 +206,7 @@ def dataset_from_entry(entry: Mapping[str, Any]) -> Dataset:
         Of the kind that its reader asks for.
     """
     # Folder datasets are in no catalogue file.
-    from medtaskatlas.datasets.folder import FolderDataset
+    from medtaskatlas.datasets.folder.dataset import FolderDataset
 
     known: dict[str, type[Dataset]] = {**kinds(), "folder": FolderDataset}
     return known[entry["reader"]].model_validate(entry)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset, PackageFile
-from medtaskatlas.datasets.folder import FolderDataset, manifest_files
-from medtaskatlas.datasets.limits import Limits
+from medtaskatlas.datasets.folder.dataset import FolderDataset, manifest_files
 from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.remote.limits import Limits
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import sha256, whole_file, write_json
 
@@ -111,8 +111,8 @@ def _downloaded(
     dataset: NpzDataset, folder: Path, image_size: int, mirror: str | None, limits: Limits
 ) -> list[Entry]:
     """The published file of the right size, downloaded into the folder."""
-    from medtaskatlas.datasets.archive import check_npz
-    from medtaskatlas.datasets.transfer import transfer
+    from medtaskatlas.datasets.archives.extract import check_npz
+    from medtaskatlas.datasets.remote.transfer import transfer
 
     file = dataset.file_for(image_size)[1]
     target = folder / file.name

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.folder import FolderDataset
+from medtaskatlas.datasets.folder.dataset import FolderDataset
 from medtaskatlas.datasets.published import NpzDataset
 
 HEAD = ["name", "modality", "body part", "images", "annotation", "licence", "fetched", "title"]

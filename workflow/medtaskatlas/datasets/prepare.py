@@ -183,7 +183,7 @@ def _reader(
         from medtaskatlas.datasets.readers.npz import read as read_npz
 
         return read_npz(dataset, folder / dataset.file_for(image_size)[1].name, limit)
-    from medtaskatlas.datasets.folder import FolderDataset
+    from medtaskatlas.datasets.folder.dataset import FolderDataset
     from medtaskatlas.datasets.readers.folder import read as read_folder
 
     assert isinstance(dataset, FolderDataset)

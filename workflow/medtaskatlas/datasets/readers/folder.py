@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.datasets.folder import FolderDataset
-from medtaskatlas.datasets.folder_files import Finding, Item
-from medtaskatlas.datasets.folder_survey import Note, Survey, survey
-from medtaskatlas.datasets.folder_tables import outside
+from medtaskatlas.datasets.folder.dataset import FolderDataset
+from medtaskatlas.datasets.folder.files import Finding, Item
+from medtaskatlas.datasets.folder.survey import Note, Survey, survey
+from medtaskatlas.datasets.folder.tables import outside
 from medtaskatlas.datasets.readers import volume, window
 from medtaskatlas.datasets.readers.folder_labels import (
     KINDS,

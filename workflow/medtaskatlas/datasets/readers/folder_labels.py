@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.datasets.folder_files import Item
-from medtaskatlas.datasets.folder_survey import Survey
+from medtaskatlas.datasets.folder.files import Item
+from medtaskatlas.datasets.folder.survey import Survey
 from medtaskatlas.datasets.readers.frame import Excluded
 from medtaskatlas.datasets.readers.volume import canonical, spacings
 from medtaskatlas.errors import DataError

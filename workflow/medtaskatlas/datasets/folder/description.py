@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.datasets.catalogue import Modality
-from medtaskatlas.datasets.folder_files import Finding
+from medtaskatlas.datasets.folder.files import Finding
 from medtaskatlas.datasets.recipes import Content, Part
 from medtaskatlas.errors import nearest
 

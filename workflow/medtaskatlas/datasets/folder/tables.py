@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medtaskatlas.datasets.folder_files import Finding
+from medtaskatlas.datasets.folder.files import Finding
 from medtaskatlas.errors import nearest
 
 SPLITS = ("train", "val", "test")

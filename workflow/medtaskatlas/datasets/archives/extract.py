@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medtaskatlas.datasets.archive_members import (
+from medtaskatlas.datasets.archives.members import (
     Member,
     bad,
     damage_named,
     kind_of,
     parts_or_bad,
 )
-from medtaskatlas.datasets.archive_names import Names
-from medtaskatlas.datasets.archive_tar import tar_members
-from medtaskatlas.datasets.archive_zip import zip_members
-from medtaskatlas.datasets.npz_check import check_npz
+from medtaskatlas.datasets.archives.names import Names
+from medtaskatlas.datasets.archives.npz_check import check_npz
+from medtaskatlas.datasets.archives.tars import tar_members
+from medtaskatlas.datasets.archives.zips import zip_members
 from medtaskatlas.errors import DataError
 
 __all__ = ["check_npz", "extract"]

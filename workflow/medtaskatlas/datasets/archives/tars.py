@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from medtaskatlas.datasets.archive_members import (
+from medtaskatlas.datasets.archives.members import (
     Member,
     bad,
     damage_named,

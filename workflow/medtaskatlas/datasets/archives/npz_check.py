@@ -9,8 +9,8 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-from medtaskatlas.datasets.archive_members import bad, kind_of
-from medtaskatlas.datasets.archive_zip import zip_directory, zip_name
+from medtaskatlas.datasets.archives.members import bad, kind_of
+from medtaskatlas.datasets.archives.zips import zip_directory, zip_name
 
 MAX_BYTES = 64 * 2**30
 # Deflate cannot pack better than 1:1032: blank images come near that, only a lie exceeds it.

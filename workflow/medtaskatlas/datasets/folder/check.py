@@ -11,15 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from medtaskatlas.datasets.folder import missing_files, to_dataset
-from medtaskatlas.datasets.folder_description import (
+from medtaskatlas.datasets.folder.dataset import missing_files, to_dataset
+from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
     check_description,
     read_description,
 )
-from medtaskatlas.datasets.folder_files import Entry, Finding, list_files
-from medtaskatlas.datasets.folder_survey import survey
+from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
+from medtaskatlas.datasets.folder.survey import survey
 from medtaskatlas.datasets.readers.folder import read_item, read_packed
 from medtaskatlas.datasets.readers.frame import Excluded, Frame
 from medtaskatlas.errors import AtlasError, DataError

@@ -12,15 +12,15 @@ from typing import Literal
 from pydantic import Field
 
 from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.folder_description import (
+from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
     check_description,
     description_finding,
     read_description,
 )
-from medtaskatlas.datasets.folder_files import Entry, Finding, fingerprint, list_files, within
-from medtaskatlas.datasets.folder_tables import LABELS, label_names, read_table
+from medtaskatlas.datasets.folder.files import Entry, Finding, fingerprint, list_files, within
+from medtaskatlas.datasets.folder.tables import LABELS, label_names, read_table
 from medtaskatlas.errors import ConfigError
 
 SPLITS_FILE = "splits.csv"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from medtaskatlas.datasets.archive_names import parts_of
-from medtaskatlas.datasets.pages import words
+from medtaskatlas.datasets.archives.names import parts_of
+from medtaskatlas.datasets.remote.pages import words
 from medtaskatlas.errors import DataError
 
 

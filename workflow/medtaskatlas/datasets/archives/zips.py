@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from medtaskatlas.datasets.archive_members import Member, bad, damage_named, no_plain_file
+from medtaskatlas.datasets.archives.members import Member, bad, damage_named, no_plain_file
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 import time
 from types import TracebackType
 
-from medtaskatlas.datasets.limits import Limits
+from medtaskatlas.datasets.remote.limits import Limits
 
 LOG = logging.getLogger("medtaskatlas")
 

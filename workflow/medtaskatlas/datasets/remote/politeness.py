@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medtaskatlas.datasets.limits import Limits
+from medtaskatlas.datasets.remote.limits import Limits
 from medtaskatlas.errors import DataError
 
 LOG = logging.getLogger("medtaskatlas")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medtaskatlas.datasets.folder_description import Description
-from medtaskatlas.datasets.folder_files import (
+from medtaskatlas.datasets.folder.description import Description
+from medtaskatlas.datasets.folder.files import (
     Entry,
     Finding,
     Item,
@@ -16,7 +16,7 @@ from medtaskatlas.datasets.folder_files import (
     to_items,
     within,
 )
-from medtaskatlas.datasets.folder_tables import (
+from medtaskatlas.datasets.folder.tables import (
     BOXES,
     LABELS,
     SPLIT_COLUMNS,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from medtaskatlas.datasets.addresses import in_mirror, shown
-from medtaskatlas.datasets.limits import Limits
+from medtaskatlas.datasets.remote.addresses import in_mirror, shown
+from medtaskatlas.datasets.remote.limits import Limits
 from medtaskatlas.errors import ConfigError, DataError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.datasets.folder_description import DESCRIPTION, Description
-from medtaskatlas.datasets.folder_files import FLAT, Entry, Item, list_files, to_items, within
+from medtaskatlas.datasets.folder.description import DESCRIPTION, Description
+from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
 from medtaskatlas.errors import AtlasError, DataError
 from medtaskatlas.files import whole_file
 

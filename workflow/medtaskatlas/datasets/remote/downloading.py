@@ -14,13 +14,13 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from medtaskatlas.datasets.addresses import host_of
-from medtaskatlas.datasets.orders import Order
-from medtaskatlas.datasets.pages import HEAD, not_data
-from medtaskatlas.datasets.politeness import slot
-from medtaskatlas.datasets.progress import Progress
-from medtaskatlas.datasets.requesting import Broken, ask, body
-from medtaskatlas.datasets.sessions import cut_after, session
+from medtaskatlas.datasets.remote.addresses import host_of
+from medtaskatlas.datasets.remote.orders import Order
+from medtaskatlas.datasets.remote.pages import HEAD, not_data
+from medtaskatlas.datasets.remote.politeness import slot
+from medtaskatlas.datasets.remote.progress import Progress
+from medtaskatlas.datasets.remote.requesting import Broken, ask, body
+from medtaskatlas.datasets.remote.sessions import cut_after, session
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import write_json
 

@@ -1,0 +1,1 @@
+"""Archives that never write outside of their folder."""

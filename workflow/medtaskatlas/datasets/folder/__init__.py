@@ -1,0 +1,1 @@
+"""Folder datasets: your own images, described by a dataset.yaml."""

@@ -1,0 +1,1 @@
+"""Downloads that can be trusted: resumed, verified, polite."""
