@@ -6,9 +6,11 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python
 CORES ?= all
 VENV := .venv
 READY := $(VENV)/.installed
+# The libraries that the bank is measured beside have a place of their own.
+BENCH := .venv-bench
 IN := . $(VENV)/bin/activate &&
 export DVC_NO_ANALYTICS := 1
-.PHONY: help atlas report repro touch test test-long lint bench docs lock
+.PHONY: help atlas report repro touch test test-long lint bench bench-tasks docs lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +38,9 @@ test-long: $(READY) ## the tests that take hours
 bench: $(READY) ## the benchmarks, on a quiet machine
 	@$(IN) pytest -s tests/benchmarks/bench_*.py $(ARGS)
 
+bench-tasks: $(BENCH)/.installed ## docs/benchmarks/tasks.md: the task bank beside its peers, on a quiet machine
+	@$(BENCH)/bin/python tests/benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md $(ARGS)
+
 lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 	@$(IN) ruff check
 	@$(IN) ruff format --check
@@ -45,6 +50,7 @@ lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 
 docs: $(READY) ## the pages that are made from the code
 	@$(IN) python -m medtaskatlas.docs
+	@$(IN) python -m medtaskatlas.docs_gallery
 
 # What Python to use: the first of $(PYTHON) that runs, is of the right version and can make a venv.
 define find_python
@@ -65,6 +71,13 @@ $(READY): requirements.lock pyproject.toml
 	[ -x $(VENV)/bin/python ] || "$$python" -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.lock
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BENCH)/.installed: requirements-bench.txt requirements.lock pyproject.toml
+	@$(find_python); \
+	[ -x $(BENCH)/bin/python ] || "$$python" -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --disable-pip-version-check -r requirements-bench.txt
+	$(BENCH)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Made with the oldest Python, so that nothing is chosen that it cannot use.

@@ -12,7 +12,6 @@ from medtaskatlas.errors import DataError
 from medtaskatlas.figures.atlas_map import atlas_map
 from medtaskatlas.figures.confusion import confusion
 from medtaskatlas.figures.contact_sheets import contact_sheets
-from medtaskatlas.figures.gallery import gallery
 from medtaskatlas.figures.identification import identification
 from medtaskatlas.figures.identification_by_task import identification_by_task
 from medtaskatlas.figures.task_distances import task_distances
@@ -22,10 +21,9 @@ from medtaskatlas.figures.task_grid import task_grid
 @pytest.fixture(scope="module")
 def draw(tables, embeddings, pictures):
     """Name to a function that draws the figure to two paths."""
-    images, pairs = pictures
+    images, _ = pictures
     t = tables
     return {
-        "gallery": lambda svg, png: gallery(pairs, images, svg, png),
         "contact_sheets": lambda svg, png: contact_sheets(images, svg, png, heldout=["us_c"]),
         "task_grid": lambda svg, png: task_grid(t["task_grid"], t["datasets"], svg, png),
         "identification": lambda svg, png: identification(t["identification"], svg, png),
@@ -44,7 +42,6 @@ def draw(tables, embeddings, pictures):
 
 # Words that a reader must find; matplotlib leaves each text as a comment beside its outlines.
 WORDS = {
-    "gallery": ["denoising gaussian", "CT", "transformation"],
     "contact_sheets": ["DERIVED", "not ground truth", "no annotation", "held out", "4 groups"],
     "task_grid": ["inversion", "held out of training", "100"],
     "identification": ["Held-out groups", "Held-out datasets", "pixels", "9 groups", "chance"],

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from generated import make_sample
 from medtaskatlas.errors import ConfigError, TaskError
 from medtaskatlas.imageset import Sample
 from medtaskatlas.tasks.bank import load_bank, select_tasks
-from medtaskatlas.tasks.task import FAMILIES, Task, get, no_params, task
+from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, get, is_colour, no_params, task
 
 BANK = load_bank()
 FROZEN = {
@@ -33,7 +34,8 @@ def pair_of(name: str, sample: Sample, severity: float = 0.7, seed: int = 3):
 
 def test_the_thirty_are_there() -> None:
     for family in FAMILIES:
-        assert [n for n, t in BANK.items() if t.family == family] == FROZEN[family].split()
+        ours = [n for n, t in BANK.items() if t.family == family and not t.extra]
+        assert ours == FROZEN[family].split()
 
 
 @every_task
@@ -115,23 +117,121 @@ def test_usable_says_what_is_missing() -> None:
     assert BANK["colorization"].usable(make_sample(colour=True))
 
 
-def test_a_task_that_breaks_its_contract_is_named() -> None:
-    def wrong(sample, params):
-        return sample.image, sample.image[:5]
+def task_of(apply, family: str = "semantic", draw=no_params) -> Task:
+    return Task("bad", family, "", frozenset(), None, False, draw, apply)
 
-    def raises(sample, params):
-        raise ValueError("no")
 
-    def changes_input(sample, params):
-        return 255 - sample.image, sample.image
+def raises(sample, params):
+    raise ValueError("no")
 
-    for apply, words in ((wrong, "output is uint8"), (raises, "ValueError: no")):
-        t = Task("bad", "semantic", "", frozenset(), None, False, no_params, apply)
-        with pytest.raises(TaskError, match=words):
-            t.make(make_sample(), {})
-    t = Task("bad", "transformation", "", frozenset(), None, False, no_params, changes_input)
-    with pytest.raises(TaskError, match="must leave the input"):
-        t.make(make_sample(), {})
+
+def writes_with_numpy(sample, params):
+    sample.image[0, 0] = 0
+    return sample.image, sample.image
+
+
+def writes_with_opencv(sample, params):
+    cv2.bitwise_not(sample.image, dst=sample.image)
+    return sample.image, sample.image
+
+
+def is_random(sample, params):
+    return sample.image, np.random.default_rng().integers(0, 255, sample.image.shape, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("apply", "words"),
+    [
+        (raises, "ValueError: no"),
+        (lambda s, p: (s.image, s.image[:5]), "output is uint8 .*must be uint8"),
+        (lambda s, p: (s.image, s.image.astype(float)), "output is float64 .*, must be uint8"),
+        (lambda s, p: (s.image, s.image / np.float32("nan")), "with 12288 NaN"),
+        (lambda s, p: (s.image, None), "output is a NoneType"),
+        (lambda s, p: s.image, "returned uint8"),
+        (lambda s, p: (s.image, s.image, s.image), "returned a tuple"),
+        (lambda s, p: (255 - s.image, s.image), "must leave the input as the image is"),
+        (writes_with_numpy, "read-only"),
+        (writes_with_opencv, "failed with params"),
+        (is_random, "is not deterministic, the output differs"),
+    ],
+)
+def test_a_task_that_breaks_its_contract_is_named(apply, words: str) -> None:
+    sample = make_sample()
+    before = sample.image.copy()
+    with pytest.raises(TaskError, match=words) as error:
+        task_of(apply).make(sample, {"angle": 3}, twice=True)
+    assert "task bad" in error.value.problem
+    assert "{'angle': 3}" in error.value.problem
+    assert error.value.remedy
+    np.testing.assert_array_equal(sample.image, before)
+
+
+def test_the_kept_side_goes_by_family() -> None:
+    def swapped(sample, params):
+        return sample.image, 255 - sample.image
+
+    task_of(swapped, "transformation").make(make_sample(), {})
+    with pytest.raises(TaskError, match="must leave the output"):
+        task_of(swapped, "generative").make(make_sample(), {})
+
+
+def test_a_task_cannot_change_the_params_of_its_pair() -> None:
+    def changes(sample, params):
+        params["more"] = 1
+        return sample.image, sample.image
+
+    params = {"angle": 3}
+    task_of(changes).make(make_sample(), params)
+    assert params == {"angle": 3}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [
+        ({"a": np.float32(1)}, "not plain JSON"),
+        ({"a": float("inf")}, "not plain JSON"),
+        ([1], "a list is no dict"),
+    ],
+)
+def test_parameters_are_plain(drawn, words: str) -> None:
+    bad = task_of(raises, draw=lambda rng, sample, severity: drawn)
+    with pytest.raises(TaskError, match=words):
+        bad.parameters(np.random.default_rng(0), make_sample(), 0.5)
+    fine = task_of(raises, draw=lambda rng, sample, severity: {"a": (1, severity)})
+    drawn = fine.parameters(np.random.default_rng(0), make_sample(), 0.5)
+    assert drawn == {"a": [1, 0.5]}
+
+
+def test_a_draw_that_raises_is_named() -> None:
+    bad = task_of(raises, draw=lambda rng, sample, severity: {"a": 1 / 0})
+    with pytest.raises(TaskError, match=r"task bad at severity 0.5: draw: ZeroDivisionError"):
+        bad.parameters(np.random.default_rng(0), make_sample(), 0.5)
+
+
+def test_an_extra_is_registered_as_one() -> None:
+    try:
+
+        @task(family="transformation", draw=no_params, extra=True)
+        def only_if_named(sample, params):
+            """Do nothing."""
+            return sample.image, sample.image
+
+        assert REGISTRY["only_if_named"].extra
+        assert not REGISTRY["rotation"].extra
+    finally:
+        REGISTRY.pop("only_if_named", None)
+
+
+def test_colour_is_more_than_a_few_pixels() -> None:
+    grey = make_sample(colour=False).image
+    assert not is_colour(grey)
+    assert is_colour(make_sample(colour=True).image)
+    for count, colour in ((40, False), (41, True)):
+        dyed = grey.copy()
+        dyed.reshape(-1, 3)[:count] = [0, 4, 9]
+        assert is_colour(dyed) == colour
+        dyed.reshape(-1, 3)[:count] = [0, 4, 8]
+        assert not is_colour(dyed)
 
 
 def test_names_are_checked() -> None:
@@ -156,8 +256,6 @@ def test_a_file_of_the_users_own(tmp_path) -> None:
         assert bank["posterise"].description == "Keep the two highest bits"
         assert select_tasks(["posterise"], bank) == ["posterise"]
     finally:
-        from medtaskatlas.tasks.task import REGISTRY
-
         REGISTRY.pop("posterise", None)
     (tmp_path / "broken.py").write_text("import nothing_of_the_kind\n")
     with pytest.raises(TaskError, match=r"broken\.py"):

@@ -29,6 +29,7 @@ TABLES = [
     "task_distances",
     "clusters",
     "controls",
+    "shortcuts",
     "summary",
 ]
 
@@ -71,6 +72,7 @@ def test_figures_and_report(smoke) -> None:
     figures = smoke / "results/smoke/figures"
     names = {p.stem for p in figures.glob("*.png")}
     assert {"gallery", "atlas_map", "task_distances", "confusion", "identification"} <= names
+    assert "shortcuts" in names
     assert {p.stem for p in figures.glob("*.svg")} >= names - {"contact_sheets"}
     report = (smoke / "results/smoke/report.html").read_text()
     assert "Findings" in report or "findings" in report

@@ -1,4 +1,4 @@
-"""The command line: look at the catalogue of datasets and at the bank of tasks."""
+"""The command line: datasets, tasks, pairs, and what a run showed."""
 
 from __future__ import annotations
 
@@ -110,20 +110,29 @@ def _unpacked(path: Path) -> Path:
     return folder
 
 
-@app.command()
-def tasks(
+tasks = typer.Typer(help="The tasks: list them, check one of your own.")
+app.add_typer(tasks, name="tasks")
+
+
+@tasks.callback(invoke_without_command=True)
+def list_tasks(
+    context: typer.Context,
     family: Annotated[
         list[str] | None, typer.Option(help="only semantic, generative or transformation")
     ] = None,
+    extras: Annotated[bool, typer.Option("--extras/--no-extras", help="with the extras")] = True,
     tasks_dir: Annotated[Path | None, typer.Option(help="folder with your own tasks")] = None,
 ) -> None:
-    """List the tasks of the bank."""
+    """List the tasks: the thirty, the extras (run when named), and your own."""
+    if context.invoked_subcommand is not None:
+        return
     from medtaskatlas.tasks.bank import load_bank
 
     rows = [
         [
             t.name,
             t.family,
+            "extra" if t.extra else "",
             ", ".join(sorted(t.needs)) or "-",
             f"{t.ladder.effect} ({t.ladder.unit}) {t.ladder.mildest:g} to {t.ladder.strongest:g}"
             if t.ladder
@@ -131,9 +140,47 @@ def tasks(
             t.description,
         ]
         for t in load_bank(tasks_dir).values()
-        if not family or t.family in family
+        if (not family or t.family in family) and (extras or not t.extra)
     ]
-    typer.echo(_table(["name", "family", "needs", "severity ladder", "description"], rows))
+    typer.echo(_table(["name", "family", "", "needs", "severity ladder", "description"], rows))
+
+
+@tasks.command("check")
+def check_tasks(
+    file: Annotated[Path, typer.Argument(help="file with tasks of your own")],
+) -> None:
+    """Hold the tasks of a file to their contract, on pictures of several sizes and kinds."""
+    from medtaskatlas.tasks.check import check_file
+
+    findings = check_file(file)
+    for finding in findings:
+        typer.echo(str(finding))
+    if any(f.severity == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    pair_id: Annotated[str, typer.Argument(help="e.g. main/rotation/ct_dicom/17")],
+    run: Annotated[Path, typer.Option(help="folder of the run")] = Path("results/embedded"),
+    out: Annotated[Path | None, typer.Option(help="write input and output to this PNG")] = None,
+    tasks_dir: Annotated[Path | None, typer.Option(help="folder with your own tasks")] = None,
+) -> None:
+    """Make a stored pair again from its row and its image alone, and compare bit for bit."""
+    from medtaskatlas.replay import verify
+
+    before, after = verify(run, pair_id, tasks_dir)
+    typer.echo(f"{pair_id}: {before.shape[1]} x {before.shape[0]} px, equal to what is stored")
+    if out is not None:
+        import cv2
+        import numpy as np
+
+        from medtaskatlas.files import whole_file
+
+        beside = np.concatenate([before, after], axis=1)[..., ::-1]
+        with whole_file(out) as part:
+            part.write_bytes(cv2.imencode(".png", beside)[1].tobytes())
+        typer.echo(f"wrote {out}")
 
 
 @app.command()

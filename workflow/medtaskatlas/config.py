@@ -139,6 +139,15 @@ class Config(Section):
         None, ge=3, description="most images of a dataset, whole groups evenly spread; null: all"
     )
     pairs_per_cell: int = Field(100, ge=3, description="pairs of one task on one dataset")
+    failures_per_cell: int = Field(
+        40, ge=0, description="pairs in which one task goes wrong on one dataset; 0: none"
+    )
+    trajectories_per_cell: int = Field(
+        8, ge=0, description="images, outside training, with a severity trajectory of one task"
+    )
+    trajectory_levels: int = Field(
+        11, ge=11, le=256, description="steps of a trajectory, evenly from severity 0 to 1"
+    )
     encoders: dict[str, Encoder] = Field(description="name: {kind: ..., options}")
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
     seed: int = Field(0, ge=0, description="seed of everything that is not training")

@@ -43,9 +43,14 @@ def tasks_page() -> str:
         )
         mark = "yes" if task.format_identifiable else ""
         needs = ", ".join(sorted(task.needs))
-        rows.append([f"`{task.name}`", task.family, task.description, needs, degree, mark])
-    head = ["task", "family", "what it does", "needs", "severity 0 to 1", "told by format"]
-    return "# Tasks\n\nMade by `make docs`; do not edit.\n\n" + _table(head, rows)
+        extra = "extra" if task.extra else ""
+        rows.append([f"`{task.name}`", task.family, extra, task.description, needs, degree, mark])
+    head = ["task", "family", "", "what it does", "needs", "severity 0 to 1", "told by format"]
+    lead = (
+        "# Tasks\n\nMade by `make docs`; do not edit. In pictures: [gallery.md](gallery.md). "
+        "Extras run when they are named in `tasks:`.\n\n"
+    )
+    return lead + _table(head, rows)
 
 
 def datasets_page() -> str:

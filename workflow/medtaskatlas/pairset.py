@@ -1,7 +1,8 @@
 """The Arrow contract of pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow.
 
 A side of a pair that is the prepared image itself is not stored: its column is absent and read from
-the images file by ``image_row``. So a pair costs one image, not two.
+the images file by ``image_row``. So a pair costs one image, not two; only failures of generative
+tasks cost two, since neither side of them need be the image.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 from medtaskatlas.arrow import ArrowFile, write_arrow
 from medtaskatlas.errors import DataError
 from medtaskatlas.imageset import ImageSet
+from medtaskatlas.spool import Spool
 
 SETS = ("main", "failure", "trajectory")
 SCHEMA = pa.schema(
@@ -93,7 +95,7 @@ class PairSet(ArrowFile):
 def write_pairs(
     path: str | Path,
     columns: Mapping[str, Any],
-    sides: Mapping[str, np.ndarray],
+    sides: Mapping[str, np.ndarray | Spool],
     meta: Mapping[str, Any],
 ) -> None:
     """Write pairs.
@@ -103,9 +105,10 @@ def write_pairs(
     path
         The file to make.
     columns
-        A value a row for every column of :data:`COLUMNS`.
+        A value a row for every column of :data:`COLUMNS`, or an Arrow array of them.
     sides
-        ``input`` and/or ``output``: uint8 [N, H, W, 3]; a side that is the image itself is absent.
+        ``input`` and/or ``output``: uint8 [N, H, W, 3], an array or a spool; a side that is the
+        image itself is absent.
     meta
         Facts about the file; must hold ``images_sha256``.
 
@@ -121,7 +124,7 @@ def write_pairs(
         array = pa.array(columns[field.name], type=field.type)
         arrays[field.name] = array.dictionary_encode() if field.name in _DICTIONARY else array
     for side, pixels in sides.items():
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+        if pixels.dtype != np.uint8 or len(pixels.shape) != 4 or pixels.shape[-1] != 3:
             raise ValueError(f"{side} must be uint8 [N, H, W, 3]")
         arrays[side] = pixels
     write_arrow(path, arrays, meta)

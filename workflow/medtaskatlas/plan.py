@@ -19,6 +19,7 @@ from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.files import sha256
+from medtaskatlas.pairset import SETS
 from medtaskatlas.provenance import code_hash
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
@@ -171,20 +172,40 @@ class Plan:
         datasets = dict.fromkeys(dataset for _, dataset in cells)
         return [f"{self.results}/images/{dataset}.arrow" for dataset in datasets]
 
-    def pair_files(self, cells: list[tuple[str, str]]) -> list[str]:
-        """Paths of the main pairs of some cells.
+    def pair_files(self, cells: list[tuple[str, str]], set: str = "main") -> list[str]:
+        """Paths of the pairs of some cells.
 
         Parameters
         ----------
         cells
             (task, dataset) pairs.
+        set
+            main, failure or trajectory.
 
         Returns
         -------
         list of str
             One path a cell.
+
+        Raises
+        ------
+        ValueError
+            If there is no such set: a mistake in the caller.
         """
-        return [f"{self.results}/pairs/main/{task}/{dataset}.arrow" for task, dataset in cells]
+        if set not in SETS:
+            raise ValueError(f"sets of pairs are {SETS}, not {set!r}")
+        return [f"{self.results}/pairs/{set}/{task}/{dataset}.arrow" for task, dataset in cells]
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """How many pairs of each set a cell has, as :class:`~medtaskatlas.pairs.Amounts` has it."""
+        config = self.config
+        return {
+            "pairs": config.pairs_per_cell,
+            "failures": config.failures_per_cell,
+            "trajectories": config.trajectories_per_cell,
+            "levels": config.trajectory_levels,
+        }
 
     def model_file(self, encoder: str, seed: int) -> str:
         """Path of the weights of an encoder.

@@ -11,6 +11,7 @@ TABLES = [
     "task_distances",
     "clusters",
     "controls",
+    "shortcuts",
     "summary",
 ]
 
@@ -316,6 +317,34 @@ rule table_controls:
         "../scripts/table_controls.py"
 
 
+rule table_shortcuts:
+    input:
+        pairs=RUN.pair_files(RUN.cells),
+        images=RUN.image_files(RUN.cells),
+    output:
+        table=f"{RESULTS}/tables/shortcuts.parquet",
+    log:
+        f"{RESULTS}/logs/tables/shortcuts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/shortcuts.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.shortcuts"),
+    message:
+        "table shortcuts"
+    script:
+        "../scripts/table_shortcuts.py"
+
+
 rule table_summary:
     input:
         identification=f"{RESULTS}/tables/identification.parquet",
@@ -324,6 +353,7 @@ rule table_summary:
         task_distances=f"{RESULTS}/tables/task_distances.parquet",
         clusters=f"{RESULTS}/tables/clusters.parquet",
         controls=f"{RESULTS}/tables/controls.parquet",
+        shortcuts=f"{RESULTS}/tables/shortcuts.parquet",
     output:
         table=f"{RESULTS}/tables/summary.parquet",
     log:

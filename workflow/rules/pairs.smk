@@ -1,9 +1,12 @@
 # Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset
+from medtaskatlas.failed_cells import failed_cells
 
 
 rule pairs:
     input:
         RUN.pair_files(RUN.cells),
+        RUN.pair_files(RUN.cells, set="failure"),
+        RUN.pair_files(RUN.cells, set="trajectory"),
 
 
 rule make_pairs:
@@ -11,6 +14,8 @@ rule make_pairs:
         images=f"{RESULTS}/images/{{dataset}}.arrow",
     output:
         main=f"{RESULTS}/pairs/main/{{task}}/{{dataset}}.arrow",
+        failure=f"{RESULTS}/pairs/failure/{{task}}/{{dataset}}.arrow",
+        trajectory=f"{RESULTS}/pairs/trajectory/{{task}}/{{dataset}}.arrow",
     log:
         f"{RESULTS}/logs/pairs/{{task}}/{{dataset}}.log",
     benchmark:
@@ -21,8 +26,9 @@ rule make_pairs:
         mem_mb=500,
         runtime=30,
     params:
-        pairs_per_cell=RUN.config.pairs_per_cell,
+        amounts=RUN.amounts,
         splits=RUN.config.splits.model_dump(),
+        heldout=lambda wildcards: wildcards.dataset in RUN.heldout,
         seed=RUN.config.seed,
         tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
         code=lambda wildcards: RUN.task_code(wildcards.task),
@@ -30,3 +36,9 @@ rule make_pairs:
         "pairs of {wildcards.task} on {wildcards.dataset}"
     script:
         "../scripts/pairs.py"
+
+
+# One bad cell stops its own job only (keep-going); the end says which they were, and why.
+onerror:
+    for line in failed_cells(RESULTS, RUN.cells):
+        print(f"medtaskatlas: {line}", file=sys.stderr)

@@ -9,6 +9,7 @@ FIGURES = [
     "gallery",
     "contact_sheets",
     "task_grid",
+    "shortcuts",
     "identification",
     "identification_by_task",
     "confusion",
@@ -40,8 +41,8 @@ rule figures:
 
 rule figure_gallery:
     input:
-        pairs=RUN.pair_files(RUN.cells),
-        images=RUN.image_files(RUN.cells),
+        # Examples are made anew, so the figure waits for images only.
+        images=expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
     output:
         # As PNG in the report: as SVG it is some megabytes of embedded pictures.
         svg=f"{RESULTS}/figures/gallery.svg",
@@ -49,7 +50,7 @@ rule figure_gallery:
             f"{RESULTS}/figures/gallery.png",
             caption="../report/gallery.rst",
             category="Data",
-            labels={"figure": "gallery of pairs"},
+            labels={"figure": "gallery of tasks"},
         ),
     log:
         f"{RESULTS}/logs/figures/gallery.log",
@@ -62,7 +63,13 @@ rule figure_gallery:
         mem_mb=1500,
         runtime=30,
     params:
-        code=code_hash("medtaskatlas.figures.gallery"),
+        tasks=list(RUN.tasks),
+        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
+        seed=RUN.config.seed,
+        code=[
+            code_hash("medtaskatlas.figures.gallery"),
+            *(RUN.task_code(task) for task in RUN.tasks),
+        ],
     message:
         "figure gallery"
     script:
@@ -128,6 +135,35 @@ rule figure_task_grid:
         "figure task_grid"
     script:
         "../scripts/figure_task_grid.py"
+
+
+rule figure_shortcuts:
+    input:
+        shortcuts=f"{RESULTS}/tables/shortcuts.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/shortcuts.svg",
+            caption="../report/shortcuts.rst",
+            category="Data",
+            labels={"figure": "shortcut audit"},
+        ),
+        png=f"{RESULTS}/figures/shortcuts.png",
+    log:
+        f"{RESULTS}/logs/figures/shortcuts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/shortcuts.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.shortcuts"),
+    message:
+        "figure shortcuts"
+    script:
+        "../scripts/figure_shortcuts.py"
 
 
 rule figure_identification:

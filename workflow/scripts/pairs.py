@@ -1,14 +1,17 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.pairs import make_pairs
+    from medtaskatlas.lean import without_pandas
+    from medtaskatlas.pairs import Amounts, make_sets
     from medtaskatlas.tasks.bank import load_bank
 
-    make_pairs(
+    without_pandas()
+    make_sets(
         snakemake.input.images,
         load_bank(snakemake.params.tasks_dir)[snakemake.wildcards.task],
-        snakemake.output.main,
-        pairs_per_cell=snakemake.params.pairs_per_cell,
+        dict(snakemake.output.items()),
+        amounts=Amounts(**snakemake.params.amounts),
         splits=snakemake.params.splits,
+        heldout=snakemake.params.heldout,
         seed=snakemake.params.seed,
     )

@@ -26,6 +26,8 @@ WHERE = {
 NUMBERS = ("estimate", "seed_sd", "ci_low", "ci_high", "ci_method")
 COUNTS = ("n_pairs", "n_images", "n_groups", "n_datasets")
 NEEDED = ("identification", "comparisons", "separation", "task_distances", "clusters", "controls")
+# Read where they are given.
+OPTIONAL = ("shortcuts",)
 ALPHA = 0.05
 
 
@@ -35,13 +37,14 @@ def summary(table_paths: Mapping[str, str | Path], out: str | Path, *, run: str)
     Parameters
     ----------
     table_paths
-        Name to path of the tables in :data:`NEEDED`.
+        Name to path of the tables in :data:`NEEDED` and, if there, in :data:`OPTIONAL`.
     out
         results/<run>/tables/summary.parquet.
     run
         Name of the run.
     """
-    tables = {name: read_table(table_paths[name], name, run=run) for name in NEEDED}
+    names = [*NEEDED, *(name for name in OPTIONAL if name in table_paths)]
+    tables = {name: read_table(table_paths[name], name, run=run) for name in names}
     rows = []
     for finding in FINDINGS:
         for row in finding(tables):
@@ -276,10 +279,45 @@ def _nearest_tasks(tables: Tables) -> Rows:
         }
 
 
+def _shortcuts(tables: Tables) -> Rows:
+    """Whether probes tell tasks by debris."""
+    if "shortcuts" not in tables:
+        return
+    table = tables["shortcuts"]
+    for split, rows in table.groupby("split", sort=False):
+        shuffled = rows[rows["view"] == "shuffled"]
+        views = rows[~rows["view"].isin(["shuffled", "all"])]
+        judged = views[(views["level"] == "task") & views["flagged"].notna()]
+        if judged.empty:
+            continue
+        found = judged[judged["flagged"].astype(bool)].sort_values("estimate", ascending=False)
+        told = ", ".join(
+            f"{row['name']} by {row['view']} ({100 * row['estimate']:.0f} %)"
+            for row in found.to_dict("records")
+        )
+        passed = not shuffled["flagged"].fillna(False).any()
+        words = f"more than chance and meaning explain: {told}" if told else "none too often"
+        failed = "" if passed else " The control (shuffled labels) failed: do not rely on it."
+        n = views[views["level"] == "overall"].iloc[0].to_dict()
+        yield {
+            "finding": "no_shortcuts",
+            "encoder": "probe",
+            "split": split,
+            "sentence": f"{WHERE[str(split)]}, probes that see only the border, the histogram, "
+            f"one side or the fine residue of a pair name, of {len(judged)} (task, view) "
+            f"combinations, {words}.{failed} {_n(n)}.",
+            "supported": bool(found.empty and passed),
+            "estimate": len(found) / len(judged),
+            "note": "a share of verdicts, so there is no interval",
+            **{name: n[name] for name in COUNTS},
+        }
+
+
 FINDINGS: tuple[Callable[[Tables], Rows], ...] = (
     _named,
     _beats_baseline,
     _task_over_dataset,
     _families,
     _nearest_tasks,
+    _shortcuts,
 )

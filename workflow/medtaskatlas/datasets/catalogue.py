@@ -90,8 +90,11 @@ class Dataset(Part):
 
     @property
     def offers(self) -> frozenset[str]:
-        """All that tasks may find: `provides`, and `objects` where there are instances or boxes."""
-        objects = {"objects"} if {"instances", "boxes"} & set(self.provides) else set()
+        """All that tasks may find: `provides`, and `objects` of instances, boxes or masks.
+
+        Of a mask the objects are the connected parts of each class.
+        """
+        objects = {"objects"} if {"instances", "boxes", "mask"} & set(self.provides) else set()
         return frozenset({*self.provides, *objects})
 
     @model_validator(mode="after")

@@ -1,150 +1,156 @@
-"""Gallery: pairs of every task on datasets of different modality."""
+"""Gallery: every task of a run at three severities on datasets of different modality."""
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
-from medtaskatlas.figures.frames import family_order, modality_name, plain
-from medtaskatlas.figures.style import GREY, family_colour, save, use_style
-from medtaskatlas.figures.tiles import place, sheet
+from medtaskatlas.errors import TaskError
+from medtaskatlas.figures.examples import Measures, draw_examples, effects
+from medtaskatlas.figures.frames import family_order, plain
+from medtaskatlas.figures.style import GREY, OKABE_ITO, family_colour, save, use_style
+from medtaskatlas.figures.tiles import MAX_SIDE, sheet
 from medtaskatlas.imageset import ImageSet
-from medtaskatlas.pairset import PairSet
+from medtaskatlas.tasks.preview import (
+    PLACES,
+    SEVERITIES,
+    Candidates,
+    Example,
+    candidates,
+    examples,
+    most_useful,
+)
+from medtaskatlas.tasks.task import Task
 
-EXAMPLES = 3
-EXPLANATION = "input | output on up to three datasets; numbers are severities"
-SIDE = 0.56  # of a picture; all sizes in inches
-GAP = 0.03  # between input and output
-PAIR = 2 * SIDE + GAP + 0.12
-ROW = SIDE + 0.50
-COLUMN = EXAMPLES * PAIR + 0.22
-HEAD = 0.62
+# All sizes in inches.
+SIZE = Measures(side=0.64, gap=0.11, between=0.28, font=7.5, pixels=MAX_SIDE)
+LABEL = 2.35  # width of the words beside a row
+EDGE = 0.1
+ROW = SIZE.side + SIZE.caption + 0.12
+HEAD = 0.55
+WIDTH = 2 * EDGE + LABEL + SIZE.width(PLACES)
+LEGEND = (
+    "The arrow leads from input to output. Numbers are severities, from 0 (none) to 1 (strongest);"
+    " the words beside a row say what they mean."
+)
 
 
 @dataclass(frozen=True)
-class Example:
-    """One pair of the gallery.
+class Row:
+    """One task of the gallery.
 
     Attributes
     ----------
-    source, result
-        uint8 [H, W, 3], input and output.
-    caption
-        Modality and severity.
+    task
+        The task.
+    shown
+        Its examples.
+    note
+        Why there is none; empty where there are some.
     """
 
-    source: np.ndarray
-    result: np.ndarray
-    caption: str
+    task: Task
+    shown: list[Example]
+    note: str = ""
 
 
 def gallery(
-    pair_paths: Sequence[str | Path],
+    tasks: Sequence[Task],
     image_paths: Sequence[str | Path],
     svg: str | Path,
     png: str | Path,
+    *,
+    seed: int,
 ) -> None:
-    """Draw pairs of every task, a column a family.
+    """Draw examples of every task, made anew from images of the run, family by family.
 
     Parameters
     ----------
-    pair_paths
-        Pair files of all cells, tasks in the order in which they are drawn.
+    tasks
+        Tasks in the order in which they are drawn.
     image_paths
-        Images files of their datasets.
+        Images files of the run's datasets.
     svg, png
         The files to make.
+    seed
+        The run's seed.
 
     Raises
     ------
     DataError
-        If a file is damaged, or pairs and images do not belong together.
+        If a file is damaged.
     """
     use_style()
-    images = {found.dataset: found for found in map(ImageSet, image_paths)}
-    chosen = _examples(pair_paths, images)
-    families = family_order(chosen)
-    tallest = max((len(tasks) for tasks in chosen.values()), default=1)
-    figure, axes = sheet(max(1, len(families)) * COLUMN + 0.1, HEAD + tallest * ROW)
-    for i, family in enumerate(families):
-        x = 0.1 + i * COLUMN
-        colour = family_colour(family)
-        axes.text(x, 0.20, family, fontsize=13, fontweight="bold", color=colour, va="center")
-        axes.text(x, 0.40, EXPLANATION, fontsize=7.5, color="#555555", va="center")
-        axes.plot([x, x + COLUMN - 0.3], [0.52, 0.52], color=colour, lw=2)
-        for j, (task, examples) in enumerate(chosen[family].items()):
-            _draw_task(axes, task, examples, x, HEAD + j * ROW)
+    sets = most_useful(tasks, [candidates(ImageSet(path)) for path in image_paths])
+    rows = [gallery_row(task, sets, seed) for task in tasks]
+    families = family_order(task.family for task in tasks)
+    figure, axes = sheet(WIDTH, 0.3 + len(families) * HEAD + len(rows) * ROW)
+    axes.text(EDGE, 0.12, LEGEND, fontsize=7.5, color="#444444", va="center")
+    y = 0.3
+    for family in families:
+        own = [row for row in rows if row.task.family == family]
+        _draw_head(axes, family, y)
+        for k, row in enumerate(own):
+            _draw_row(axes, row, y + HEAD + k * ROW)
+        y += HEAD + len(own) * ROW
     save(figure, svg, png)
 
 
-def _draw_task(axes: Axes, task: str, examples: list[Example], x: float, y: float) -> None:
-    """One task: its name, and below it the pairs."""
-    axes.text(x, y + 0.12, plain(task), fontsize=9.5, fontweight="bold", va="center")
-    if not examples:
-        axes.text(x, y + 0.4, "no pairs in this run", fontsize=7.5, color=GREY, va="center")
-    for k, example in enumerate(examples):
-        left, top = x + k * PAIR, y + 0.21
-        place(axes, example.source, left, top, SIDE)
-        place(axes, example.result, left + SIDE + GAP, top, SIDE)
-        axes.text(
-            left, top + SIDE + 0.075, example.caption, fontsize=7, color="#333333", va="center"
-        )
+def gallery_row(task: Task, sets: Sequence[Candidates], seed: int) -> Row:
+    """Examples of a task, or the reason why there is none.
+
+    Parameters
+    ----------
+    task
+        The task.
+    sets
+        Candidates of the datasets, the preferred ones first.
+    seed
+        The run's seed.
+
+    Returns
+    -------
+    Row
+        A task that breaks its contract has a row that says so: the others are still drawn.
+    """
+    try:
+        shown = examples(task, sets, seed=seed)
+    except TaskError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        return Row(task, [], f"FAILED: {error.problem}")
+    if not shown:
+        needs = ", ".join(sorted(task.needs))
+        return Row(task, [], f"no image has what it needs: {needs}")
+    return Row(task, shown)
 
 
-def _examples(
-    pair_paths: Sequence[str | Path], images: dict[str, ImageSet]
-) -> dict[str, dict[str, list[Example]]]:
-    """Pairs to show: family to task to examples."""
-    cells: dict[tuple[str, str], list[PairSet]] = {}
-    for path in pair_paths:
-        found = PairSet(path, images[Path(path).stem])
-        # A task that can do nothing on a dataset has a file without rows, and no family in it.
-        family = found.column("family")[0].as_py() if len(found) else ""
-        task = str(found.meta["task"])
-        key = next((k for k in cells if k[1] == task and (k[0] or not family)), (family, task))
-        cells.setdefault(key, []).append(found)
-    chosen: dict[str, dict[str, list[Example]]] = {}
-    for (family, task), sets in cells.items():
-        if family:
-            chosen.setdefault(family, {})[task] = [
-                _example(found)
-                for found in _varied([s for s in sets if len(s)], len(chosen.get(family, {})))
-            ]
-    return chosen
+def _draw_head(axes: Axes, family: str, y: float) -> None:
+    """Heading of a family."""
+    colour = family_colour(family)
+    axes.text(EDGE, y + 0.25, family, fontsize=13, fontweight="bold", color=colour, va="center")
+    axes.plot([EDGE, WIDTH - EDGE], [y + 0.42, y + 0.42], color=colour, lw=2)
 
 
-def _varied(sets: list[PairSet], start: int) -> list[PairSet]:
-    """Up to three pair files, of different modality as far as there are such."""
-    modalities = sorted({str(found.images.meta["modality"]) for found in sets})
-    # Each task begins with another modality, so that the gallery shows all datasets.
-    first = [modalities[(start + i) % len(modalities)] for i in range(len(modalities))]
-    turn: Counter[str] = Counter()
-    keyed = []
-    for i in range(len(sets)):
-        found = sets[(start + i) % len(sets)]
-        modality = str(found.images.meta["modality"])
-        # In turn through the modalities: one dataset of each, then the second of each.
-        keyed.append((turn[modality], first.index(modality), i, found))
-        turn[modality] += 1
-    return [key[-1] for key in sorted(keyed, key=lambda key: key[:3])[:EXAMPLES]]
-
-
-def _example(pairs: PairSet) -> Example:
-    """The most telling pair of a file: an image with much to see, at a severity plain to see."""
-    severities = [value.as_py() for value in pairs.column("severity")]
-    # Near 0.75: plain to see, and not the worst case.
-    off = np.array([0.0 if value is None else abs(value - 0.75) for value in severities])
-    rows = np.argsort(off, kind="stable")[: max(1, min(len(off), 25))]
-    grey = pairs.images.images[pairs.image_row[rows]].mean(axis=-1)
-    # Structure and contrast, without tiles that are mostly empty.
-    detail = np.abs(np.diff(grey, axis=1)).mean(axis=(1, 2)) * (grey > 16).mean(axis=(1, 2))
-    row = int(rows[np.argmax(detail * grey.std(axis=(1, 2)))])
-    modality = modality_name(str(pairs.images.meta["modality"]))
-    severity = severities[row]
-    caption = modality if severity is None else f"{modality} · {severity:.2f}"
-    return Example(pairs.side("input", row), pairs.side("output", row), caption)
+def _draw_row(axes: Axes, row: Row, y: float) -> None:
+    """Words of a task and its examples."""
+    task = row.task
+    axes.text(EDGE, y + 0.08, plain(task.name), fontsize=9.5, fontweight="bold", va="center")
+    lines = textwrap.wrap(task.description, 40, max_lines=3, placeholder=" ...")
+    style: dict[str, Any] = {"fontsize": 7, "va": "top", "linespacing": 1.15}
+    axes.text(EDGE, y + 0.19, "\n".join(lines), color="#444444", **style)
+    if task.ladder is not None:
+        words = textwrap.fill(effects(task, SEVERITIES), 40)
+        height = 0.19 + len(lines) * 0.125
+        axes.text(EDGE, y + height, words, color=family_colour(task.family), **style)
+    x = EDGE + LABEL
+    if row.note:
+        colour = OKABE_ITO["vermillion"] if row.note.startswith("FAILED") else GREY
+        words = textwrap.fill(row.note, 130, max_lines=4, placeholder=" ...")
+        axes.text(x, y + 0.1, words, fontsize=7.5, color=colour, va="top")
+    draw_examples(axes, task, row.shown, (x, y), SIZE)

@@ -6,14 +6,17 @@ import importlib.util
 from pathlib import Path
 
 from medtaskatlas.errors import ConfigError, TaskError, nearest
-from medtaskatlas.tasks import generative, semantic, transformation
+from medtaskatlas.tasks import acquisition, extras, generative, semantic, transformation
 from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task
 
-BUILT_IN = (semantic, generative, transformation)
+# The first three hold the thirty tasks of the default grid, the others hold extras.
+BUILT_IN = (semantic, generative, transformation, acquisition, extras)
 
 
 def load_bank(tasks_dir: str | Path | None = None) -> dict[str, Task]:
-    """All tasks, by family and then in the order of their definition.
+    """All tasks, extras among them, by family and then in the order of their definition.
+
+    Within a family the thirty come first, then the user's own, then extras.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ def load_bank(tasks_dir: str | Path | None = None) -> dict[str, Task]:
             raise ConfigError(f"tasks_dir: {folder} is no folder", "give a folder with *.py files")
         for file in sorted(folder.glob("*.py")):
             _load_file(file)
-    by_family = sorted(REGISTRY.values(), key=lambda t: FAMILIES.index(t.family))
+    by_family = sorted(REGISTRY.values(), key=lambda t: (FAMILIES.index(t.family), t.extra))
     return {t.name: t for t in by_family}
 
 
@@ -67,7 +70,8 @@ def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:
     Parameters
     ----------
     names
-        Names of tasks, or ``all``.
+        Names of tasks, or ``all``: the thirty and the user's own, without the extras, which run
+        only where they are named.
     bank
         What :func:`load_bank` returned.
 
@@ -82,7 +86,7 @@ def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:
         If a name is unknown or there is none.
     """
     if isinstance(names, str):
-        return list(bank)
+        return [name for name, task in bank.items() if not task.extra]
     if not names:
         raise ConfigError("tasks: the list is empty", "name some tasks, or write `tasks: all`")
     unknown = [n for n in names if n not in bank]

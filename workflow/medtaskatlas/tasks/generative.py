@@ -1,15 +1,28 @@
-"""Generative tasks: the input is degraded, the output is the image."""
+"""Generative tasks: the input is degraded, the output is the image.
+
+What keeps a network from telling them by their debris: every input is rounded once, by the same
+rule (:func:`~medtaskatlas.tasks.pixels.to_uint8`); grey pictures stay grey; borders are filled by
+reflection; no input is resampled unless losing resolution is the task; holes have a grey level of
+their own in every pair, so that none marks the task.
+"""
 
 from __future__ import annotations
+
+import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks.holes import SHAPES, holes
+from medtaskatlas.tasks.noise import normals, poisson, uniform_words
 from medtaskatlas.tasks.pixels import (
-    REFERENCE_SIDE,
+    blur,
     draw_seed,
     like,
+    magnitude,
+    mix,
     noise_generator,
     scale_of,
     thin,
@@ -24,7 +37,7 @@ IMPERCEPTIBLE = 1e-4
 
 GAUSSIAN = Ladder("standard deviation", "grey levels", 0, 60)
 POISSON = Ladder("noise of white", "share of white", 0, 0.35)
-SPECKLE = Ladder("coefficient of variation", "1", 0, 0.8)
+SPECKLE = Ladder("diffuse share of the echo's amplitude", "1", 0, 1)
 IMPULSE = Ladder("share of pixels hit", "1", 0, 0.3)
 BLUR = Ladder("standard deviation", "pixels at 64 px", 0, 3.5)
 MOTION = Ladder("path length", "pixels at 64 px", 1, 15)
@@ -32,9 +45,29 @@ RESOLUTION = Ladder("downsampling factor", "1", 1, 6)
 INPAINTING = Ladder("share of area missing", "1", 0, 0.4)
 BIAS = Ladder("log amplitude", "nepers", 0, 0.9)
 
+REDUCE = ("area", "gaussian")
+ENLARGE = {
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
 
-def _seeded(name: str, ladder: Ladder) -> Draw:
-    """Draw the effect of the severity and the seed of a noise field."""
+
+def seeded(name: str, ladder: Ladder) -> Draw:
+    """Make a draw of the effect of the severity and of the seed of a noise field.
+
+    Parameters
+    ----------
+    name
+        Name of the effect among the params.
+    ladder
+        Severity ladder of the task.
+
+    Returns
+    -------
+    callable
+        ``draw`` of a task; the params are this name and ``seed``.
+    """
 
     def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
         return {name: ladder.at(severity), "seed": draw_seed(rng)}
@@ -42,46 +75,95 @@ def _seeded(name: str, ladder: Ladder) -> Draw:
     return draw
 
 
-@task(family="generative", draw=_seeded("sigma", GAUSSIAN), ladder=GAUSSIAN)
+@task(family="generative", draw=seeded("sigma", GAUSSIAN), ladder=GAUSSIAN)
 def denoising_gaussian(sample: Sample, params: Params) -> Pair:
-    """Remove additive white Gaussian noise, as of receiver electronics."""
+    """Remove additive white Gaussian noise, as of receiver electronics.
+
+    Each channel has noise of its own, as each sensor has.
+    """
     plane = thin(sample.image)
-    noise = noise_generator(params["seed"]).standard_normal(plane.shape, dtype=np.float32)
-    return like(to_uint8(plane + params["sigma"] * noise), sample.image), sample.image
+    noise = normals(noise_generator(params["seed"]), plane.shape)
+    return like(mix(plane, noise, params["sigma"]), sample.image), sample.image
 
 
-@task(family="generative", draw=_seeded("noise", POISSON), ladder=POISSON)
+@task(family="generative", draw=seeded("noise", POISSON), ladder=POISSON)
 def denoising_poisson(sample: Sample, params: Params) -> Pair:
-    """Remove photon-counting noise, whose variance grows with the signal (X-ray, PET, NM)."""
+    """Remove photon-counting noise, whose variance grows with the signal (X-ray, PET, NM).
+
+    Every pixel is a count of mean ``photons * grey / 255``, as in a projection image or a
+    scintigram (Barrett and Myers, Foundations of Image Science, 2004, ch. 11). What low dose does
+    to a reconstructed CT slice is another thing: see ``low_dose_ct``.
+    """
     if params["noise"] < IMPERCEPTIBLE:
         return sample.image, sample.image
     plane = thin(sample.image)
     # White is `photons` counts, so its relative noise is 1 / sqrt(photons).
     photons = params["noise"] ** -2
-    counts = noise_generator(params["seed"]).poisson(plane * (photons / 255.0))
-    return like(to_uint8(counts * (255.0 / photons)), sample.image), sample.image
+    means = (np.arange(256) * (photons / 255)).astype(np.float32)
+    counts = poisson(noise_generator(params["seed"]), cv2.LUT(plane, means))
+    counts *= np.float32(255 / photons)
+    return like(to_uint8(counts), sample.image), sample.image
 
 
-@task(family="generative", draw=_seeded("variation", SPECKLE), ladder=SPECKLE)
+def _draw_speckle(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
+    return {
+        "diffuse": SPECKLE.at(severity),
+        "cell": float(rng.uniform(0.4, 0.8)),
+        "seed": draw_seed(rng),
+    }
+
+
+@task(family="generative", draw=_draw_speckle, ladder=SPECKLE)
 def despeckling(sample: Sample, params: Params) -> Pair:
-    """Remove multiplicative gamma speckle, as of coherent imaging (ultrasound, OCT)."""
-    if params["variation"] < IMPERCEPTIBLE:
+    """Remove speckle, as of coherent imaging (ultrasound, OCT).
+
+    An echo is the sum of a coherent part and of many scatterers in random phase, a complex Gaussian
+    number; its amplitude has the distribution of Rice, and that of Rayleigh where speckle is fully
+    developed (Burckhardt, IEEE Trans Sonics Ultrason 25:1, 1978; Wagner et al., 30:156, 1983).
+    Neighbours share a resolution cell, ``cell`` pixels of standard deviation at 64 px. The grain
+    multiplies the picture and has mean 1, so that brightness stays as it is.
+    """
+    diffuse = min(params["diffuse"], 1.0)
+    if diffuse == 0:
         return sample.image, sample.image
     plane = thin(sample.image)
-    # Unit-mean gamma with `looks` averaged intensities has variation 1 / sqrt(looks).
-    looks = params["variation"] ** -2
-    speckle = noise_generator(params["seed"]).standard_gamma(looks, plane.shape, np.float32) / looks
-    return like(to_uint8(plane * speckle), sample.image), sample.image
+    height, width = plane.shape[:2]
+    sigma = params["cell"] * scale_of(sample.image)
+    # A margin, which is cut off, keeps borders from being grainier than the rest.
+    margin = math.ceil(2 * sigma)
+    rng = noise_generator(params["seed"])
+    wide = (height + 2 * margin, width + 2 * margin)
+    inner = slice(margin, margin + height), slice(margin, margin + width)
+    real, imaginary = (
+        np.ascontiguousarray(blur(normals(rng, wide), sigma)[inner]) for _ in range(2)
+    )
+    power = float(np.square(real).mean() + np.square(imaginary).mean())
+    part = np.float32(diffuse / math.sqrt(power))
+    real *= part
+    imaginary *= part
+    real += np.float32(math.sqrt(1 - diffuse**2))
+    grain = magnitude(real, imaginary)
+    grain /= grain.mean()
+    return like(to_uint8(_times(plane, grain)), sample.image), sample.image
 
 
-@task(family="generative", draw=_seeded("share", IMPULSE), ladder=IMPULSE)
+def _times(plane: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Grey levels times a field [H, W] that all channels share; float32."""
+    if plane.ndim == 2:
+        return plane * field
+    return plane * cv2.merge([field] * plane.shape[2])
+
+
+@task(family="generative", draw=seeded("share", IMPULSE), ladder=IMPULSE)
 def impulse_removal(sample: Sample, params: Params) -> Pair:
     """Remove salt-and-pepper noise, as of dead and hot detector pixels."""
     plane = thin(sample.image)
-    hit = noise_generator(params["seed"]).random(plane.shape[:2], dtype=np.float32)
+    words = uniform_words(noise_generator(params["seed"]), plane.shape[:2])
+    hit = round(min(params["share"], 1.0) * 65536)
     noisy = plane.copy()
-    noisy[hit < params["share"]] = 255
-    noisy[hit < params["share"] / 2] = 0
+    for level, until in ((255, hit), (0, hit // 2)):
+        if until > 0:
+            cv2.copyTo(np.full_like(plane, level), (words <= until - 1).view(np.uint8), noisy)
     return like(noisy, sample.image), sample.image
 
 
@@ -92,11 +174,8 @@ def _draw_blur(rng: np.random.Generator, sample: Sample, severity: float) -> Par
 @task(family="generative", draw=_draw_blur, ladder=BLUR)
 def deblurring(sample: Sample, params: Params) -> Pair:
     """Undo a Gaussian blur, as of defocus or a wide point spread."""
-    sigma = params["sigma"] * scale_of(sample.image)
-    if sigma == 0:
-        return sample.image, sample.image
-    blurred = cv2.GaussianBlur(thin(sample.image), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return like(blurred, sample.image), sample.image
+    blurred = blur(thin(sample.image), params["sigma"] * scale_of(sample.image))
+    return like(to_uint8(blurred), sample.image), sample.image
 
 
 def _draw_motion(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
@@ -107,101 +186,172 @@ def _draw_motion(rng: np.random.Generator, sample: Sample, severity: float) -> P
 def motion_deblurring(sample: Sample, params: Params) -> Pair:
     """Undo the blur of a straight motion during the exposure."""
     length = 1 + (params["length"] - 1) * scale_of(sample.image)
-    half = int(np.ceil(length / 2))
-    a = np.deg2rad(params["angle"])
+    if length <= 1:
+        return sample.image, sample.image
+    blurred = _filter_sparse(thin(sample.image), motion_kernel(length, params["angle"]))
+    return like(to_uint8(blurred), sample.image), sample.image
+
+
+def motion_kernel(length: float, angle: float) -> np.ndarray:
+    """Point spread of a straight motion of constant speed.
+
+    Parameters
+    ----------
+    length
+        Length of the path with its two ends, in pixels; 1 is no motion.
+    angle
+        Direction, in degrees from the x axis towards the y axis.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [2 k + 1, 2 k + 1], sum 1.
+    """
+    half = math.ceil(length / 2)
+    side = 2 * half + 2
     reach = (length - 1) / 2
     # The path is sampled ten times a pixel and spread bilinearly, so any angle and length is exact.
     at = np.linspace(-reach, reach, max(2, int(10 * length)))
-    x, y = half + at * np.cos(a), half + at * np.sin(a)
-    kernel = np.zeros((2 * half + 2, 2 * half + 2))
-    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-    for dx in (0, 1):
-        for dy in (0, 1):
-            weight = np.abs(1 - dx - (x - column)) * np.abs(1 - dy - (y - row))
-            np.add.at(kernel, (row + dy, column + dx), weight)
-    kernel = kernel[:-1, :-1] / kernel[:-1, :-1].sum()
-    blurred = cv2.filter2D(thin(sample.image), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return like(blurred, sample.image), sample.image
+    x = half + at * math.cos(math.radians(angle))
+    y = half + at * math.sin(math.radians(angle))
+    column, row = x.astype(np.intp), y.astype(np.intp)
+    x -= column
+    y -= row
+    cell = row * side + column
+    cells = np.concatenate([cell, cell + 1, cell + side, cell + side + 1])
+    weights = np.concatenate([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y])
+    kernel = np.bincount(cells, weights, side * side).reshape(side, side)[:-1, :-1]
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _filter_sparse(plane: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Correlation with a kernel that is mostly zeros; float32, borders filled by reflection.
+
+    OpenCV skips the zeros of a kernel up to 11 x 11 pixels and takes a Fourier transform above, ten
+    times as slow here: so the kernel is cut into pieces.
+    """
+    piece = 10
+    height, width = plane.shape[:2]
+    half = kernel.shape[0] // 2
+    wide = cv2.copyMakeBorder(plane, half, half, half, half, cv2.BORDER_REFLECT_101)
+    wide = wide.astype(np.float32)
+    total = np.zeros(plane.shape, np.float32)
+    for top in range(0, kernel.shape[0], piece):
+        for left in range(0, kernel.shape[1], piece):
+            part = kernel[top : top + piece, left : left + piece]
+            if not part.any():
+                continue
+            rows, columns = part.shape
+            window = wide[top : top + height + rows - 1, left : left + width + columns - 1]
+            total += cv2.filter2D(window, -1, part, anchor=(0, 0))[:height, :width]
+    return total
 
 
 def _draw_resolution(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
     return {
         "factor": RESOLUTION.at(severity),
-        "enlarge": str(rng.choice(["linear", "cubic"])),
+        "reduce": REDUCE[int(rng.integers(len(REDUCE)))],
+        "enlarge": tuple(ENLARGE)[int(rng.integers(len(ENLARGE)))],
     }
 
 
 @task(family="generative", draw=_draw_resolution, ladder=RESOLUTION)
 def super_resolution(sample: Sample, params: Params) -> Pair:
-    """Recover detail lost by averaging pixels; the input is enlarged to the size of the output."""
+    """Recover detail lost to larger pixels; the input is enlarged to the size of the output.
+
+    A pixel is the mean over its area, as of a detector, or a sample of a Gaussian point spread, the
+    two usual models (Greenspan, Comput J 52:43, 2009); the factor need not be whole.
+    """
     height, width = sample.image.shape[:2]
+    factor = params["factor"]
     # Whole sizes only, and never below 4 px: below that nothing of the picture is left.
-    small = tuple(max(4, round(side / params["factor"])) for side in (width, height))
-    kernel = cv2.INTER_LINEAR if params["enlarge"] == "linear" else cv2.INTER_CUBIC
-    coarse = cv2.resize(thin(sample.image), small, interpolation=cv2.INTER_AREA)
-    return like(
-        cv2.resize(coarse, (width, height), interpolation=kernel), sample.image
-    ), sample.image
+    small = tuple(max(4, round(side / factor)) for side in (width, height))
+    plane = thin(sample.image)
+    if params["reduce"] == "area":
+        coarse = cv2.resize(plane.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    else:
+        # As wide as half a large pixel, less what the small ones have averaged already.
+        sharp = blur(plane, 0.5 * math.sqrt(max(factor**2 - 1, 0)))
+        coarse = cv2.resize(sharp, small, interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(coarse, (width, height), interpolation=ENLARGE[params["enlarge"]])
+    return like(to_uint8(enlarged), sample.image), sample.image
 
 
 def _draw_inpainting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
     return {
         "share": INPAINTING.at(severity),
-        "shape": str(rng.choice(["rectangles", "ellipses", "strokes"])),
+        "shape": SHAPES[int(rng.integers(len(SHAPES)))],
+        "level": int(rng.integers(256)),
         "seed": draw_seed(rng),
     }
 
 
 @task(family="generative", draw=_draw_inpainting, ladder=INPAINTING)
 def inpainting(sample: Sample, params: Params) -> Pair:
-    """Fill in missing parts; holes have the image's mean grey, so that no black marks the task."""
-    height, width = sample.image.shape[:2]
-    hole = _holes(params["shape"], params["share"], (height, width), params["seed"])
-    plane = thin(sample.image).copy()
-    plane[hole] = to_uint8(plane.reshape(height * width, -1).mean(axis=0)).squeeze()
-    return like(plane, sample.image), sample.image
+    """Fill in missing parts, as of burnt-in text, markers, implants or dropped-out elements.
 
-
-def _holes(shape: str, share: float, size: tuple[int, int], seed: int) -> np.ndarray:
-    """Random shapes until the share of the area is covered; bool [H, W]."""
-    rng = noise_generator(seed)
-    hole = np.zeros(size, np.uint8)
-    side = min(size)
-    goal = share * hole.size
-    for _ in range(200):
-        if np.count_nonzero(hole) >= goal:
-            break
-        x, y = int(rng.integers(size[1])), int(rng.integers(size[0]))
-        a, b = (max(1, int(v)) for v in rng.uniform(0.05, 0.2, 2) * side)
-        if shape == "rectangles":
-            cv2.rectangle(hole, (x - a, y - b), (x + a, y + b), 1, -1)
-        elif shape == "ellipses":
-            cv2.ellipse(hole, (x, y), (a, b), float(rng.uniform(0, 180)), 0, 360, 1, -1)
-        else:
-            turn = rng.uniform(0, 2 * np.pi)
-            end = (int(x + 2 * side * 0.3 * np.cos(turn)), int(y + 2 * side * 0.3 * np.sin(turn)))
-            cv2.line(hole, (x, y), end, 1, max(1, round(4 * side / REFERENCE_SIDE)))
-    return hole.astype(bool)
+    Holes have one grey level, which differs from pair to pair so that none marks the task.
+    """
+    holed = thin(sample.image).copy()
+    hole = holes(params["shape"], params["share"], holed.shape[:2], params["seed"])
+    cv2.copyTo(np.full_like(holed, params["level"]), hole, holed)
+    return like(holed, sample.image), sample.image
 
 
 @task(family="generative", draw=no_params, needs=("colour",))
 def colorization(sample: Sample, params: Params) -> Pair:
-    """Give a grey version of a colour picture its true colours (luma of ITU-R BT.601)."""
-    grey = cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY)
+    """Give a grey version of a colour picture its true colours (luma of ITU-R BT.601).
+
+    Not for grey pictures: the output of a generative task is the image, so a grey one in false
+    colours would have to be the input and the task would run backwards; and under one name a
+    look-up of colours and a guess of colours would be told apart by modality, not by task. False
+    colours are a transformation of their own, the extra ``pseudocolour``.
+    """
+    plane = thin(sample.image)
+    grey = plane if plane.ndim == 2 else cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY)
     return like(grey, sample.image), sample.image
 
 
-@task(family="generative", draw=_seeded("amplitude", BIAS), ladder=BIAS)
+@task(family="generative", draw=seeded("amplitude", BIAS), ladder=BIAS)
 def bias_field_correction(sample: Sample, params: Params) -> Pair:
-    """Undo a smooth multiplicative field, as of MR receive coils; a third-order polynomial."""
+    """Undo a smooth multiplicative field, as of MR receive coils; a third-order polynomial.
+
+    The logarithm of the field is the polynomial (Van Leemput et al., IEEE TMI 18:885, 1999), scaled
+    so that its mean is 0 and its largest value is the stated one.
+    """
     height, width = sample.image.shape[:2]
-    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    weights = noise_generator(params["seed"]).standard_normal(9, dtype=np.float32)
-    terms = [(i, j) for i in range(4) for j in range(4 - i) if i + j > 0]
-    field = sum(w * x**i * y**j for w, (i, j) in zip(weights, terms, strict=True))
-    field = field - np.mean(field)
-    field *= params["amplitude"] / max(float(np.abs(field).max()), 1e-6)
-    plane = thin(sample.image)
-    gain = np.exp(field) if plane.ndim == 2 else np.exp(field)[..., None]
-    return like(to_uint8(plane * gain), sample.image), sample.image
+    field = _cubic(noise_generator(params["seed"]), height, width)
+    field -= field.mean()
+    low, high, _, _ = cv2.minMaxLoc(field)
+    field *= np.float32(params["amplitude"] / max(high, -low, 1e-6))
+    gain = cv2.exp(field)
+    return like(to_uint8(_times(thin(sample.image), gain)), sample.image), sample.image
+
+
+def _cubic(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Polynomial of third order with normal coefficients over [-1, 1]^2, by Horner's rule in x."""
+    x, y_powers = _axes(height, width)
+    weights = np.zeros((4, 4), np.float32)
+    # Row i holds the coefficients of x^i in powers of y; the constant is left out.
+    weights[np.triu_indices(4)] = normals(rng, (10,))
+    weights[0, 0] = 0
+    in_y = np.stack([(w[i:, None] * y_powers[: 4 - i]).sum(axis=0) for i, w in enumerate(weights)])[
+        ..., None
+    ]
+    field = in_y[3] * x
+    for i in (2, 1):
+        field = field + in_y[i]
+        field *= x
+    field += in_y[0]
+    return field
+
+
+@lru_cache(maxsize=8)
+def _axes(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The x axis [W] and the powers 0 to 3 of the y axis [4, H]."""
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(-1, 1, height, dtype=np.float32)
+    powers = np.stack([y**i for i in range(4)])
+    for table in (x, powers):
+        table.flags.writeable = False
+    return x, powers

@@ -2,58 +2,49 @@
 
 from __future__ import annotations
 
-import colorsys
-
 import cv2
 import numpy as np
 
+from medtaskatlas.errors import TaskError
 from medtaskatlas.imageset import Sample
-from medtaskatlas.tasks.pixels import PALETTE, like, scale_of
+from medtaskatlas.tasks.objects import centres, corners
+from medtaskatlas.tasks.palettes import (
+    FIRST_COLOURS,
+    MOST_CLASSES,
+    MOST_LABELS,
+    MOST_OBJECTS,
+    class_colours,
+    filled,
+    object_colours,
+    painted,
+)
+from medtaskatlas.tasks.pixels import like, scale_of
 from medtaskatlas.tasks.task import Params, no_params, task
+from medtaskatlas.tasks.thinning import thinned
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def _golden_colours(n: int) -> np.ndarray:
-    """Bright colours [n, 3] whose neighbours differ: hues in steps of the golden angle."""
-    hues = [(i * 0.618033988749895) % 1 for i in range(n)]
-    rgb = [colorsys.hsv_to_rgb(h, 0.75, 0.95) for h in hues]
-    return np.rint(255 * np.array(rgb)).astype(np.uint8)
-
-
-_OBJECT_COLOURS = np.concatenate([np.zeros((1, 3), np.uint8), _golden_colours(255)])
+def _classes(sample: Sample) -> np.ndarray:
+    """The mask, whose ids must be among the dataset's classes."""
+    assert sample.mask is not None  # Task.usable has seen it
+    top = int(sample.mask.max())
+    if 0 < sample.n_classes < top:
+        raise TaskError(
+            f"the mask has class {top}, the dataset has the classes 1 to {sample.n_classes}",
+            "correct the mask, or name the class in the dataset's `classes`",
+        )
+    return sample.mask
 
 
 def _foreground(sample: Sample) -> np.ndarray:
     """Mask of all classes, uint8 [H, W] of 0 and 255."""
-    assert sample.mask is not None  # Task.usable has seen it
-    return np.where(sample.mask > 0, np.uint8(255), np.uint8(0))
+    return cv2.compare(_classes(sample), 0, cv2.CMP_GT)
 
 
-def _objects(sample: Sample) -> list[np.ndarray]:
-    """Positions [K, 2] of (x, y) of the pixels of each object, smallest number first."""
-    assert sample.instances is not None
-    numbers = np.unique(sample.instances)
-    return [np.argwhere(sample.instances == n)[:, ::-1] for n in numbers[numbers > 0]]
-
-
-def _corners(sample: Sample) -> np.ndarray:
-    """First and last pixel of every box, int [K, 4] of (x0, y0, x1, y1)."""
-    if sample.instances is not None:
-        return np.array([[*p.min(axis=0), *p.max(axis=0)] for p in _objects(sample)])
-    assert sample.boxes is not None
-    height, width = sample.image.shape[:2]
-    first, last = np.floor(sample.boxes[:, :2]), np.ceil(sample.boxes[:, 2:]) - 1
-    last = np.minimum(np.maximum(first, last), [width - 1, height - 1])
-    return np.concatenate([np.minimum(first, last), last], axis=1).astype(int)
-
-
-def _centres(sample: Sample) -> np.ndarray:
-    """Centre of mass of every object, or of its box, float [K, 2] of (x, y)."""
-    if sample.instances is not None:
-        return np.array([points.mean(axis=0) for points in _objects(sample)])
-    assert sample.boxes is not None
-    return (sample.boxes[:, :2] + sample.boxes[:, 2:] - 1) / 2
+def _colours(highest: int, most: int) -> np.ndarray:
+    """Colours of classes; the long table is made only where the short one does not reach."""
+    return FIRST_COLOURS if highest < len(FIRST_COLOURS) else class_colours(most)
 
 
 @task(family="semantic", draw=no_params, needs=("mask",))
@@ -64,76 +55,90 @@ def segmentation(sample: Sample, params: Params) -> Pair:
 
 @task(family="semantic", draw=no_params, needs=("classes",), format_identifiable=True)
 def multiclass_segmentation(sample: Sample, params: Params) -> Pair:
-    """Every class in its own colour; the class id picks it from a palette of eight."""
-    assert sample.mask is not None
-    ids = np.where(sample.mask > 0, (sample.mask - 1) % 8 + 1, 0)
-    return sample.image, _coloured(PALETTE, ids, sample.image)
+    """Every class in its own colour; the class id picks it from a palette of 255."""
+    mask = _classes(sample)
+    colours = _colours(int(mask.max()), MOST_CLASSES)
+    return sample.image, painted(mask, colours, sample.image)
 
 
 @task(family="semantic", draw=no_params, needs=("instances",), format_identifiable=True)
 def instance_segmentation(sample: Sample, params: Params) -> Pair:
     """Every object in its own colour, hues in steps of the golden angle."""
-    assert sample.instances is not None
-    ids = np.where(sample.instances > 0, (sample.instances - 1) % 255 + 1, 0)
-    return sample.image, _coloured(_OBJECT_COLOURS, ids, sample.image)
+    instances = sample.instances
+    assert instances is not None
+    if int(instances.max()) <= 255:
+        numbers = instances.astype(np.uint8)
+    else:
+        numbers = np.where(instances > 0, (instances - 1) % MOST_OBJECTS + 1, 0)
+    return sample.image, painted(numbers, object_colours(), sample.image)
 
 
-def _coloured(table: np.ndarray, ids: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Colours of ids in the shape of an image; luma where the image has one channel."""
-    colours = table[ids]
-    if image.ndim == 3 and image.shape[2] == 3:
-        return colours
-    return like(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), image)
-
-
-@task(family="semantic", draw=no_params, needs=("objects",))
+@task(family="semantic", draw=no_params, needs=("objects",), format_identifiable=True)
 def detection(sample: Sample, params: Params) -> Pair:
     """Bounding box of every object, white outlines on black."""
     drawn = np.zeros(sample.image.shape[:2], np.uint8)
     thickness = max(1, round(scale_of(sample.image)))
-    for x0, y0, x1, y1 in _corners(sample).tolist():
+    for x0, y0, x1, y1 in corners(sample).tolist():
         cv2.rectangle(drawn, (x0, y0), (x1, y1), 255, thickness)
     return sample.image, like(drawn, sample.image)
 
 
 @task(family="semantic", draw=no_params, needs=("mask",))
 def boundary(sample: Sample, params: Params) -> Pair:
-    """Outline between classes, white on black: where a 3 x 3 neighbourhood holds two ids."""
-    assert sample.mask is not None
+    """Outline between classes, white on black: where a pixel and one beside it differ.
+
+    Both pixels are drawn. A class that fills the whole image has no outline: the output is black.
+    """
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    edge = cv2.morphologyEx(sample.mask, cv2.MORPH_GRADIENT, cross) > 0
-    return sample.image, like(np.where(edge, np.uint8(255), np.uint8(0)), sample.image)
+    steps = cv2.morphologyEx(_classes(sample), cv2.MORPH_GRADIENT, cross)
+    return sample.image, like(cv2.compare(steps, 0, cv2.CMP_GT), sample.image)
 
 
 @task(family="semantic", draw=no_params, needs=("mask",))
 def distance_map(sample: Sample, params: Params) -> Pair:
-    """Distance to the background inside the foreground, grey; white is the deepest point."""
-    distance = cv2.distanceTransform(_foreground(sample), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    drawn = np.rint(distance * (255 / distance.max())).astype(np.uint8)
+    """Distance to the background inside the foreground, grey; white is the deepest point.
+
+    Background is what the image shows of it; where it shows none, it begins beyond the edge.
+    """
+    inside = _foreground(sample)
+    if inside.all():
+        inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    else:
+        distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    drawn = cv2.convertScaleAbs(distance, alpha=255 / float(distance.max()))
     return sample.image, like(drawn, sample.image)
 
 
-@task(family="semantic", draw=no_params, needs=("objects",))
+@task(family="semantic", draw=no_params, needs=("objects",), format_identifiable=True)
 def centroid_heatmap(sample: Sample, params: Params) -> Pair:
     """A Gaussian bump at the centre of mass of every object (or of its box), grey."""
     height, width = sample.image.shape[:2]
-    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     sigma = 2.0 * scale_of(sample.image)
+    # Beyond this a bump is less than half a grey level.
+    reach = sigma * float(np.sqrt(2 * np.log(2 * 255)))
     heat = np.zeros((height, width), np.float32)
-    for cx, cy in _centres(sample).tolist():
-        bump = np.outer(
-            np.exp(-((y - cy) ** 2) / (2 * sigma**2)), np.exp(-((x - cx) ** 2) / (2 * sigma**2))
-        )
-        np.maximum(heat, bump, out=heat)
-    return sample.image, like(np.rint(255 * heat).astype(np.uint8), sample.image)
+    at = centres(sample)
+    first = np.maximum(np.ceil(at - reach), 0).astype(int).tolist()
+    last = np.minimum(np.floor(at + reach) + 1, [width, height]).astype(int).tolist()
+    slopes = [_bumps(at[:, i], sample.image.shape[1 - i], sigma) for i in (0, 1)]
+    for i, ((x0, y0), (x1, y1)) in enumerate(zip(first, last, strict=True)):
+        bump = slopes[1][i, y0:y1, None] * slopes[0][i, x0:x1]
+        here = heat[y0:y1, x0:x1]
+        np.maximum(here, bump, out=here)
+    return sample.image, like(cv2.convertScaleAbs(heat, alpha=255), sample.image)
+
+
+def _bumps(centre: np.ndarray, length: int, sigma: float) -> np.ndarray:
+    """Gaussians of height 1 along one axis, float32 [K, length]."""
+    offset = (np.arange(length) - centre[:, None]).astype(np.float32)
+    return np.exp(offset**2 * np.float32(-0.5 / sigma**2))
 
 
 @task(family="semantic", draw=no_params, needs=("mask",))
 def skeleton(sample: Sample, params: Params) -> Pair:
-    """Centre lines of the foreground, white on black (Zhang and Suen, 1984)."""
-    from skimage.morphology import skeletonize
-
-    lines = skeletonize(_foreground(sample) > 0).astype(np.uint8) * 255
+    """Centre lines of the foreground, white on black (Guo and Hall, 1989)."""
+    lines = thinned(_foreground(sample)) * np.uint8(255)
     return sample.image, like(lines, sample.image)
 
 
@@ -141,12 +146,22 @@ def skeleton(sample: Sample, params: Params) -> Pair:
 def object_isolation(sample: Sample, params: Params) -> Pair:
     """The image where the foreground is, black elsewhere."""
     isolated = cv2.bitwise_and(sample.image, like(_foreground(sample), sample.image))
-    return sample.image, like(isolated, sample.image)
+    return sample.image, isolated.reshape(sample.image.shape)
 
 
 @task(family="semantic", draw=no_params, needs=("label",), format_identifiable=True)
 def classification(sample: Sample, params: Params) -> Pair:
-    """The label as a plain colour: entry `label` of the palette of eight fills the output."""
-    assert sample.label is not None
-    ids = np.full(sample.image.shape[:2], sample.label % 8 + 1)
-    return sample.image, _coloured(PALETTE, ids, sample.image)
+    """The label as a plain colour: label k fills the output with the colour of class k + 1.
+
+    The colours are those of multiclass_segmentation, for up to 1,023 labels.
+    """
+    label = sample.label
+    assert label is not None
+    most = min(sample.n_labels or MOST_LABELS, MOST_LABELS)
+    if not 0 <= label < most:
+        raise TaskError(
+            f"the label is {label}, the labels of the dataset that can be drawn are 0 to "
+            f"{most - 1}",
+            "correct the label, or name it in the dataset's `labels`",
+        )
+    return sample.image, filled(_colours(label + 1, MOST_LABELS), label + 1, sample.image)

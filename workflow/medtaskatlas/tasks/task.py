@@ -10,18 +10,19 @@ so a pair can be made again from its row and its image.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from medtaskatlas.errors import ConfigError, TaskError, nearest
+from medtaskatlas.errors import AtlasError, ConfigError, TaskError, nearest
 from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks.contract import checked, locked, same
+from medtaskatlas.tasks.needs import HAS, NEEDS, is_colour  # noqa: F401  (callers find it here)
 
 FAMILIES = ("semantic", "generative", "transformation")
-# `objects` is met by instances or by boxes.
-NEEDS = ("mask", "classes", "instances", "boxes", "objects", "label", "colour")
 Params = dict[str, Any]
 Draw = Callable[[np.random.Generator, Sample, float], Params]
 Apply = Callable[[Sample, Params], tuple[np.ndarray, np.ndarray]]
@@ -76,13 +77,17 @@ class Task:
     description
         One line for people.
     needs
-        What an image must have; see :data:`NEEDS`.
+        What an image must have; see :mod:`medtaskatlas.tasks.needs`.
     ladder
         Severity ladder, or None where the idea has no degree.
     format_identifiable
-        Whether the format of the output alone (its colours or its drawing style) names the task.
+        Whether the output alone names the task because of how it is drawn, where another way would
+        say the same: colours for classes, rectangles for boxes, bumps for centres. A mask, its
+        outline or its skeleton is the thing itself.
     draw, apply
         The two functions; see the module.
+    extra
+        Whether the task is outside the default grid of thirty: it runs only where it is named.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Task:
     format_identifiable: bool
     draw: Draw
     apply: Apply
+    extra: bool = False
 
     @property
     def stored_side(self) -> str:
@@ -112,31 +118,59 @@ class Task:
         bool
             False where a pair of this task would be blank or meaningless.
         """
-        checks: dict[str, Callable[[], bool]] = {
-            "mask": lambda: sample.mask is not None and bool(sample.mask.any()),
-            "classes": lambda: (
-                sample.mask is not None
-                and int(np.count_nonzero(np.bincount(sample.mask.ravel())[1:])) >= 2
-            ),
-            "instances": lambda: sample.instances is not None and bool(sample.instances.any()),
-            "boxes": lambda: sample.boxes is not None and len(sample.boxes) > 0,
-            "label": lambda: sample.label is not None,
-            "colour": lambda: sample.image.ndim == 3 and is_colour(sample.image),
-        }
-        checks["objects"] = lambda: (
-            checks["instances"]() if sample.instances is not None else checks["boxes"]()
-        )
-        return all(checks[need]() for need in self.needs)
+        return all(HAS[need](sample) for need in self.needs)
 
-    def make(self, sample: Sample, params: Params) -> tuple[np.ndarray, np.ndarray]:
+    def parameters(self, rng: np.random.Generator, sample: Sample, severity: float) -> Params:
+        """Draw parameters and hold the task to its contract.
+
+        Parameters
+        ----------
+        rng
+            Where all randomness comes from.
+        sample
+            The image with its annotation.
+        severity
+            0 to 1; tasks without a ladder do not look at it.
+
+        Returns
+        -------
+        dict
+            Parameters that have been through JSON, so a replay sees the same numbers.
+
+        Raises
+        ------
+        TaskError
+            If ``draw`` raises, or returns what is no JSON object.
+        """
+        whose = f"task {self.name} at severity {severity}"
+        try:
+            drawn = self.draw(rng, locked(sample), severity)
+        except Exception as error:
+            raise _failure(f"{whose}: draw", error) from error
+        try:
+            params = json.loads(json.dumps(drawn, allow_nan=False))
+            if not isinstance(params, dict):
+                raise TypeError(f"a {type(drawn).__name__} is no dict")
+        except (TypeError, ValueError) as error:
+            raise TaskError(
+                f"{whose}: params {drawn!r} are not plain JSON ({error})",
+                "return a dict of plain numbers, strings, lists and dicts from draw",
+            ) from error
+        return params
+
+    def make(
+        self, sample: Sample, params: Params, *, twice: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Make a pair and hold the task to its contract.
 
         Parameters
         ----------
         sample
-            The image with its annotation.
+            The image with its annotation; the task gets it read-only.
         params
             What ``draw`` returned.
+        twice
+            Whether to apply the task a second time and compare.
 
         Returns
         -------
@@ -146,31 +180,35 @@ class Task:
         Raises
         ------
         TaskError
-            If the task raises, or returns another shape or type, or changes the side that must be
-            the image.
+            If the task raises, writes to its input, returns another shape or type, changes the
+            side that must be the image, or differs on repetition. Names task and parameters.
         """
-        try:
-            pair = self.apply(sample, params)
-        except Exception as error:
-            raise TaskError(
-                f"task {self.name} failed with params {params}: {type(error).__name__}: {error}",
-                "mend the task, or leave it out with `tasks:`",
-            ) from error
-        for side, pixels in zip(("input", "output"), pair, strict=True):
-            if pixels.dtype != np.uint8 or pixels.shape != sample.image.shape:
-                raise TaskError(
-                    f"task {self.name}: {side} is {pixels.dtype} {pixels.shape}, must be uint8 "
-                    f"{sample.image.shape}",
-                    "return two uint8 images of the input's shape",
-                )
-        given = pair[1] if self.stored_side == "input" else pair[0]
-        if given is not sample.image and not np.array_equal(given, sample.image):
-            raise TaskError(
-                f"task {self.name}: a {self.family} task must leave the "
-                f"{'output' if self.stored_side == 'input' else 'input'} as the image is",
-                "return sample.image there",
-            )
+        given, kept = locked(sample), 1 if self.stored_side == "input" else 0
+
+        def whose() -> str:
+            return f"task {self.name} with params {params}"
+
+        def applied() -> tuple[np.ndarray, np.ndarray]:
+            try:
+                pair = self.apply(given, dict(params))
+            except Exception as error:
+                raise _failure(f"task {self.name} failed with params {params}", error) from error
+            return checked(pair, given.image, kept, whose)
+
+        pair = applied()
+        if twice:
+            same(pair, applied(), whose)
         return pair
+
+
+def _failure(what: str, error: Exception) -> TaskError:
+    """What a task raised, as an error for users."""
+    if isinstance(error, AtlasError):
+        return TaskError(f"{what}: {error.problem}", error.remedy)
+    return TaskError(
+        f"{what}: {type(error).__name__}: {error}",
+        "mend the task (what it is given is read-only), or leave it out with `tasks:`",
+    )
 
 
 REGISTRY: dict[str, Task] = {}
@@ -183,6 +221,7 @@ def task(
     needs: tuple[str, ...] = (),
     ladder: Ladder | None = None,
     format_identifiable: bool = False,
+    extra: bool = False,
 ) -> Callable[[Apply], Apply]:
     """Register the decorated ``apply`` function as a task of the same name.
 
@@ -193,11 +232,13 @@ def task(
     draw
         Function that draws the parameters.
     needs
-        What an image must have; see :data:`NEEDS`.
+        What an image must have; see :mod:`medtaskatlas.tasks.needs`.
     ladder
         Severity ladder, if the idea has a degree.
     format_identifiable
         Whether the output's format alone gives the task away.
+    extra
+        Whether the task runs only where a configuration names it.
 
     Returns
     -------
@@ -220,7 +261,15 @@ def task(
         if not description:
             raise ValueError(f"task {name} needs a docstring: its first line describes it")
         REGISTRY[name] = Task(
-            name, family, description, frozenset(needs), ladder, format_identifiable, draw, apply
+            name,
+            family,
+            description,
+            frozenset(needs),
+            ladder,
+            format_identifiable,
+            draw,
+            apply,
+            extra,
         )
         return apply
 
@@ -249,23 +298,6 @@ def get(name: str) -> Task:
         return REGISTRY[name]
     except KeyError:
         raise ConfigError(f"unknown task {name!r}", nearest(name, REGISTRY)) from None
-
-
-def is_colour(image: np.ndarray) -> bool:
-    """Whether an image has colour, rather than grey in three channels.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W, 3].
-
-    Returns
-    -------
-    bool
-        True where the channels differ by more than 8 grey levels in at least 1 % of pixels.
-    """
-    spread = image.max(axis=-1).astype(np.int16) - image.min(axis=-1)
-    return bool((spread > 8).mean() >= 0.01)
 
 
 def no_params(rng: np.random.Generator, sample: Sample, severity: float) -> Params:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from medtaskatlas.imageset import Sample
-from medtaskatlas.tasks.pixels import (
-    draw_seed,
-    like,
-    noise_generator,
-    scale_of,
-    thin,
-    to_uint8,
-    warp,
-)
+from medtaskatlas.tasks.geometry import displaced, shifted, warped
+from medtaskatlas.tasks.pixels import draw_seed, scale_of, to_uint8
 from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -23,16 +18,22 @@ ROTATION = Ladder("angle", "degrees", 0, 90)
 TRANSLATION = Ladder("shift", "share of the side", 0, 0.4)
 SCALING = Ladder("zoom", "octaves", 0, 1)
 SHEAR = Ladder("angle", "degrees", 0, 40)
-ELASTIC = Ladder("displacement", "pixels at 64 px", 0, 6)
+# Stronger, or with more knots, the field would fold: tissue does not (tests measure how rarely).
+ELASTIC = Ladder("displacement", "pixels at 64 px", 0, 4)
 BRIGHTNESS = Ladder("offset", "grey levels", 0, 110)
 GAMMA = Ladder("exponent", "octaves", 0, 1.6)
+
+
+def _sign(rng: np.random.Generator) -> int:
+    """Either -1 or 1, as ``rng.choice([-1, 1])`` has it but ten times quicker."""
+    return (-1, 1)[rng.integers(0, 2)]
 
 
 def _signed(name: str, ladder: Ladder) -> Draw:
     """Draw the effect of the severity in either direction."""
 
     def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-        return {name: float(rng.choice([-1, 1])) * ladder.at(severity)}
+        return {name: _sign(rng) * ladder.at(severity)}
 
     return draw
 
@@ -40,63 +41,67 @@ def _signed(name: str, ladder: Ladder) -> Draw:
 @task(family="transformation", draw=_signed("angle", ROTATION), ladder=ROTATION)
 def rotation(sample: Sample, params: Params) -> Pair:
     """Rotate about the centre, either way."""
-    a = np.deg2rad(params["angle"])
-    matrix = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0]])
-    return sample.image, warp(sample.image, matrix)
+    angle = math.radians(params["angle"])
+    cos, sin = math.cos(angle), math.sin(angle)
+    return sample.image, warped(sample.image, (cos, -sin, sin, cos))
 
 
 @task(family="transformation", draw=no_params)
 def horizontal_flip(sample: Sample, params: Params) -> Pair:
     """Mirror left and right."""
-    return sample.image, like(cv2.flip(thin(sample.image), 1), sample.image)
+    return sample.image, cv2.flip(sample.image, 1).reshape(sample.image.shape)
 
 
 @task(family="transformation", draw=no_params)
 def vertical_flip(sample: Sample, params: Params) -> Pair:
     """Mirror top and bottom."""
-    return sample.image, like(cv2.flip(thin(sample.image), 0), sample.image)
+    return sample.image, cv2.flip(sample.image, 0).reshape(sample.image.shape)
 
 
 def _draw_translation(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    direction = rng.uniform(0, 2 * np.pi)
+    direction = rng.uniform(0, 2 * math.pi)
     shift = TRANSLATION.at(severity)
-    return {"x": float(shift * np.cos(direction)), "y": float(shift * np.sin(direction))}
+    return {"x": shift * math.cos(direction), "y": shift * math.sin(direction)}
 
 
 @task(family="transformation", draw=_draw_translation, ladder=TRANSLATION)
 def translation(sample: Sample, params: Params) -> Pair:
-    """Shift in a random direction, borders filled by reflection."""
+    """Shift in a random direction by whole pixels, borders filled by reflection.
+
+    Whole pixels, since a blur would tell a shift from other tasks, and none is needed.
+    """
     height, width = sample.image.shape[:2]
-    matrix = np.array([[1, 0, -params["x"] * width], [0, 1, -params["y"] * height]])
-    return sample.image, warp(sample.image, matrix)
+    right, down = round(params["x"] * width), round(params["y"] * height)
+    return sample.image, shifted(sample.image, right, down)
 
 
 @task(family="transformation", draw=_signed("octaves", SCALING), ladder=SCALING)
 def scaling(sample: Sample, params: Params) -> Pair:
-    """Zoom in or out about the centre, borders filled by reflection."""
+    """Zoom in or out about the centre, borders filled by reflection.
+
+    Zooming out does not average: noise keeps its strength, as it does in all other movements.
+    """
     step = 2.0 ** -params["octaves"]
-    return sample.image, warp(sample.image, np.array([[step, 0, 0], [0, step, 0]]))
+    return sample.image, warped(sample.image, (step, 0, 0, step))
 
 
 def _draw_shear(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "angle": float(rng.choice([-1, 1])) * SHEAR.at(severity),
-        "axis": str(rng.choice(["x", "y"])),
-    }
+    return {"angle": _sign(rng) * SHEAR.at(severity), "axis": ("x", "y")[rng.integers(0, 2)]}
 
 
 @task(family="transformation", draw=_draw_shear, ladder=SHEAR)
 def shear(sample: Sample, params: Params) -> Pair:
     """Shear along rows or columns about the centre."""
-    slope = np.tan(np.deg2rad(params["angle"]))
-    x, y = (slope, 0) if params["axis"] == "x" else (0, slope)
-    return sample.image, warp(sample.image, np.array([[1, x, 0], [y, 1, 0]]))
+    slope = math.tan(math.radians(params["angle"]))
+    along_rows = params["axis"] == "x"
+    matrix = (1.0, slope, 0.0, 1.0) if along_rows else (1.0, 0.0, slope, 1.0)
+    return sample.image, warped(sample.image, matrix)
 
 
 def _draw_elastic(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
     return {
         "displacement": ELASTIC.at(severity),
-        "knots": int(rng.integers(4, 8)),
+        "knots": int(rng.integers(3, 6)),
         "seed": draw_seed(rng),
     }
 
@@ -106,37 +111,37 @@ def elastic_deformation(sample: Sample, params: Params) -> Pair:
     """Smooth random displacement, cubic between a coarse grid of knots (Simard et al., 2003)."""
     height, width = sample.image.shape[:2]
     knots = params["knots"]
-    coarse = noise_generator(params["seed"]).standard_normal((knots, knots, 2), dtype=np.float32)
+    rng = np.random.Generator(np.random.SFC64(params["seed"]))
+    coarse = rng.standard_normal((knots, knots, 2), dtype=np.float32)
     field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     # The stated displacement is the root mean square over the image.
-    size = max(float(np.sqrt((field**2).sum(axis=-1).mean())), 1e-6)
-    field *= params["displacement"] * scale_of(sample.image) / size
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    moved = cv2.remap(
-        thin(sample.image),
-        x + field[..., 0],
-        y + field[..., 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    return sample.image, like(moved, sample.image)
+    size = max(float(np.sqrt(cv2.norm(field, cv2.NORM_L2SQR) / (height * width))), 1e-6)
+    field *= np.float32(params["displacement"] * scale_of(sample.image) / size)
+    return sample.image, displaced(sample.image, field)
+
+
+_GREYS = np.arange(256, dtype=np.float64)
+
+
+def _mapped(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Image with each grey level replaced by another, float [256] in grey levels."""
+    return cv2.LUT(image, to_uint8(levels)).reshape(image.shape)
 
 
 @task(family="transformation", draw=_signed("offset", BRIGHTNESS), ladder=BRIGHTNESS)
 def brightness(sample: Sample, params: Params) -> Pair:
     """Add a constant to all grey levels, clipped."""
-    table = to_uint8(np.arange(256) + params["offset"])
-    return sample.image, like(cv2.LUT(sample.image, table), sample.image)
+    return sample.image, _mapped(sample.image, _GREYS + params["offset"])
 
 
 @task(family="transformation", draw=_signed("octaves", GAMMA), ladder=GAMMA)
 def contrast_gamma(sample: Sample, params: Params) -> Pair:
     """Raise grey levels, as a share of full scale, to a power."""
-    table = to_uint8(255 * (np.arange(256) / 255) ** (2.0 ** params["octaves"]))
-    return sample.image, like(cv2.LUT(sample.image, table), sample.image)
+    levels = 255 * (_GREYS / 255) ** (2.0 ** params["octaves"])
+    return sample.image, _mapped(sample.image, levels)
 
 
 @task(family="transformation", draw=no_params)
 def inversion(sample: Sample, params: Params) -> Pair:
     """Swap dark and bright: 255 minus the grey level."""
-    return sample.image, np.uint8(255) - sample.image
+    return sample.image, np.invert(sample.image)

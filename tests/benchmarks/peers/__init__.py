@@ -1,0 +1,1 @@
+"""The libraries that the bank is timed beside, one file each."""

@@ -1,0 +1,138 @@
+"""Extras against their formulas, and how they stay out of the default grid."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import exposure
+
+from generated import make_sample
+from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks import extras as e
+from medtaskatlas.tasks import generative as g
+from medtaskatlas.tasks.bank import load_bank, select_tasks
+
+BANK = load_bank()
+EXTRAS = {
+    "generative": "rician_denoising gibbs_removal ghosting_removal spike_removal undersampled_mri "
+    "low_dose_ct jpeg_artifact_removal outpainting",
+    "transformation": "noise_addition sharpening edges histogram_equalisation pseudocolour",
+}
+
+
+def test_extras_run_only_where_they_are_named() -> None:
+    for family, names in EXTRAS.items():
+        assert [n for n, t in BANK.items() if t.extra and t.family == family] == names.split()
+    thirty = select_tasks("all", BANK)
+    assert len(thirty) == 30
+    assert not any(BANK[name].extra for name in thirty)
+    assert select_tasks(["edges", "rotation", "low_dose_ct"], BANK) == [
+        "low_dose_ct",
+        "rotation",
+        "edges",
+    ]
+
+
+def test_tasks_of_the_users_own_are_in_the_grid(tmp_path) -> None:
+    (tmp_path / "extra_of_mine.py").write_text(
+        "from medtaskatlas.tasks.task import task, no_params\n"
+        "@task(family='transformation', draw=no_params)\n"
+        "def bit_planes(sample, params):\n"
+        "    '''Keep the highest bit.'''\n"
+        "    return sample.image, sample.image & 0x80\n"
+    )
+    from medtaskatlas.tasks.task import REGISTRY
+
+    try:
+        names = select_tasks("all", load_bank(tmp_path))
+        assert len(names) == 31
+        assert names[-1] == "bit_planes"
+    finally:
+        REGISTRY.pop("bit_planes", None)
+
+
+def test_every_extra_names_its_source() -> None:
+    """A docstring beyond its first line, with a year or a standard in it."""
+    for name, t in BANK.items():
+        if t.extra:
+            text = (t.apply.__doc__ or "").partition("\n")[2]
+            assert any(token in text for token in ("19", "20", "ITU-T", "DICOM")), name
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_jpeg_is_what_a_jpeg_file_holds(colour: bool, tmp_path) -> None:
+    sample = make_sample(64, colour=colour)
+    lossy, _ = e.jpeg_artifact_removal(sample, {"quality": 20})
+    file = str(tmp_path / "image.jpg")
+    pixels = sample.image if colour else sample.image[..., 0]
+    cv2.imwrite(file, pixels[..., ::-1] if colour else pixels, [cv2.IMWRITE_JPEG_QUALITY, 20])
+    again = cv2.imread(file, cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_array_equal(lossy, again)
+    assert np.abs(lossy.astype(int) - sample.image).mean() > 1
+
+
+def test_outpainting_shows_a_window_and_the_stated_grey() -> None:
+    sample = make_sample(100, colour=True)
+    last = 100 * 100
+    for share in (0.0, 0.2, 0.5, 0.7):
+        params = {"share": share, "x": 0.3, "y": 0.9, "level": 90}
+        framed, _ = e.outpainting(sample, params)
+        inside = (framed == sample.image).all(axis=-1)
+        assert (framed[~inside] == 90).all()
+        assert inside.mean() == pytest.approx(1 - share, abs=0.02)
+        assert inside.sum() <= last
+        last = inside.sum()
+
+
+def test_noise_addition_reverses_denoising() -> None:
+    sample = make_sample(64, colour=True)
+    params = {"sigma": 25.0, "seed": 8}
+    clean, noisy = e.noise_addition(sample, params)
+    assert clean is sample.image
+    np.testing.assert_array_equal(noisy, g.denoising_gaussian(sample, params)[0])
+
+
+def test_sharpening_is_unsharp_masking() -> None:
+    sample = make_sample(64)
+    _, sharp = e.sharpening(sample, {"amount": 1.5, "sigma": 1.0})
+    plane = sample.image[..., 0].astype(float)
+    expected = plane + 1.5 * (plane - ndimage.gaussian_filter(plane, 1.0, mode="mirror"))
+    assert np.abs(sharp[..., 0] - np.clip(expected, 0, 255)).max() <= 1
+
+
+def test_edges_are_the_length_of_the_gradient() -> None:
+    plane = make_sample(64).image[..., 0]
+    _, found = e.edges(Sample(np.repeat(plane[..., None], 3, axis=2)), {})
+    kernel = np.outer([3, 10, 3], [-1, 0, 1])
+    gradient = [
+        ndimage.correlate(plane.astype(float), k, mode="mirror") for k in (kernel, kernel.T)
+    ]
+    expected = np.clip(np.hypot(*gradient) / 4, 0, 255)
+    assert np.abs(found[..., 0] - expected).max() <= 1
+    assert not e.edges(Sample(np.full((40, 40, 3), 99, np.uint8)), {})[1].any()
+
+
+def test_equalisation_flattens_the_histogram() -> None:
+    sample = make_sample(96)
+    _, flat = e.histogram_equalisation(sample, {"share": 1.0})
+    expected = exposure.equalize_hist(sample.image[..., 0]) * 255
+    # scikit-image leaves the darkest level where its share puts it; here it becomes 0.
+    assert np.abs(flat[..., 0] - expected).max() < 3
+    assert flat.min() == 0
+    assert flat.max() == 255
+    _, half = e.histogram_equalisation(sample, {"share": 0.5})
+    middle = (sample.image.astype(float) + flat) / 2
+    assert np.abs(half - middle).max() <= 1
+
+
+def test_pseudocolour_follows_luma_and_grows_brighter() -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (8, 1))
+    _, hot = e.pseudocolour(Sample(np.repeat(ramp[..., None], 3, axis=2)), {})
+    levels = hot[0].astype(int)
+    assert (np.diff(levels, axis=0) >= 0).all()
+    assert len(np.unique(levels, axis=0)) == 256
+    np.testing.assert_array_equal(levels[0], [0, 0, 0])
+    np.testing.assert_array_equal(levels[128], [255, 0, 0])
+    sample = make_sample(40, colour=True)
+    grey = cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY)
+    np.testing.assert_array_equal(e.pseudocolour(sample, {})[1], levels[grey])

@@ -1,0 +1,267 @@
+"""Transformations against scipy and numpy, to fractions of a pixel; and what they leave behind."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from generated import make_sample
+from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks import transformation as t
+from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.tasks.task import REGISTRY
+
+MOVEMENTS = ("rotation", "translation", "scaling", "shear", "elastic_deformation")
+OURS = [n for n, k in load_bank().items() if k.apply.__module__ == t.__name__]
+LADDERS = [n for n in OURS if REGISTRY[n].ladder]
+every_task = pytest.mark.parametrize("name", OURS)
+
+
+def out(name: str, image: np.ndarray, params: dict) -> np.ndarray:
+    return REGISTRY[name].make(Sample(image), params, twice=True)[1]
+
+
+def drawn(name: str, image: np.ndarray, severity: float, seed: int = 0) -> dict:
+    return REGISTRY[name].parameters(np.random.default_rng(seed), Sample(image), severity)
+
+
+def inside(image: np.ndarray, margin: int) -> np.ndarray:
+    plane = image if image.ndim == 2 else image[..., 0]
+    return plane[margin:-margin, margin:-margin].astype(float)
+
+
+def waves(side: int, matrix: np.ndarray | None = None, period: float = 9.0) -> np.ndarray:
+    """Two crossing waves at positions moved by a matrix about the centre: an exact oracle."""
+    at = np.stack(np.mgrid[:side, :side][::-1].astype(float)) - (side - 1) / 2
+    x, y = at if matrix is None else np.einsum("ij,jhw->ihw", matrix, at)
+    grey = (
+        128 + 50 * np.sin(2 * np.pi * (x + 0.3 * y) / period) + 40 * np.cos(2 * np.pi * y / period)
+    )
+    return np.rint(grey)
+
+
+def as_image(plane: np.ndarray) -> np.ndarray:
+    return np.repeat(plane.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def turn(degrees: float) -> np.ndarray:
+    a = np.deg2rad(degrees)
+    return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "matrix"),
+    [
+        ("rotation", {"angle": 13.7}, turn(13.7)),
+        ("rotation", {"angle": -61.2}, turn(-61.2)),
+        ("scaling", {"octaves": 0.63}, np.eye(2) * 2**-0.63),
+        ("scaling", {"octaves": -0.4}, np.eye(2) * 2**0.4),
+        ("shear", {"angle": 21.0, "axis": "x"}, np.array([[1, np.tan(np.deg2rad(21))], [0, 1]])),
+        ("shear", {"angle": -33.0, "axis": "y"}, np.array([[1, 0], [-np.tan(np.deg2rad(33)), 1]])),
+    ],
+)
+def test_movements_are_exact_to_a_fraction_of_a_pixel(name, params, matrix) -> None:
+    """A tenth of a pixel too far would be seen: the waves are 65 levels high and 9 pixels long."""
+    moved = inside(out(name, as_image(waves(128)), params), 45)
+    right = inside(waves(128, matrix), 45)
+    error = np.sqrt(np.mean((moved - right) ** 2))
+    assert error < 1.0
+    elsewhere = inside(ndimage.shift(waves(128, matrix), (0, 0.1), order=5), 45)
+    assert np.sqrt(np.mean((moved - elsewhere) ** 2)) > 2 * error
+
+
+@pytest.mark.parametrize("angle", [-73.0, 10.0, 45.0])
+def test_rotation_agrees_with_scipy(angle: float) -> None:
+    image = make_sample(128).image
+    expected = ndimage.rotate(
+        image[..., 0].astype(float), angle, reshape=False, order=5, mode="mirror"
+    )
+    # At the edges too: both reflect. Kernels differ (scipy's is a spline), hence the tolerance.
+    difference = out("rotation", image, {"angle": angle})[..., 0] - np.clip(expected, 0, 255)
+    assert np.abs(difference).mean() < 1.5
+
+
+def test_right_angles_are_exact() -> None:
+    for side in (64, 65):
+        image = make_sample(side, colour=True).image
+        np.testing.assert_array_equal(out("rotation", image, {"angle": 90.0}), np.rot90(image))
+        np.testing.assert_array_equal(out("rotation", image, {"angle": -90.0}), np.rot90(image, -1))
+
+
+@given(
+    x=st.floats(-0.4, 0.4),
+    y=st.floats(-0.4, 0.4),
+    height=st.integers(8, 40),
+    width=st.integers(8, 40),
+)
+@settings(max_examples=40, deadline=None)
+def test_translation_is_numpy_reflect_padding(x: float, y: float, height: int, width: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    right, down = round(x * width), round(y * height)
+    padded = np.pad(image, [(height - 1,) * 2, (width - 1,) * 2, (0, 0)], mode="reflect")
+    expected = padded[height - 1 - down :, width - 1 - right :][:height, :width]
+    np.testing.assert_array_equal(out("translation", image, {"x": x, "y": y}), expected)
+
+
+def test_shear_moves_rows_by_their_height() -> None:
+    image = make_sample(65).image
+    moved = out("shear", image, {"angle": 45.0, "axis": "x"})
+    np.testing.assert_array_equal(moved[32, 8:-8], image[32, 8:-8])
+    np.testing.assert_array_equal(moved[36, 8:-8], image[36, 12:-4])
+    turned = out("shear", image.transpose(1, 0, 2).copy(), {"angle": 45.0, "axis": "y"})
+    np.testing.assert_array_equal(turned, moved.transpose(1, 0, 2))
+
+
+def test_flips_and_grey_maps() -> None:
+    image = make_sample(64, colour=True).image
+    np.testing.assert_array_equal(out("horizontal_flip", image, {}), image[:, ::-1])
+    np.testing.assert_array_equal(out("vertical_flip", image, {}), image[::-1])
+    np.testing.assert_array_equal(out("inversion", image, {}), 255 - image)
+    bright = out("brightness", image, {"offset": 30.0})
+    np.testing.assert_array_equal(bright, np.clip(image.astype(int) + 30, 0, 255))
+    gamma = out("contrast_gamma", image, {"octaves": 1.0})
+    np.testing.assert_array_equal(gamma, np.rint((image / 255.0) ** 2 * 255))
+
+
+def elastic_field(seed: int, knots: int, displacement: float, side: int = 64) -> np.ndarray:
+    """The field [side, side, 2] as ramps show it: their grey level is the position."""
+    ramp = np.tile(np.arange(side, dtype=np.uint8) * 2 + 64, (side, 1))
+    params = {"displacement": displacement, "knots": knots, "seed": seed}
+    moved = [out("elastic_deformation", as_image(r), params)[..., 0] for r in (ramp, ramp.T)]
+    return np.stack(
+        [(m.astype(float) - r) / 2 for m, r in zip(moved, (ramp, ramp.T), strict=True)], -1
+    )
+
+
+def test_elastic_displacement_has_the_stated_size() -> None:
+    fields = [elastic_field(seed, 3 + seed % 3, 3.0) for seed in range(20)]
+    size = [np.sqrt((f[12:-12, 12:-12] ** 2).sum(axis=-1).mean()) for f in fields]
+    assert np.mean(size) == pytest.approx(3, rel=0.15)
+
+
+def test_elastic_deformation_hardly_folds() -> None:
+    """Even at severity 1 neighbours stay neighbours: the map's determinant is positive."""
+    folded = []
+    for seed in range(30):
+        params = drawn("elastic_deformation", make_sample().image, 1.0, seed)
+        field = elastic_field(params["seed"], params["knots"], params["displacement"])
+        smooth = ndimage.gaussian_filter(field, (1, 1, 0))[6:-6, 6:-6]
+        (xy, yy), (xx, yx) = (np.moveaxis(np.gradient(smooth, axis=a), -1, 0) for a in (0, 1))
+        folded.append(((1 + xx) * (1 + yy) - xy * yx <= 0).mean())
+    assert np.mean(folded) < 0.01
+
+
+@every_task
+@given(
+    seed=st.integers(0, 2**31),
+    severity=st.floats(0, 1),
+    size=st.tuples(st.integers(16, 70), st.integers(16, 70)),
+    channels=st.sampled_from([0, 1, 3, 33]),
+)
+@settings(max_examples=12, deadline=None)
+def test_shapes_and_grey(name, seed, severity, size, channels) -> None:
+    """No channels, one, three alike or three that differ; grey stays grey and is moved alike."""
+    rng = np.random.default_rng(seed)
+    plane = rng.integers(0, 256, size).astype(np.uint8)
+    image = {
+        0: plane,
+        1: plane[..., None],
+        3: np.repeat(plane[..., None], 3, axis=2),
+        33: np.stack([plane, plane[::-1], plane[:, ::-1]], axis=2),
+    }[channels]
+    params = drawn(name, image, severity, seed)
+    made = out(name, image, params)
+    first = made if made.ndim == 2 else made[..., 0]
+    np.testing.assert_array_equal(first, out(name, plane, params))
+    if channels == 3:
+        np.testing.assert_array_equal(made, np.repeat(first[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_severity_zero_is_the_identity_and_effects_grow(name: str) -> None:
+    image = make_sample(64, colour=True).image
+    np.testing.assert_array_equal(out(name, image, drawn(name, image, 0.0)), image)
+    # Of the same draw, so that only the severity differs.
+    sizes = []
+    for severity in np.linspace(0, 1, 21):
+        params = drawn(name, image, float(severity))
+        sizes.append(np.linalg.norm([v for v in params.values() if isinstance(v, float)]))
+    assert (np.diff(sizes) > 0).all()
+
+
+@pytest.mark.parametrize("name", MOVEMENTS)
+def test_fine_steps_move_further(name: str) -> None:
+    """Mean way of a pixel, read from ramps, grows at each of eleven levels of the ladder."""
+    side = 96
+    ramp = np.tile(np.arange(side, dtype=np.uint8) * 2 + 30, (side, 1))
+    way = []
+    for severity in np.linspace(0, 1, 11):
+        moved = []
+        for seed in range(8):
+            params = drawn(name, as_image(ramp), float(severity), seed)
+            both = [
+                out(name, as_image(r), params)[..., 0] - r.astype(float) for r in (ramp, ramp.T)
+            ]
+            moved.append(np.hypot(*both).mean() / 2)
+        way.append(np.mean(moved))
+    assert (np.diff(way) > 0).all(), way
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Energy above half of Nyquist's frequency."""
+    plane = inside(image, 10)
+    window = np.hanning(len(plane))
+    power = np.abs(np.fft.fft2((plane - plane.mean()) * np.outer(window, window))) ** 2
+    f = np.hypot(*np.meshgrid(*[np.fft.fftfreq(len(plane))] * 2))
+    return float(power[(f > 0.25) & (f < 0.5)].sum())
+
+
+def test_rotation_loses_little_sharpness() -> None:
+    """So that blur tells little: of white noise, the hardest case, cubic kernels keep less."""
+    noise = np.random.default_rng(0).normal(128, 30, (96, 96)).clip(0, 255)
+    image = as_image(noise)
+    kept, cubic = [], []
+    for angle in np.linspace(15, 75, 9):
+        kept.append(sharpness(out("rotation", image, {"angle": angle})) / sharpness(image))
+        matrix = cv2.getRotationMatrix2D((47.5, 47.5), angle, 1.0)
+        plain = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_CUBIC, borderMode=4)
+        cubic.append(sharpness(plain) / sharpness(image))
+    assert np.mean(kept) > 0.85 > np.mean(cubic)
+
+
+@pytest.mark.parametrize("name", MOVEMENTS)
+def test_no_border_is_black(name: str) -> None:
+    image = np.full((48, 48, 3), 200, np.uint8)
+    for seed in range(5):
+        np.testing.assert_array_equal(out(name, image, drawn(name, image, 1.0, seed)), image)
+
+
+def test_results_do_not_depend_on_threads() -> None:
+    image = make_sample(224, colour=True).image
+    before, made = cv2.getNumThreads(), []
+    try:
+        for threads in (1, 4):
+            cv2.setNumThreads(threads)
+            made.append([out(n, image, drawn(n, image, 0.6)) for n in OURS])
+    finally:
+        cv2.setNumThreads(before)
+    for first, second in zip(*made, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@every_task
+def test_results_do_not_depend_on_where_an_image_lies_in_memory(name: str) -> None:
+    """Some of OpenCV's functions round otherwise at addresses that are no multiple of 16."""
+    image = make_sample(45, colour=True).image
+    params = drawn(name, image, 0.7)
+    made = []
+    for offset in (0, 1, 4, 13):
+        buffer = np.empty(image.size + 128, np.uint8)
+        first = -buffer.ctypes.data % 64 + offset
+        moved = buffer[first : first + image.size].reshape(image.shape)
+        moved[...] = image
+        made.append(out(name, moved, params))
+    for other in made[1:]:
+        np.testing.assert_array_equal(made[0], other)

@@ -1,0 +1,40 @@
+"""Cells of the grid whose pairs could not be made, and why: what a run ends with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+# A line of a job's log; see medtaskatlas.jobs. What follows it up to the next one belongs to it.
+_ERROR = re.compile(r"^\S+ \S+ ERROR (.*)$", re.MULTILINE)
+
+
+def failed_cells(results: str | Path, cells: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines that name the failed cells of a run.
+
+    Parameters
+    ----------
+    results
+        Folder of the run.
+    cells
+        (task, dataset) of the cells that it should have.
+
+    Returns
+    -------
+    list of str
+        How many failed, then a line for each with its first error; empty where none did. A cell
+        that was not reached, or that was stopped from outside, has not failed.
+    """
+    results = Path(results)
+    lines = []
+    for task, dataset in cells:
+        if (results / "pairs" / "main" / task / f"{dataset}.arrow").exists():
+            continue
+        log = results / "logs" / "pairs" / task / f"{dataset}.log"
+        told = _ERROR.search(log.read_text(errors="replace")) if log.exists() else None
+        if told:
+            lines.append(f"failed: pairs of {task} on {dataset}: {told[1]}")
+    if lines:
+        lines.insert(0, f"the pairs of {len(lines)} cells could not be made:")
+    return lines

@@ -1,0 +1,311 @@
+"""Which images, severities and failures the pairs of one task on one dataset are made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from medtaskatlas.imageset import SPLITS
+from medtaskatlas.samples import Samples
+from medtaskatlas.seeds import generator
+from medtaskatlas.shares import share_out
+from medtaskatlas.tasks.task import Task
+
+# Training and evaluation draw severities from one distribution, uniform over this range: below it
+# 8 bits swallow the effect of many tasks.
+SEVERITY_RANGE = (0.2, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one pair is made from.
+
+    Attributes
+    ----------
+    row
+        Row of the image in its file.
+    draw
+        Number of the main pair or of the trajectory; seeds its generator.
+    severity
+        0 to 1, or None where the task has no ladder.
+    level
+        Step of a trajectory; None elsewhere.
+    """
+
+    row: int
+    draw: int
+    severity: float | None
+    level: int | None = None
+
+
+def image_order(samples: Samples, splits: Sequence[str], seed: int) -> np.ndarray:
+    """Order in which the images of some splits are used, the same for every task.
+
+    So the pairs of two tasks on a dataset share their images as far as both can use them: in a
+    batch, content then tells nothing about the task.
+
+    Parameters
+    ----------
+    samples
+        The prepared images.
+    splits
+        Of train, val and test.
+    seed
+        The run's seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows of the images file.
+    """
+    rows = np.concatenate([samples.rows_of(split) for split in splits])
+    return generator(seed, "image order", samples.images.dataset, *splits).permutation(rows)
+
+
+def first_usable(task: Task, samples: Samples, order: np.ndarray, count: int) -> list[int]:
+    """The first images of an order that a task can use.
+
+    Parameters
+    ----------
+    task
+        The task.
+    samples
+        The prepared images.
+    order
+        Rows of the images file.
+    count
+        How many are wanted; no image behind the last of them is looked at.
+
+    Returns
+    -------
+    list of int
+        Rows, at most ``count``.
+    """
+    found: list[int] = []
+    for row in order.tolist():
+        if len(found) == count:
+            break
+        if not task.needs or task.usable(samples[row]):
+            found.append(row)
+    return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The main pairs of a task on a dataset, before they are made.
+
+    Attributes
+    ----------
+    task
+        The task.
+    dataset
+        Name of the dataset.
+    seed
+        The run's seed.
+    rows
+        Split to the images that its pairs use in turn; a split without usable images is absent.
+    counts
+        Split to its number of pairs. Pairs are numbered through, split by split.
+    """
+
+    task: Task
+    dataset: str
+    seed: int
+    rows: Mapping[str, list[int]]
+    counts: Mapping[str, int]
+
+    def draws(self, split: str) -> range:
+        """Numbers of the pairs of a split.
+
+        Parameters
+        ----------
+        split
+            A split of :attr:`counts`.
+
+        Returns
+        -------
+        range
+            Consecutive numbers.
+        """
+        splits = list(self.counts)
+        begin = sum(self.counts[earlier] for earlier in splits[: splits.index(split)])
+        return range(begin, begin + self.counts[split])
+
+    def plan(self, split: str, draw: int) -> Plan:
+        """One pair of a split.
+
+        Parameters
+        ----------
+        split
+            A split of :attr:`counts`.
+        draw
+            Number of the pair, one of :meth:`draws`.
+
+        Returns
+        -------
+        Plan
+            What it is made from.
+        """
+        rows = self.rows[split]
+        row = rows[(draw - self.draws(split).start) % len(rows)]
+        severity = None
+        if self.task.ladder is not None:
+            rng = generator(self.seed, "severity", self.dataset, self.task.name, draw)
+            severity = float(np.float32(rng.uniform(*SEVERITY_RANGE)))
+        return Plan(row, draw, severity)
+
+    def main(self) -> Iterator[Plan]:
+        """All main pairs.
+
+        Yields
+        ------
+        Plan
+            In the order of their numbers.
+        """
+        for split in self.counts:
+            for draw in self.draws(split):
+                yield self.plan(split, draw)
+
+
+def plan_cell(
+    task: Task, samples: Samples, *, pairs: int, splits: Mapping[str, float], seed: int
+) -> Cell:
+    """Choose the images of the main pairs of a cell.
+
+    Parameters
+    ----------
+    task
+        The task.
+    samples
+        The prepared images of the dataset.
+    pairs
+        Number of pairs; a split's share goes to the others where it has no usable image.
+    splits
+        Shares of train, val and test.
+    seed
+        The run's seed.
+
+    Returns
+    -------
+    Cell
+        Without any pair where no image is usable.
+    """
+    orders = {split: image_order(samples, [split], seed) for split in SPLITS}
+    usable = [split for split in SPLITS if first_usable(task, samples, orders[split], 1)]
+    counts = share_out(pairs, {split: splits[split] for split in usable}) if usable else {}
+    rows = {s: first_usable(task, samples, orders[s], counts[s]) for s in counts}
+    return Cell(task, samples.images.dataset, seed, rows, counts)
+
+
+def plan_trajectories(
+    task: Task, samples: Samples, *, images: int, levels: int, heldout: bool, seed: int
+) -> Iterator[Plan]:
+    """Choose the images of trajectories: the same draw at every severity of the ladder.
+
+    Parameters
+    ----------
+    task
+        The task; without a ladder there is no trajectory.
+    samples
+        The prepared images of the dataset.
+    images
+        Number of trajectories, each on another image; fewer where fewer images are usable.
+    levels
+        Steps of a trajectory, evenly over severities 0 to 1.
+    heldout
+        Whether no encoder sees the dataset in training; else only its val and test images are used.
+    seed
+        The run's seed.
+
+    Yields
+    ------
+    Plan
+        Trajectory by trajectory, level by level.
+    """
+    if task.ladder is None:
+        return
+    order = image_order(samples, SPLITS if heldout else SPLITS[1:], seed)
+    for draw, row in enumerate(first_usable(task, samples, order, images)):
+        for level in range(levels):
+            yield Plan(row, draw, float(np.float32(level / (levels - 1))), level)
+
+
+@dataclass(frozen=True)
+class FailurePlan:
+    """What one failure is made from: a main pair that is to go wrong.
+
+    Attributes
+    ----------
+    number
+        Number of the failure; seeds its generator.
+    turn
+        Which kind of failure is due; to be taken modulo their number.
+    main
+        The main pair.
+    other
+        A main pair of the same split on another image, of another group where there is one; None
+        where all pairs of the split share one image.
+    """
+
+    number: int
+    turn: int
+    main: Plan
+    other: Plan | None
+
+
+def plan_failures(
+    cell: Cell, samples: Samples, *, pairs: int, splits: Mapping[str, float], kinds: int
+) -> Iterator[FailurePlan]:
+    """Choose the main pairs that go wrong.
+
+    Parameters
+    ----------
+    cell
+        The main pairs.
+    samples
+        The prepared images of the dataset.
+    pairs
+        Number of failures, shared over the splits as main pairs are.
+    splits
+        Shares of train, val and test.
+    kinds
+        Number of kinds of failure.
+
+    Yields
+    ------
+    FailurePlan
+        One a failure; main pairs go wrong in turn, and kinds take turns.
+    """
+    if not cell.counts or not pairs:
+        return
+    number = 0
+    for split, count in share_out(pairs, {s: splits[s] for s in cell.counts}).items():
+        draws, rows = cell.draws(split), cell.rows[split]
+        groups = samples.images.column("group_id").take(pa.array(rows)).to_pylist()
+        # What the other image must differ in; slices of one volume are nearly the same picture.
+        marks = groups if len(set(groups)) > 1 else list(range(len(rows)))
+        for i in range(count):
+            # Each pair meets each kind once before one again: the Chinese remainder theorem.
+            turn = number + i // math.lcm(len(draws), kinds)
+            place = i % len(draws)
+            rng = generator(cell.seed, "other pair", cell.dataset, cell.task.name, number)
+            other = _another(marks, place, int(rng.integers(len(draws))), len(draws))
+            yield FailurePlan(
+                number,
+                turn,
+                cell.plan(split, draws[place]),
+                None if other is None else cell.plan(split, draws[other]),
+            )
+            number += 1
+
+
+def _another(marks: Sequence[str | int], place: int, start: int, count: int) -> int | None:
+    """First of `count` pairs, from `start` on, whose image has another mark than `place`'s."""
+    n = len(marks)
+    # Images repeat after n pairs; where the round wraps, it may take another n to see them all.
+    places = ((start + step) % count for step in range(min(count, 2 * n)))
+    return next((p for p in places if marks[p % n] != marks[place % n]), None)

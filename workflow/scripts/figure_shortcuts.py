@@ -1,0 +1,6 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.shortcuts import shortcuts
+
+    shortcuts(snakemake.input.shortcuts, snakemake.output.svg, snakemake.output.png)

@@ -1,0 +1,14 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.atlas.shortcuts import shortcuts
+
+    shortcuts(
+        snakemake.input.pairs,
+        snakemake.input.images,
+        snakemake.output.table,
+        run=snakemake.params.run,
+        heldout_datasets=snakemake.params.heldout_datasets,
+        heldout_tasks=snakemake.params.heldout_tasks,
+        seed=snakemake.params.seed,
+    )
