@@ -8,7 +8,7 @@ import pytest
 
 from generated import SPLITS, make_sample, write_dataset
 from medtaskatlas.imageset import ImageSet, Sample
-from medtaskatlas.pairs import make_pairs
+from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 
 

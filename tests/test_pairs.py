@@ -12,12 +12,12 @@ import pytest
 
 from generated import SPLITS, make_sample, write_dataset
 from medtaskatlas.errors import DataError, TaskError
-from medtaskatlas.failed_cells import failed_cells
 from medtaskatlas.imageset import ImageSet, write_images
-from medtaskatlas.pairs import Amounts, make_pairs, make_sets
-from medtaskatlas.pairs_plan import first_usable, image_order
+from medtaskatlas.pairs.failed_cells import failed_cells
+from medtaskatlas.pairs.plan import first_usable, image_order
+from medtaskatlas.pairs.samples import Samples
+from medtaskatlas.pairs.sets import Amounts, make_pairs, make_sets
 from medtaskatlas.pairset import COLUMNS, SETS, PairSet
-from medtaskatlas.samples import Samples
 from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Ladder, Task, no_params
@@ -113,7 +113,7 @@ def test_all_sets_are_the_same_bytes_in_another_process_and_alone(tmp_path) -> N
 def test_rows_are_packed_in_between_which_changes_nothing(tmp_path, monkeypatch) -> None:
     images = write_dataset(tmp_path / "toy.arrow")
     whole = digest(make(images, "rotation", tmp_path / "a.arrow", n=50))
-    monkeypatch.setattr("medtaskatlas.pairs_write.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("medtaskatlas.pairs.write.ROWS_AT_ONCE", 7)
     assert digest(make(images, "rotation", tmp_path / "b.arrow", n=50)) == whole
 
 
@@ -226,7 +226,7 @@ def test_a_job_does_without_pandas_and_makes_the_same_bytes(tmp_path) -> None:
     code = f"""
 import sys
 from medtaskatlas.lean import without_pandas
-from medtaskatlas.pairs import Amounts, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 without_pandas()
 outs = {{s: f"{tmp_path}/there/{{s}}/toy.arrow" for s in ("main", "failure", "trajectory")}}

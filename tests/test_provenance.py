@@ -22,8 +22,8 @@ def copy(tmp_path, monkeypatch):
 
 
 USERS = {
-    "pairs": ("medtaskatlas.pairs", "medtaskatlas.tasks.transformation"),
-    "semantic": ("medtaskatlas.pairs", "medtaskatlas.tasks.semantic"),
+    "pairs": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.transformation"),
+    "semantic": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.semantic"),
     "prepare": ("medtaskatlas.datasets.prepare",),
     "train": ("medtaskatlas.encoders.train",),
     "embed": ("medtaskatlas.encoders.embed",),

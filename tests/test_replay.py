@@ -9,9 +9,9 @@ import pytest
 from generated import SPLITS, make_sample
 from medtaskatlas.errors import DataError
 from medtaskatlas.imageset import ImageSet, write_images
-from medtaskatlas.pairs import Amounts, make_sets
+from medtaskatlas.pairs.replay import open_pairs, replay, verify
+from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.pairset import SETS, PairSet
-from medtaskatlas.replay import open_pairs, replay, verify
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import REGISTRY
 
@@ -122,7 +122,7 @@ def test_a_changed_task_is_found_out(run, monkeypatch) -> None:
         return source, result ^ 1
 
     changed = {**BANK, "rotation": type(task)(**{**vars(task), "apply": other})}
-    monkeypatch.setattr("medtaskatlas.replay.load_bank", lambda tasks_dir: changed)
+    monkeypatch.setattr("medtaskatlas.pairs.replay.load_bank", lambda tasks_dir: changed)
     replay(run, "main/rotation/toy/0")
     with pytest.raises(DataError, match="values of the output of main/rotation/toy/0 are not what"):
         verify(run, "main/rotation/toy/0")

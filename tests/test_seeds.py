@@ -1,6 +1,7 @@
 """Seeds: the same everywhere, different for every purpose."""
 
 import numpy as np
+import pytest
 
 from medtaskatlas.seeds import entropy, generator
 
@@ -20,3 +21,10 @@ def test_order_of_draws_does_not_matter() -> None:
     generator(0, "x", 2).random(100)
     np.testing.assert_array_equal(generator(0, "x", 1).random(3), first)
     assert not np.array_equal(generator(1, "x", 1).random(3), first)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 2**40 + 3])
+def test_the_quick_way_gives_the_stated_stream(seed) -> None:
+    plain = np.random.SeedSequence([seed, *entropy("a", 1)])
+    expected = np.random.Generator(np.random.PCG64(plain)).integers(2**32, size=4)
+    np.testing.assert_array_equal(generator(seed, "a", 1).integers(2**32, size=4), expected)

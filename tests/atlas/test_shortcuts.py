@@ -17,7 +17,7 @@ from medtaskatlas.atlas.summary import _shortcuts
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.errors import DataError
-from medtaskatlas.pairs import make_pairs
+from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 
 BANK = load_bank()

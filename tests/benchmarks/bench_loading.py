@@ -19,7 +19,7 @@ from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.sampler import CrossedSampler
 from medtaskatlas.encoders.train import batches, take_step
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.pairs import make_pairs
+from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 
 RUNS, STEPS = 5, 40

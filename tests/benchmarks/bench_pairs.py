@@ -30,7 +30,7 @@ import json, re, sys, time
 from pathlib import Path
 import cv2
 from medtaskatlas.lean import without_pandas
-from medtaskatlas.pairs import Amounts, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 
 images, name, folder, pairs, sets = sys.argv[1:]

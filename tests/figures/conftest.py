@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medtaskatlas.imageset import ImageSet, write_images
-from medtaskatlas.pairs import make_pairs
+from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 
 TASKS = {

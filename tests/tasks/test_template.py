@@ -10,7 +10,7 @@ from generated import SPLITS, make_sample, write_dataset
 from medtaskatlas.errors import ConfigError, TaskError
 from medtaskatlas.files import REPOSITORY
 from medtaskatlas.imageset import ImageSet, Sample
-from medtaskatlas.pairs import make_pairs
+from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.pairset import PairSet
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.check import check_task

@@ -167,7 +167,7 @@ def replay(
     tasks_dir: Annotated[Path | None, typer.Option(help="folder with your own tasks")] = None,
 ) -> None:
     """Make a stored pair again from its row and its image alone, and compare bit for bit."""
-    from medtaskatlas.replay import verify
+    from medtaskatlas.pairs.replay import verify
 
     before, after = verify(run, pair_id, tasks_dir)
     typer.echo(f"{pair_id}: {before.shape[1]} x {before.shape[0]} px, equal to what is stored")

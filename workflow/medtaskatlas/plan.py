@@ -198,7 +198,7 @@ class Plan:
 
     @property
     def amounts(self) -> dict[str, int]:
-        """How many pairs of each set a cell has, as :class:`~medtaskatlas.pairs.Amounts` has it."""
+        """How many pairs of each set a cell has: keys of :class:`medtaskatlas.pairs.sets.Amounts`."""
         config = self.config
         return {
             "pairs": config.pairs_per_cell,
@@ -252,9 +252,9 @@ class Plan:
         """
         apply = self.tasks[task].apply
         if apply.__module__.startswith("medtaskatlas."):
-            return code_hash("medtaskatlas.pairs", apply.__module__)
+            return code_hash("medtaskatlas.pairs.sets", apply.__module__)
         # A task of the user's own: a file outside the package.
-        return code_hash("medtaskatlas.pairs") + sha256(apply.__code__.co_filename)[:16]
+        return code_hash("medtaskatlas.pairs.sets") + sha256(apply.__code__.co_filename)[:16]
 
     def summary(self) -> str:
         """One line that says what will run.

@@ -25,9 +25,13 @@ def entropy(*key: str | int) -> list[int]:
         Words of a 128-bit BLAKE2b digest; keys that differ in a part, or in where a part ends,
         give other words.
     """
+    return [int(word) for word in np.frombuffer(_digest(*key), "<u4")]
+
+
+def _digest(*key: str | int) -> bytes:
+    """128 bits that stand for a key."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
@@ -45,4 +49,7 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
     numpy.random.Generator
         PCG64 seeded by ``SeedSequence([seed, *entropy(*key)])``.
     """
+    if seed < 2**32:  # the same words as one array: half the time, and a pairs job needs thousands
+        words = np.frombuffer(seed.to_bytes(4, "little") + _digest(*key), "<u4")
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *entropy(*key)])))

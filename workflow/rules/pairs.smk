@@ -1,5 +1,5 @@
 # Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset
-from medtaskatlas.failed_cells import failed_cells
+from medtaskatlas.pairs.failed_cells import failed_cells
 
 
 rule pairs:

@@ -2,7 +2,7 @@ from medtaskatlas.jobs import job
 
 with job(snakemake):
     from medtaskatlas.lean import without_pandas
-    from medtaskatlas.pairs import Amounts, make_sets
+    from medtaskatlas.pairs.sets import Amounts, make_sets
     from medtaskatlas.tasks.bank import load_bank
 
     without_pandas()

@@ -116,7 +116,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
             BLUR, Told.TOGETHER, "averages take away the extremes, however the average is made"
         ),
         Meaning(
-            ARTEFACTS, Told.TOGETHER, "a pattern laid over the picture moves grey levels a little"
+            ARTEFACTS, Told.ALONE, "each lays its own pattern over the picture, of its own strength"
         ),
         Meaning(
             MISSING, Told.NOT, "a hole is a place; with which grey level it is filled is our choice"

@@ -11,9 +11,9 @@ import pyarrow as pa
 from pyarrow import compute
 
 from medtaskatlas.errors import DataError, nearest
-from medtaskatlas.pairs_build import Pair, rebuild
+from medtaskatlas.pairs.build import Pair, rebuild
+from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairset import SETS, SIDES, PairSet
-from medtaskatlas.samples import Samples
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Task
 

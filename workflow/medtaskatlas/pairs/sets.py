@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medtaskatlas.pairs_build import Maker
-from medtaskatlas.pairs_fail import write_failures
-from medtaskatlas.pairs_plan import Plan, plan_cell, plan_trajectories
-from medtaskatlas.pairs_write import PairWriter
+from medtaskatlas.pairs.build import Maker
+from medtaskatlas.pairs.fail import write_failures
+from medtaskatlas.pairs.plan import Plan, plan_cell, plan_trajectories
+from medtaskatlas.pairs.samples import Samples
+from medtaskatlas.pairs.write import PairWriter
 from medtaskatlas.pairset import SETS, SIDES
-from medtaskatlas.samples import Samples
 from medtaskatlas.tasks.task import Task
 
 

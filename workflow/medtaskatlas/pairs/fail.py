@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from medtaskatlas.pairs_build import Maker, Pair, as_json, go_wrong
-from medtaskatlas.pairs_plan import Cell, FailurePlan, plan_failures
-from medtaskatlas.pairs_write import PairWriter
+from medtaskatlas.pairs.build import Maker, Pair, as_json, go_wrong
+from medtaskatlas.pairs.plan import Cell, FailurePlan, plan_failures
+from medtaskatlas.pairs.write import PairWriter
 from medtaskatlas.pairset import SIDES
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import Failure, is_wrong, kinds_for
@@ -76,7 +76,7 @@ def _fail(maker: Maker, plan: FailurePlan, kinds: list[Failure]) -> tuple[str, s
 
 
 def _params(maker: Maker, plan: FailurePlan, failure: Failure, right: Params) -> Params:
-    """Parameters of a failure; see :mod:`medtaskatlas.pairs_build`."""
+    """Parameters of a failure; see :mod:`medtaskatlas.pairs.build`."""
     images = maker.samples.images
     rng = generator(
         maker.seed, "failure", images.dataset, maker.task.name, failure.kind, plan.number

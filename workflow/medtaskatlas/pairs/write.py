@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from medtaskatlas.pairs_plan import Plan
+from medtaskatlas.pairs.plan import Plan
+from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairset import SCHEMA, write_pairs
-from medtaskatlas.samples import Samples
 from medtaskatlas.spool import Spool
 from medtaskatlas.tasks.failure import FAILURES
 from medtaskatlas.tasks.task import Task

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from medtaskatlas.imageset import SPLITS
-from medtaskatlas.samples import Samples
+from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.seeds import generator
 from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.task import Task

@@ -19,8 +19,8 @@ import numpy as np
 
 from medtaskatlas.errors import TaskError
 from medtaskatlas.imageset import Sample
-from medtaskatlas.pairs_plan import Plan
-from medtaskatlas.samples import Samples
+from medtaskatlas.pairs.plan import Plan
+from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
 from medtaskatlas.tasks.task import Params, Task

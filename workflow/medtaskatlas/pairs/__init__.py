@@ -1,0 +1,1 @@
+"""Pairs: planned, made, gone wrong, written, and made again."""
