@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.embeddings import BASELINE_KINDS, load_embedding, standardise, unit
@@ -211,7 +212,9 @@ def _boosted(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int)
         early_stopping=False,
         random_state=int(rng.integers(2**31)),
     )
-    return np.asarray(model.fit(known[rows], truth[rows]).predict(asked))
+    # One thread: beside another job the threads of OpenMP wait for each other, up to eight times.
+    with threadpool_limits(1):
+        return np.asarray(model.fit(known[rows], truth[rows]).predict(asked))
 
 
 def _write(frame: pd.DataFrame, facts: dict[str, object], out: str | Path) -> None:

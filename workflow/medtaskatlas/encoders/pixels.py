@@ -73,7 +73,9 @@ def _moments(values: np.ndarray) -> np.ndarray:
     """Mean, spread, skewness and extreme quantiles [B, 7]."""
     flat = values.reshape(len(values), -1)
     mean, spread = flat.mean(axis=1), flat.std(axis=1)
-    skew = ((flat - mean[:, None]) ** 3).mean(axis=1) / (spread**3 + 1e-3)
+    centred = flat - mean[:, None]
+    # Multiplied out: numpy's power of three costs more than all the rest.
+    skew = (centred * centred * centred).mean(axis=1) / (spread**3 + 1e-3)
     # Quantiles of every fourth pixel: sorting them all costs more than all other features.
     ordered = np.sort(flat[:, ::4], axis=1)
     at = (np.array([0.02, 0.25, 0.75, 0.98]) * (ordered.shape[1] - 1)).astype(int)
