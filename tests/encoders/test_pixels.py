@@ -56,3 +56,5 @@ def test_fourier_mellin_tells_rotation_from_zoom() -> None:
     zoomed = _registration(*moved("scaling", octaves=0.6))[0]
     assert turned[8] > 0.05
     assert zoomed[8] < turned[8]
+    # A turn of the picture by an angle turns its spectrum by as much; whole turns are 1.
+    assert turned[8] == pytest.approx(40 / 360, abs=1.5 / 64)

@@ -125,6 +125,20 @@ def test_equalisation_flattens_the_histogram() -> None:
     assert np.abs(half - middle).max() <= 1
 
 
+@pytest.mark.parametrize("levels", [256, 9, 2])
+def test_full_equalisation_is_that_of_opencv(levels: int) -> None:
+    """Grey by its histogram, colours by the map of their luma, to the bit."""
+    image = make_sample(80, colour=True, seed=levels).image // (256 // levels)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    flat = cv2.equalizeHist(grey)
+    np.testing.assert_array_equal(e.histogram_equalisation(Sample(grey), {"share": 1.0})[1], flat)
+    made = e.histogram_equalisation(Sample(image), {"share": 1.0})[1]
+    for channel in range(3):
+        for level in np.unique(grey):
+            found = made[image[..., channel] == level, channel]
+            assert (found == flat[grey == level][0]).all()
+
+
 def test_pseudocolour_follows_luma_and_grows_brighter() -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint8), (8, 1))
     _, hot = e.pseudocolour(Sample(np.repeat(ramp[..., None], 3, axis=2)), {})

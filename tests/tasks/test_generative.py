@@ -17,7 +17,7 @@ from generated import make_sample
 from medtaskatlas.imageset import Sample
 from medtaskatlas.tasks import generative as g
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.tasks.holes import SHAPES
+from medtaskatlas.tasks.holes import SHAPES, holes
 from medtaskatlas.tasks.noise import normals, poisson, uniform_words
 from medtaskatlas.tasks.pixels import (
     blur,
@@ -408,14 +408,40 @@ def test_holes_cover_the_stated_share(shape: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_holes_grow_around_smaller_ones(shape: str) -> None:
-    last = np.zeros((64, 64), bool)
-    for share in np.linspace(0, 0.4, 9):
-        params = {"share": float(share), "shape": shape, "level": 255, "seed": 9}
-        holed, _ = g.inpainting(flat(0, 64), params)
-        hole = holed[..., 0] == 255
-        assert not (last & ~hole).any()
-        last = hole
+@given(
+    size=st.tuples(st.integers(28, 240), st.integers(28, 240)),
+    share=st.floats(0.01, 0.7),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30, deadline=None)
+def test_holes_of_any_image_cover_about_their_share(shape, size, share, seed) -> None:
+    """A thin image has few pixels to a hole's edge, hence the width of the bound."""
+    hole = holes(shape, share, size, seed)
+    assert hole.shape == size
+    assert hole.dtype == np.uint8
+    assert abs(hole.mean() - share) < 0.06
+    assert not holes(shape, 0.0, size, seed).any()
+    assert holes(shape, 1.0, size, seed).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("size", [(64, 64), (224, 224), (30, 90)])
+def test_holes_grow_around_smaller_ones(shape: str, size: tuple[int, int]) -> None:
+    for seed in (9, 10, 11):
+        last = np.zeros(size, bool)
+        for share in np.linspace(0, 0.4, 17):
+            hole = holes(shape, float(share), size, seed) == 1
+            assert not (last & ~hole).any()
+            last = hole
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_larger_image_has_the_same_holes(shape: str) -> None:
+    for seed in range(6):
+        small, large = (holes(shape, 0.3, (side, side), seed) for side in (64, 256))
+        # The mean over a small pixel's area is above a half where the small one is a hole.
+        coarse = large.reshape(64, 4, 64, 4).mean(axis=(1, 3)) > 0.5
+        assert (coarse != small).mean() < 0.03
 
 
 def test_colorization_takes_the_colour_away() -> None:

@@ -9,8 +9,10 @@ from scipy import ndimage
 
 from generated import make_sample
 from medtaskatlas.imageset import Sample
+from medtaskatlas.seeds import generator
 from medtaskatlas.tasks import transformation as t
 from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.tasks.geometry import _doubled, warped
 from medtaskatlas.tasks.task import REGISTRY
 
 MOVEMENTS = ("rotation", "translation", "scaling", "shear", "elastic_deformation")
@@ -97,12 +99,64 @@ def test_right_angles_are_exact() -> None:
     width=st.integers(8, 40),
 )
 @settings(max_examples=40, deadline=None)
-def test_translation_is_numpy_reflect_padding(x: float, y: float, height: int, width: int) -> None:
+def test_whole_shifts_reflect_at_the_border(x: float, y: float, height: int, width: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     right, down = round(x * width), round(y * height)
+    x, y = right / width, down / height
     padded = np.pad(image, [(height - 1,) * 2, (width - 1,) * 2, (0, 0)], mode="reflect")
     expected = padded[height - 1 - down :, width - 1 - right :][:height, :width]
     np.testing.assert_array_equal(out("translation", image, {"x": x, "y": y}), expected)
+
+
+@pytest.mark.parametrize("name", ["rotation", "scaling", "shear", "elastic_deformation"])
+def test_movements_lie_a_part_of_a_pixel_aside_but_not_at_severity_zero(name: str) -> None:
+    task = load_bank()[name]
+    sample = make_sample(64)
+    drawn = [task.draw(generator(i, name), sample, 0.5)["aside"] for i in range(50)]
+    assert 0.35 < np.abs(drawn).max() <= 0.5
+    assert task.draw(generator(0, name), sample, 0.0)["aside"] == [0, 0]
+    params = task.draw(generator(0, name), sample, 0.5)
+    there, aside = (task.apply(sample, {**params, "aside": a})[1] for a in ([0, 0], [1, 0]))
+    # One pixel to the right in the input is the output of the shifted input.
+    moved = Sample(np.roll(sample.image, -1, axis=1), *[None] * 4)
+    np.testing.assert_allclose(
+        aside[16:-16, 16:-16].astype(int),
+        task.apply(moved, {**params, "aside": [0, 0]})[1][16:-16, 16:-16],
+        atol=3,
+    )
+    assert (there != aside).any()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (31, 48), (5, 9)])
+def test_half_way_pixels_are_exact_sums_of_lanczos_weights(size) -> None:
+    """A zoom by two shows them: to the bit what whole numbers give, so the same everywhere."""
+    rng = np.random.default_rng(0)
+    plane = rng.integers(0, 256, size).astype(np.uint8)
+    at = np.arange(-3.5, 4.5)
+    weights = np.array([-2, 8, -21, 79, 79, -21, 8, -2])
+    lanczos = np.sinc(at) * np.sinc(at / 4)
+    assert np.abs(weights / 128 - lanczos / lanczos.sum()).max() < 1 / 256
+
+    def between(values: np.ndarray) -> np.ndarray:
+        """128 times the points half-way between neighbours of a column."""
+        padded = np.pad(values, [(3, 3), (0, 0)], mode="reflect")
+        return sum(w * padded[i : i + len(values) - 1] for i, w in enumerate(weights))
+
+    down, across = between(plane.astype(int)), between(plane.T.astype(int)).T
+    fine = np.zeros((2 * size[0] - 1, 2 * size[1] - 1))
+    fine[::2, ::2] = plane
+    fine[1::2, ::2] = down / 128
+    fine[::2, 1::2] = across / 128
+    fine[1::2, 1::2] = between(across) / 128**2
+    fine = np.clip(np.rint(fine), 0, 255)
+    np.testing.assert_array_equal(_doubled(plane), fine)
+    np.testing.assert_array_equal(_doubled(np.stack([plane] * 3, axis=-1))[..., 2], fine)
+    # An odd side, so that the centre is a pixel.
+    if size[0] % 2 and size[1] % 2:
+        zoomed = warped(plane, (0.5, 0, 0, 0.5))
+        top, left = size[0] // 2, size[1] // 2
+        expected = fine[top : top + size[0], left : left + size[1]]
+        np.testing.assert_array_equal(zoomed, expected)
 
 
 def test_shear_moves_rows_by_their_height() -> None:
@@ -119,8 +173,9 @@ def test_flips_and_grey_maps() -> None:
     np.testing.assert_array_equal(out("horizontal_flip", image, {}), image[:, ::-1])
     np.testing.assert_array_equal(out("vertical_flip", image, {}), image[::-1])
     np.testing.assert_array_equal(out("inversion", image, {}), 255 - image)
-    bright = out("brightness", image, {"offset": 30.0})
-    np.testing.assert_array_equal(bright, np.clip(image.astype(int) + 30, 0, 255))
+    for offset in (30.0, -45.0, 0.4, -70.8, 110.0, -200.0):
+        bright = out("brightness", image, {"offset": offset})
+        np.testing.assert_array_equal(bright, np.clip(image.astype(int) + round(offset), 0, 255))
     gamma = out("contrast_gamma", image, {"octaves": 1.0})
     np.testing.assert_array_equal(gamma, np.rint((image / 255.0) ** 2 * 255))
 
@@ -219,16 +274,19 @@ def sharpness(image: np.ndarray) -> float:
 
 
 def test_rotation_loses_little_sharpness() -> None:
-    """So that blur tells little: of white noise, the hardest case, cubic kernels keep less."""
+    """So that blur tells little: of white noise, the hardest case, other kernels keep less."""
     noise = np.random.default_rng(0).normal(128, 30, (96, 96)).clip(0, 255)
     image = as_image(noise)
-    kept, cubic = [], []
+    kept: list[float] = []
+    others: dict[int, list[float]] = {cv2.INTER_CUBIC: [], cv2.INTER_LANCZOS4: []}
     for angle in np.linspace(15, 75, 9):
         kept.append(sharpness(out("rotation", image, {"angle": angle})) / sharpness(image))
         matrix = cv2.getRotationMatrix2D((47.5, 47.5), angle, 1.0)
-        plain = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_CUBIC, borderMode=4)
-        cubic.append(sharpness(plain) / sharpness(image))
-    assert np.mean(kept) > 0.85 > np.mean(cubic)
+        for kernel, of in others.items():
+            plain = cv2.warpAffine(image, matrix, (96, 96), flags=kernel, borderMode=4)
+            of.append(sharpness(plain) / sharpness(image))
+    cubic, lanczos = (np.mean(of) for of in others.values())
+    assert np.mean(kept) > lanczos > 0.85 > cubic
 
 
 @pytest.mark.parametrize("name", MOVEMENTS)

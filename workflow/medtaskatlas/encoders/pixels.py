@@ -190,7 +190,11 @@ def _registration(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         stack = np.stack(maps)
         return stack - stack.mean(axis=(1, 2), keepdims=True)
 
-    return np.concatenate([_phase_peak(a, b), _phase_peak(polar(a), polar(b))], axis=1)
+    turn = _phase_peak(polar(a), polar(b))
+    # The spectrum of a real image looks the same half a turn further.
+    turn[:, 1] -= 0.5 * np.round(2 * turn[:, 1])
+    turn[:, 3] = np.abs(turn[:, 1])
+    return np.concatenate([_phase_peak(a, b), turn], axis=1)
 
 
 def _borders(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -50,15 +50,12 @@ def jpeg_artifact_removal(sample: Sample, params: Params) -> Pair:
         return sample.image, sample.image
     plane = thin(sample.image)
     quality = [cv2.IMWRITE_JPEG_QUALITY, max(1, params["quality"])]
-    # OpenCV takes the channels for blue, green and red, and so weighs them: hence the two swaps.
-    if plane.ndim == 2:
-        code = cv2.imencode(".jpg", plane, quality)[1]
-        return like(
-            np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)), sample.image
-        ), sample.image
-    code = cv2.imencode(".jpg", cv2.cvtColor(plane, cv2.COLOR_RGB2BGR), quality)[1]
-    decoded = cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
-    return decoded, sample.image
+    # OpenCV's encoder takes the channels for blue, green and red, and weighs them so.
+    grey = plane.ndim == 2
+    ordered = plane if grey else cv2.cvtColor(plane, cv2.COLOR_RGB2BGR)
+    code = cv2.imencode(".jpg", ordered, quality)[1]
+    decoded = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
+    return like(np.asarray(decoded), sample.image), sample.image
 
 
 def _draw_outpainting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
@@ -145,16 +142,30 @@ def histogram_equalisation(sample: Sample, params: Params) -> Pair:
     2000). Colours take the map of their luma. A constant picture stays as it is.
     """
     plane = thin(sample.image)
-    grey = plane if plane.ndim == 2 else cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY)
-    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel()
-    below = np.cumsum(counts, dtype=np.float64)
-    # The darkest level becomes 0 and the brightest 255.
-    darkest = counts[np.flatnonzero(counts)[0]]
-    levels = np.arange(256, dtype=np.float64)
-    if darkest < grey.size:
-        flat = np.maximum(below - darkest, 0) * (255 / (grey.size - darkest))
-        levels += params["share"] * (flat - levels)
-    return sample.image, like(cv2.LUT(plane, to_uint8(levels)), sample.image)
+    share = params["share"]
+    if plane.ndim == 2:
+        mixed = cv2.addWeighted(plane, 1 - share, cv2.equalizeHist(plane), share, 0)
+        return sample.image, like(mixed, sample.image)
+    table = _equalising(cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY))
+    levels = cv2.addWeighted(_GREYS, 1 - share, table, share, 0)
+    return sample.image, cv2.LUT(plane, levels)
+
+
+# One of each grey level, in order.
+_GREYS = np.arange(256, dtype=np.uint8).reshape(1, 256)
+
+
+def _equalising(grey: np.ndarray) -> np.ndarray:
+    """What ``cv2.equalizeHist`` makes of every grey level of a plane; uint8 [1, 256].
+
+    The darkest level that there is becomes 0 and the brightest 255.
+    """
+    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).reshape(1, -1)
+    below = np.cumsum(counts, dtype=np.float32)
+    darkest = below[np.argmax(below > 0)]
+    if darkest == grey.size:
+        return _GREYS
+    return to_uint8((below - darkest) * (np.float32(255) / (grey.size - darkest))).reshape(1, 256)
 
 
 @task(family="transformation", draw=no_params, format_identifiable=True, extra=True)

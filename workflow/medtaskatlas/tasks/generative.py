@@ -292,9 +292,10 @@ def inpainting(sample: Sample, params: Params) -> Pair:
 
     Holes have one grey level, which differs from pair to pair so that none marks the task.
     """
-    holed = thin(sample.image).copy()
-    hole = holes(params["shape"], params["share"], holed.shape[:2], params["seed"])
-    cv2.copyTo(np.full_like(holed, params["level"]), hole, holed)
+    plane = thin(sample.image)
+    hole = holes(params["shape"], params["share"], plane.shape[:2], params["seed"])
+    holed = np.full_like(plane, params["level"])
+    cv2.copyTo(plane, hole ^ 1, holed)
     return like(holed, sample.image), sample.image
 
 

@@ -264,37 +264,3 @@ def draw_seed(rng: np.random.Generator) -> int:
         32 bits, so that JSON keeps it exactly.
     """
     return int(rng.integers(2**32))
-
-
-def warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Affine map of an image about its centre.
-
-    Cubic interpolation, so that the loss of sharpness gives little away; borders are filled by
-    reflection, so that padding does not mark the task.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W, C].
-    matrix
-        float [2, 3]: maps output to input positions, in pixels from the centre (x, y).
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [H, W, C].
-    """
-    height, width = image.shape[:2]
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    full = np.empty((2, 3))
-    full[:, :2] = matrix[:, :2]
-    full[:, 2] = matrix[:, 2] + centre - matrix[:, :2] @ centre
-    plane = thin(image)
-    moved = cv2.warpAffine(
-        plane,
-        full,
-        (width, height),
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    return like(moved, image)

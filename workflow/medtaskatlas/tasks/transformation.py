@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from medtaskatlas.imageset import Sample
-from medtaskatlas.tasks.geometry import displaced, shifted, warped
+from medtaskatlas.tasks.geometry import displaced, warped
 from medtaskatlas.tasks.pixels import draw_seed, scale_of, to_uint8
 from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
 
@@ -38,12 +38,32 @@ def _signed(name: str, ladder: Ladder) -> Draw:
     return draw
 
 
-@task(family="transformation", draw=_signed("angle", ROTATION), ladder=ROTATION)
+def _moving(draw: Draw) -> Draw:
+    """Draw a shift by a part of a pixel beside a movement.
+
+    Some movements would hit the grid of pixels here and there and others nowhere, and a probe can
+    tell them by how sharp that is. Full from a fifth of the ladder on; severity 0 moves nothing.
+    """
+
+    def both(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
+        params = draw(rng, sample, severity)
+        x, y = rng.uniform(-0.5, 0.5, 2) * min(1.0, 5 * severity)
+        return {**params, "aside": [float(x), float(y)]}
+
+    return both
+
+
+def _aside(params: Params) -> list[float]:
+    """Shift beside a movement, pixels (x, y)."""
+    return list(params.get("aside", (0.0, 0.0)))
+
+
+@task(family="transformation", draw=_moving(_signed("angle", ROTATION)), ladder=ROTATION)
 def rotation(sample: Sample, params: Params) -> Pair:
-    """Rotate about the centre, either way."""
+    """Rotate about the centre, either way; a part of a pixel beside it, as all movements."""
     angle = math.radians(params["angle"])
     cos, sin = math.cos(angle), math.sin(angle)
-    return sample.image, warped(sample.image, (cos, -sin, sin, cos))
+    return sample.image, warped(sample.image, (cos, -sin, sin, cos), _aside(params))
 
 
 @task(family="transformation", draw=no_params)
@@ -66,36 +86,37 @@ def _draw_translation(rng: np.random.Generator, sample: Sample, severity: float)
 
 @task(family="transformation", draw=_draw_translation, ladder=TRANSLATION)
 def translation(sample: Sample, params: Params) -> Pair:
-    """Shift in a random direction by whole pixels, borders filled by reflection.
+    """Shift in a random direction, borders filled by reflection.
 
-    Whole pixels, since a blur would tell a shift from other tasks, and none is needed.
+    By parts of pixels too, since a shift by whole ones would be the one movement that resamples
+    nothing, and a histogram would tell it.
     """
     height, width = sample.image.shape[:2]
-    right, down = round(params["x"] * width), round(params["y"] * height)
-    return sample.image, shifted(sample.image, right, down)
+    back = (-params["x"] * width, -params["y"] * height)
+    return sample.image, warped(sample.image, (1.0, 0.0, 0.0, 1.0), back)
 
 
-@task(family="transformation", draw=_signed("octaves", SCALING), ladder=SCALING)
+@task(family="transformation", draw=_moving(_signed("octaves", SCALING)), ladder=SCALING)
 def scaling(sample: Sample, params: Params) -> Pair:
     """Zoom in or out about the centre, borders filled by reflection.
 
     Zooming out does not average: noise keeps its strength, as it does in all other movements.
     """
     step = 2.0 ** -params["octaves"]
-    return sample.image, warped(sample.image, (step, 0, 0, step))
+    return sample.image, warped(sample.image, (step, 0, 0, step), _aside(params))
 
 
 def _draw_shear(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
     return {"angle": _sign(rng) * SHEAR.at(severity), "axis": ("x", "y")[rng.integers(0, 2)]}
 
 
-@task(family="transformation", draw=_draw_shear, ladder=SHEAR)
+@task(family="transformation", draw=_moving(_draw_shear), ladder=SHEAR)
 def shear(sample: Sample, params: Params) -> Pair:
     """Shear along rows or columns about the centre."""
     slope = math.tan(math.radians(params["angle"]))
     along_rows = params["axis"] == "x"
     matrix = (1.0, slope, 0.0, 1.0) if along_rows else (1.0, 0.0, slope, 1.0)
-    return sample.image, warped(sample.image, matrix)
+    return sample.image, warped(sample.image, matrix, _aside(params))
 
 
 def _draw_elastic(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
@@ -106,7 +127,7 @@ def _draw_elastic(rng: np.random.Generator, sample: Sample, severity: float) -> 
     }
 
 
-@task(family="transformation", draw=_draw_elastic, ladder=ELASTIC)
+@task(family="transformation", draw=_moving(_draw_elastic), ladder=ELASTIC)
 def elastic_deformation(sample: Sample, params: Params) -> Pair:
     """Smooth random displacement, cubic between a coarse grid of knots (Simard et al., 2003)."""
     height, width = sample.image.shape[:2]
@@ -117,6 +138,7 @@ def elastic_deformation(sample: Sample, params: Params) -> Pair:
     # The stated displacement is the root mean square over the image.
     size = max(float(np.sqrt(cv2.norm(field, cv2.NORM_L2SQR) / (height * width))), 1e-6)
     field *= np.float32(params["displacement"] * scale_of(sample.image) / size)
+    field += np.array(_aside(params), np.float32)
     return sample.image, displaced(sample.image, field)
 
 
@@ -130,8 +152,12 @@ def _mapped(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 @task(family="transformation", draw=_signed("offset", BRIGHTNESS), ladder=BRIGHTNESS)
 def brightness(sample: Sample, params: Params) -> Pair:
-    """Add a constant to all grey levels, clipped."""
-    return sample.image, _mapped(sample.image, _GREYS + params["offset"])
+    """Add a whole number to all grey levels, clipped."""
+    offset = round(params["offset"])
+    # A row of numbers, since OpenCV would add to the first channel only.
+    row = sample.image.reshape(1, -1)
+    moved = cv2.add(row, offset) if offset >= 0 else cv2.subtract(row, -offset)
+    return sample.image, moved.reshape(sample.image.shape)
 
 
 @task(family="transformation", draw=_signed("octaves", GAMMA), ladder=GAMMA)
