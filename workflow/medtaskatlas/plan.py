@@ -198,7 +198,7 @@ class Plan:
 
     @property
     def amounts(self) -> dict[str, int]:
-        """How many pairs of each set a cell has: keys of :class:`medtaskatlas.pairs.sets.Amounts`."""
+        """How many pairs of each set a cell has, as :mod:`medtaskatlas.pairs.sets` takes it."""
         config = self.config
         return {
             "pairs": config.pairs_per_cell,
