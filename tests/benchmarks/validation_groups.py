@@ -1,13 +1,16 @@
-"""The comparison of encoders again, on the validation groups instead of the test groups.
+"""The comparison of encoders on the validation groups: what choices are made on.
 
-``python tests/benchmarks/validation_groups.py`` after `make atlas`. The network of
-config/embedded.yaml was chosen by looking at the test groups, so the comparison there is not an
-untouched one. No choice was made on the validation groups.
+``python tests/benchmarks/validation_groups.py [RUN]`` after the run, by default `make atlas`. To
+compare networks, give them as encoders of a run of its own and look here, not at its tables::
+
+    snakemake --cores 2 embeddings --config run=coordinates "seeds=[0]" \\
+        "encoders={difference: {kind: taco, coordinates: difference, ...}, ...}"
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +22,6 @@ from medtaskatlas.atlas.comparisons import comparisons
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.plan import plan_run
 
-RESULTS = Path("results/embedded")
 SWAPPED = {"val": "test", "test": "val", "train": "train"}
 SHOWN = ["method", "other", "other_method", "measure", "estimate", "ci_low", "ci_high", "p"]
 
@@ -36,12 +38,13 @@ def swap_splits(source: Path, out: Path) -> Path:
 
 
 def main() -> None:
-    plan = plan_run(json.loads((RESULTS / "config.json").read_text()))
+    results = Path("results") / (sys.argv[1] if len(sys.argv) > 1 else "embedded")
+    plan = plan_run(json.loads((results / "config.json").read_text()))
     with tempfile.TemporaryDirectory() as folder:
         made = []
         for encoder, seed in plan.encoder_runs:
             name = f"{encoder}/seed{seed}.parquet"
-            embedding = swap_splits(RESULTS / "embeddings" / name, Path(folder, "e", name))
+            embedding = swap_splits(results / "embeddings" / name, Path(folder, "e", name))
             made.append(Path(folder, "p", name))
             predict(embedding, made[-1], heldout_datasets=plan.heldout, seed=plan.config.seed)
         out = Path(folder, "comparisons.parquet")

@@ -84,10 +84,11 @@ all in one process.
 - Classes are made once and called directly, an image at a time. Where a library has a random and a
   fixed form, the random one is taken, since ours draws too; of kornia the functions, which are
   quicker on one image than its classes and draw nothing. Where a library has several ways, all are
-  timed and the fastest counts. Borders are reflected wherever that can be chosen. The kernel of
-  movements is ours, Lanczos of eight pixels, in albumentations; MONAI, TorchIO, kornia and
-  scikit-image have none and take a cubic one, which is less work. What does another, simpler thing
-  than ours is timed too, but stands apart.
+  timed and the fastest counts. Borders are reflected wherever that can be chosen. Of
+  movements ours puts in half-way pixels by Lanczos of eight and takes a cubic kernel on the finer
+  image; albumentations is given Lanczos of eight pixels; MONAI, TorchIO, kornia and scikit-image
+  have none and take a cubic one, which is less work. What does another, simpler thing than ours is
+  timed too, but stands apart.
 - {IMAGES} images in turn; each contender has {rounds} slices of about 30 ms, in turn with the
   others. Rates are medians over the slices, in processor time, so that other processes of the
   machine do not count; a ratio is the median of the ratios within a round.
