@@ -39,7 +39,7 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
         If a table of the run is missing.
     """
     results = Path(results)
-    names = ("summary", "identification", "comparisons", "controls", "datasets")
+    names = ("summary", "identification", "comparisons", "controls", "shortcuts", "datasets")
     absent = [n for n in names if not (results / "tables" / f"{n}.parquet").is_file()]
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
@@ -58,6 +58,7 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
         *_section("Identification", _identification(tables["identification"])),
         *_section("Paired differences", _comparisons(tables["comparisons"])),
         *_section("Controls", _controls(tables["controls"])),
+        *_section("Shortcuts", _shortcuts(tables["shortcuts"])),
         *_section("Datasets", _datasets(tables["datasets"])),
         *_section("Cost", _cost(results / "benchmarks")),
     ]
@@ -115,6 +116,13 @@ def _comparisons(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _controls(frame: pd.DataFrame) -> list[dict[str, Any]]:
     columns = ["control", "encoder", "split", "estimate", "ci_low", "ci_high", "reference"]
     return _records(frame, [*columns, "passed"])
+
+
+def _shortcuts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """How far each view gets over all tasks, and the tasks that it should not know but does."""
+    shown = frame[(frame["level"] == "overall") | frame["flagged"].fillna(False)]
+    columns = ["view", "split", "name", "estimate", "ci_low", "ci_high", "chance", "flagged"]
+    return _records(shown, [*columns, "n_pairs", "n_groups"])
 
 
 def _datasets(frame: pd.DataFrame) -> list[dict[str, Any]]:
