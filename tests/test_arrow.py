@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -108,3 +110,17 @@ def test_images_contract_is_held(tmp_path) -> None:
     sample = good.sample(0)
     assert sample.image.shape == (32, 32, 3)
     assert sample.n_classes == 2
+
+
+def test_what_a_killed_job_left_is_swept_away_and_a_living_job_is_spared(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
+    dead, living = int(done.stdout), os.getppid()
+    left = [tmp_path / f".a.arrow.{pid}.tmp" for pid in (dead, living)]
+    other = tmp_path / f".b.arrow.{dead}.tmp"
+    for file in (*left, other):
+        file.write_text("half")
+    with whole_file(tmp_path / "a.arrow") as part:
+        part.write_text("whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.arrow", left[1].name, other.name}

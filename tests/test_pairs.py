@@ -142,7 +142,11 @@ def test_trajectories_climb_with_the_same_draws(tmp_path, name) -> None:
         drawn = [json.loads(p) for p in pairs.numpy("params")[11 * t + 1 : 11 * (t + 1)]]
         for key in drawn[0]:
             values = [d[key] for d in drawn]
-            if key == "seed" or not isinstance(values[0], int | float):
+            if key == "aside":  # one direction, and its whole length from a fifth of the way on
+                whole = np.array(values[-1])
+                share = np.minimum(1, 5 * severity[0, 1:])[:, None]
+                np.testing.assert_allclose(values, share * whole, atol=1e-6)
+            elif key == "seed" or not isinstance(values[0], int | float):
                 assert all(v == values[0] for v in values), key
             else:
                 assert len({np.sign(v) for v in values if v}) <= 1, key

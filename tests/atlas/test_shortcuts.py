@@ -294,7 +294,9 @@ def test_shuffled_labels_are_at_chance(tables):
     for table in tables.values():
         rows = table[table["view"] == "shuffled"]
         assert not rows["flagged"].fillna(False).any()
-        assert (rows["estimate"] - rows["chance"]).abs().max() < MARGIN
+        # A task has few queries here; over all of them chance is chance.
+        over_all = rows[rows["level"] == "overall"]
+        assert (over_all["estimate"] - over_all["chance"]).abs().max() < MARGIN / 2
         whole = table[(table["view"] == "all") & (table["level"] == "overall")]
         assert (whole["estimate"] > 0.4).all()
         assert whole["flagged"].isna().all()
