@@ -93,7 +93,7 @@ def test_multi_label(tmp_path):
     """One finding is a label, none is `no finding`, several are no label."""
     labels = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1]], np.uint8)
     path = medmnist(tmp_path / "a.npz", n=(3, 3, 3), labels=labels)
-    found = list(read_arrays(path, label_kind="multi_label", dataset_name="toy"))
+    found = list(read_arrays(path, label_kind="multi_label"))
     assert [f.label for f in found[:3]] == [0, 2, None]
 
 
@@ -117,7 +117,6 @@ def test_masks(tmp_path, kind, stored, expected):
     (frame,) = read_arrays(
         tmp_path / "a.npz",
         layout="medsegbench",
-        dataset_name="toy",
         masks=kind,
         arrays={"train": names},
     )
@@ -128,7 +127,7 @@ def test_volumes_become_slices_with_content(tmp_path):
     volume = np.zeros((2, 20, 28, 28), np.uint8)
     volume[0, 5:15] = noise(10, 28, 28)
     np.savez(tmp_path / "a.npz", train_images=volume, train_labels=np.array([[1], [0]]))
-    found = list(read_arrays(tmp_path / "a.npz", label_kind="binary", dataset_name="toy"))
+    found = list(read_arrays(tmp_path / "a.npz", label_kind="binary"))
     kept = frames(found)
     assert [f.slice_index for f in kept] == [6, 8, 11, 13]
     assert len(kept) == SLICES
@@ -142,7 +141,7 @@ def test_volumes_become_slices_with_content(tmp_path):
 
 def test_limit_is_spread_over_the_splits(tmp_path):
     path = medmnist(tmp_path / "a.npz", n=(60, 20, 20))
-    found = list(read_arrays(path, dataset_name="toy", limit=10))
+    found = list(read_arrays(path, limit=10))
     kept = frames(found)
     assert [sum(f.split == s for f in kept) for s in ("train", "val", "test")] == [6, 2, 2]
     assert len(found) == 100
@@ -151,7 +150,7 @@ def test_limit_is_spread_over_the_splits(tmp_path):
 
 def test_blank_pictures_are_counted(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=np.full((2, 28, 28), 9, np.uint8))
-    found = list(read_arrays(tmp_path / "a.npz", dataset_name="toy"))
+    found = list(read_arrays(tmp_path / "a.npz"))
     assert all(isinstance(f, Excluded) and "flat" in f.reason for f in found)
 
 
@@ -183,7 +182,7 @@ def test_damaged_files(tmp_path, damage, says):
     np.savez(path, train_images=noise(4, 28, 28))
     damage(path)
     with pytest.raises(DataError, match=f"(?s){says}.*remedy: delete"):
-        list(read_arrays(path, dataset_name="toy"))
+        list(read_arrays(path))
 
 
 @pytest.mark.parametrize(
@@ -207,17 +206,13 @@ def test_arrays_of_another_kind(tmp_path, arrays, says):
     np.savez(tmp_path / "a.npz", **arrays)
     kind = "binary" if "label" in says or "rows for" in says else "none"
     with pytest.raises(DataError, match=rf"a\.npz.*{says}"):
-        list(read_arrays(tmp_path / "a.npz", label_kind=kind, dataset_name="toy"))
+        list(read_arrays(tmp_path / "a.npz", label_kind=kind))
 
 
 def test_masks_of_another_size(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=noise(2, 32, 32), train_label=noise(2, 16, 16))
     with pytest.raises(DataError, match=r"train_label is \(2, 16, 16\), train_images is"):
-        list(
-            read_arrays(
-                tmp_path / "a.npz", layout="medsegbench", masks="values", dataset_name="toy"
-            )
-        )
+        list(read_arrays(tmp_path / "a.npz", layout="medsegbench", masks="values"))
 
 
 def test_another_release(tmp_path):

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
-from medtaskatlas.datasets.readers.frame import Frame
+from medtaskatlas.datasets.readers.frame import BEYOND, Frame
 from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.imageset import SPLITS
 from medtaskatlas.spool import Spool
 
 log = logging.getLogger(__name__)
 IDENTICAL = "identical to another image after preparation"
-BEYOND = "beyond `images_per_dataset`"
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 

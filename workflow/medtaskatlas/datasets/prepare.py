@@ -17,14 +17,11 @@ from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
 from medtaskatlas.datasets.download import MANIFEST
 from medtaskatlas.datasets.gather import Gathered, Shaped
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.datasets.readers.frame import Excluded, Frame
+from medtaskatlas.datasets.readers.frame import SMALLEST, TOO_SMALL, Excluded, Frame
 from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import sha256
 from medtaskatlas.imageset import write_images
-
-# Below this a picture shows nothing, whatever it is enlarged to.
-LEAST_PX = 8
 
 
 def prepare(
@@ -70,8 +67,8 @@ def prepare(
     for item in _reader(dataset, folder, image_size, limit, gathered.repaired):
         if isinstance(item, Excluded):
             gathered.exclude(item.reason, item.count)
-        elif min(item.pixels.shape[:2]) < LEAST_PX:
-            gathered.exclude(f"smaller than {LEAST_PX} px")
+        elif min(item.pixels.shape[:2]) < SMALLEST:
+            gathered.exclude(TOO_SMALL)
         else:
             gathered.add(shape(item, image_size))
     if not len(gathered):

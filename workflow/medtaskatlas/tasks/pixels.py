@@ -12,22 +12,6 @@ import numpy as np
 # Lengths of effects (blur widths, shifts) are stated for images of this side and scale with it.
 REFERENCE_SIDE = 64
 
-# One look-up a pair; eight colours of Okabe and Ito (2008), readable with colour-blindness.
-PALETTE = np.array(
-    [
-        [0, 0, 0],
-        [230, 159, 0],
-        [86, 180, 233],
-        [0, 158, 115],
-        [240, 228, 66],
-        [0, 114, 178],
-        [213, 94, 0],
-        [204, 121, 167],
-        [255, 255, 255],
-    ],
-    np.uint8,
-)
-
 
 def scale_of(image: np.ndarray) -> float:
     """How much larger an image is than the side that effects are stated for.

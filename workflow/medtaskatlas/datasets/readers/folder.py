@@ -102,7 +102,6 @@ def read_packed(dataset: FolderDataset, folder: Path) -> Iterator[Frame | Exclud
         path,
         layout="medmnist",
         label_kind="multi_class" if dataset.labels else "none",
-        dataset_name=dataset.name,
     ):
         label = frame.label if isinstance(frame, Frame) else None
         if label is not None and not 0 <= label < len(dataset.labels):

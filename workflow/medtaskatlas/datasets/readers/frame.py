@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Reasons that several readers and preparing share, so that one reason is one count.
+SMALLEST = 8  # pixels; nothing smaller is a picture of anything
+TOO_SMALL = f"smaller than {SMALLEST} pixels"
+BEYOND = "beyond `images_per_dataset`"
+
 
 @dataclass(frozen=True)
 class Frame:

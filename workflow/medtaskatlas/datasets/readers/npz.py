@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from medtaskatlas.datasets.published import LabelKind, Layout, MaskKind, NpzDataset
-from medtaskatlas.datasets.readers.frame import Excluded, Frame
+from medtaskatlas.datasets.readers.frame import BEYOND, Excluded, Frame
 from medtaskatlas.datasets.readers.npz_stream import NpzStream
 from medtaskatlas.datasets.readers.tiles import lacking
 from medtaskatlas.datasets.recipes import Content, GroupSource, Split
@@ -19,7 +18,6 @@ from medtaskatlas.errors import DataError
 ORDER: tuple[Split, ...] = ("train", "test", "val")
 SLICES = 4
 CONTENT = Content(min_std=1)
-BEYOND = "beyond `images_per_dataset`"
 UNTAKEN = f"a slice between the {SLICES} that are taken of a volume"
 
 
@@ -57,7 +55,6 @@ def read(dataset: NpzDataset, path: Path, limit: int | None = None) -> Iterator[
         path,
         layout=dataset.layout,
         label_kind=dataset.label_kind,
-        dataset_name=dataset.name,
         masks=dataset.masks,
         arrays={split: dataset.annotation_arrays(split) for split in ORDER},
         group_source=dataset.group_source,
@@ -70,7 +67,6 @@ def read_arrays(
     *,
     layout: Layout = "medmnist",
     label_kind: LabelKind = "none",
-    dataset_name: str,
     masks: MaskKind = "none",
     arrays: Mapping[Split, list[str]] | None = None,
     group_source: GroupSource = "unknown",
@@ -87,8 +83,6 @@ def read_arrays(
     label_kind
         What labels of whole images are; ``multi_label`` gives label 0 to an image without finding,
         1, 2, ... to one with a single finding, None to one with several.
-    dataset_name
-        For messages.
     masks
         What pixels of masks mean; see :class:`NpzDataset`.
     arrays
@@ -157,18 +151,15 @@ def _rows(
             )
     at_once = max(1, (4 << 20) // max(int(np.prod(shape[1:])), 1))
     row = 0
-    with ExitStack() as stack:
-        others = [stream.rows(plane, at_once) for plane in planes]
-        for other in others:
-            stack.callback(other.close)  # type: ignore[attr-defined]
-        for chunk in stream.rows(images, at_once):
-            pixels = _eight_bits(stream.path, images, chunk)
-            mask = _mask([next(other) for other in others], kind)
-            for i in range(len(pixels)):
-                yield row, pixels[i], None if mask is None else mask[i]
-                row += 1
-        for other in others:
-            next(other, None)  # reads to the end, where the checksum is
+    others = [stream.rows(plane, at_once) for plane in planes]
+    for chunk in stream.rows(images, at_once):
+        pixels = _eight_bits(stream.path, images, chunk)
+        mask = _mask([next(other) for other in others], kind)
+        for i in range(len(pixels)):
+            yield row, pixels[i], None if mask is None else mask[i]
+            row += 1
+    for other in others:
+        next(other, None)  # reads to the end, where the checksum is
 
 
 def _eight_bits(path: Path, name: str, chunk: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from medtaskatlas.datasets.readers.frame import SMALLEST, TOO_SMALL
 from medtaskatlas.datasets.readers.tiles import lacking
 from medtaskatlas.datasets.recipes import Content
 from medtaskatlas.errors import DataError
@@ -15,8 +16,6 @@ from medtaskatlas.errors import DataError
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 # A slice that is nearly all black or white, or nearly flat, shows nothing of the body.
 CONTENT = Content(min_std=4, max_extreme=0.98)
-SMALLEST = 8  # pixels; nothing smaller is a picture of anything
-TOO_SMALL = f"smaller than {SMALLEST} pixels"
 # Windows (centre, width) in HU by words of the body part; the last one is for all others.
 _CT = (
     (("brain", "head"), (40, 80)),
