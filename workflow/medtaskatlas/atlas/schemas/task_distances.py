@@ -1,0 +1,38 @@
+"""The table `task_distances`."""
+
+from medtaskatlas.atlas.schemas.columns import (
+    ENCODER,
+    ESTIMATE,
+    NOTE,
+    RUN,
+    SEED,
+    SPLIT,
+    N,
+    TableSpec,
+    text,
+)
+
+SPEC = TableSpec(
+    "How far apart tasks lie, over all seeds.",
+    ("run", "encoder", "split", "metric", "task_a", "task_b"),
+    (
+        RUN,
+        ENCODER,
+        SEED,
+        SPLIT,
+        text(
+            "metric",
+            "centroid_cosine: 1 - cosine of the dataset-balanced centroids; "
+            "energy: energy distance as a share of twice the mean distance between the tasks",
+            "centroid_cosine",
+            "energy",
+        ),
+        text("task_a", "a task"),
+        text("task_b", "another task, later in the alphabet"),
+        text("family_a", "family of task_a"),
+        text("family_b", "family of task_b"),
+        *ESTIMATE,
+        *N,
+        NOTE,
+    ),
+)
