@@ -33,9 +33,11 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     dataset="|".join(RUN.datasets),
     place="|".join(RUN.dataset_at),
-    task="|".join(RUN.tasks),
-    encoder="|".join(RUN.config.encoders),
+    task="|".join([*RUN.tasks, *RUN.trajectory_tasks]),
+    encoder="|".join(RUN.encoders),
     seed=r"\d+",
+    set="failure|trajectory",
+    point="|".join(RUN.points) or "none",
 
 
 include: "workflow/rules/data.smk"

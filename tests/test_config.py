@@ -55,6 +55,47 @@ def test_what_is_left_out_gets_its_default():
     assert config.heldout.datasets == []
 
 
+def test_an_encoder_takes_the_options_of_the_one_it_is_like():
+    encoders = {
+        "taco": {"steps": 7, "width": 16},
+        "taco_plain_sampler": {"like": "taco", "sampler": "plain"},
+        "taco_long": {"like": "taco_plain_sampler", "steps": 9},
+    }
+    made = parse_config(SMALLEST | {"encoders": encoders}).encoders
+    assert [(e.steps, e.width, e.sampler) for e in made.values()] == [
+        (7, 16, "crossed"),
+        (7, 16, "plain"),
+        (9, 16, "plain"),
+    ]
+    assert [e.role for e in made.values()] == ["model", "ablation", "ablation"]
+
+
+@pytest.mark.parametrize(
+    ("encoders", "said"),
+    [
+        ({"a": {"like": "b"}, "taco": {}}, ["encoders.a.like", "'b'"]),
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, ["a is like b is like a"]),
+    ],
+)
+def test_an_encoder_is_like_one_that_there_is(encoders, said):
+    with pytest.raises(ConfigError) as told:
+        parse_config(SMALLEST | {"encoders": encoders})
+    assert all(words in str(told.value) for words in said)
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"unseen_tasks": {"encoders": ["pixels"]}},
+        {"unseen_tasks": {"encoders": ["nobody"]}},
+        {"scaling": {"encoder": "pixels"}},
+    ],
+)
+def test_a_study_needs_an_encoder_that_learns(study):
+    with pytest.raises(ConfigError, match="no encoder that learns"):
+        parse_config(SMALLEST | {"encoders": {"taco": {}, "pixels": {}}} | study)
+
+
 def test_name_of_an_encoder_is_its_kind_unless_it_says_one():
     encoders = {"taco": {}, "wide": {"kind": "taco", "width": 128}, "pixels": None}
     config = parse_config(SMALLEST | {"encoders": encoders})

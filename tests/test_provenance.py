@@ -26,7 +26,7 @@ USERS = {
     "semantic": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.semantic"),
     "prepare": ("medtaskatlas.datasets.prepare",),
     "train": ("medtaskatlas.encoders.train",),
-    "embed": ("medtaskatlas.encoders.embed",),
+    "embed": ("medtaskatlas.encoders.embed", "medtaskatlas.encoders.kinds.pixels"),
     "predict": ("medtaskatlas.atlas.predict",),
 }
 
@@ -45,6 +45,8 @@ def hashes():
         ("tasks/semantic.py", {"semantic"}),
         ("encoders/sampler.py", {"train"}),
         ("encoders/pixels.py", {"embed"}),
+        ("encoders/kinds/pixels.py", {"embed"}),
+        ("encoders/kind.py", {"train", "embed"}),
         ("atlas/neighbours.py", {"predict"}),
         ("imageset.py", {"pairs", "semantic", "prepare", "train", "embed"}),
         ("cli.py", set()),

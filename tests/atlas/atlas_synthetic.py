@@ -78,6 +78,7 @@ def write_embedding(path, frame, vectors, encoder="taco", seed=0, kind="taco", *
         "encoder": encoder,
         "seed": seed,
         "kind": kind,
+        "role": "model" if kind == "taco" else "baseline",
         "standardise": False,
         "run": "synthetic",
         "trained_tasks": [],

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from medtaskatlas.encoders import train as training
 from medtaskatlas.encoders.checkpoint import Resume, load_tensors, save_tensors
 from medtaskatlas.encoders.embed import embed
-from medtaskatlas.encoders.network import CHANNELS, build, coordinates, to_input
+from medtaskatlas.encoders.kinds import encoder_of
+from medtaskatlas.encoders.network import CHANNELS, coordinates, to_input
 from medtaskatlas.encoders.train import learning_rate, mirror_together, train
 from medtaskatlas.errors import DataError
 
@@ -30,6 +31,10 @@ TACO = {
     "checkpoint_seconds": 60,
 }
 META = {"run": "test", "encoder": "taco", "seed": 0, "trained_tasks": [], "trained_datasets": []}
+
+
+def build(options, seed):
+    return encoder_of(options).network(seed)
 
 
 def run(pair_files, folder, encoder=TACO, seed=0):

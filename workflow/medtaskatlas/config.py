@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from medtaskatlas.encoders.kind import EncoderKind
+from medtaskatlas.encoders.kinds import KINDS, Encoder
 from medtaskatlas.errors import ConfigError, nearest
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
-
-    # Defaults are validated too, so that a value is the same whether written out or left out.
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+from medtaskatlas.section import Section
 
 
 class Splits(Section):
@@ -41,6 +37,24 @@ class Heldout(Section):
     tasks: list[str] = Field([], description="tasks kept out of training, by name")
 
 
+class UnseenTasks(Section):
+    """Study: every task is held out once, and must still be placed among its kin."""
+
+    encoders: list[str] = Field(min_length=1, description="encoders that learn, by name")
+    folds: int = Field(6, ge=2, description="trainings of each; every task is held out in one")
+    steps: int | None = Field(None, ge=1, description="optimiser steps; null: the encoder's own")
+
+
+class Scaling(Section):
+    """Study: the same small budget on less data, to see what more of it would buy."""
+
+    encoder: str = Field(description="encoder that learns, by name")
+    pairs: list[int] = Field([], description="training pairs a cell, on all training datasets")
+    datasets: list[int] = Field([], description="numbers of training datasets, with all pairs")
+    seeds: list[int] = Field([0], min_length=1, description="training seeds of each point")
+    steps: int | None = Field(None, ge=1, description="optimiser steps; null: the encoder's own")
+
+
 class DatasetFilter(Section):
     """Datasets by what they are, instead of by name; all given conditions must hold."""
 
@@ -48,67 +62,6 @@ class DatasetFilter(Section):
     modality: list[str] | None = Field(None, description="modalities, e.g. CT, MR, US")
     body_part: list[str] | None = Field(None, description="what they show, e.g. chest")
     annotation: list[str] | None = Field(None, description="ground_truth, derived or none")
-
-
-class Network(Section):
-    """Shape of a residual network."""
-
-    backbone: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = Field(
-        "resnet18", description="residual network"
-    )
-    width: int = Field(64, ge=8, le=128, description="channels of the first stage; doubles a stage")
-    stem: Literal[3, 5, 7] = Field(7, description="side of the first kernel; 3 for small images")
-
-
-class Taco(Network):
-    """Task-contrastive encoder: a ResNet on the six channels of (input, output)."""
-
-    kind: Literal["taco"] = Field("taco", description="trained by contrast between tasks")
-    coordinates: Literal["sides", "difference", "texture"] = Field(
-        "texture",
-        description="the six channels as they are; their mean and difference; or texture beside",
-    )
-    embedding_dim: int = Field(128, ge=2, description="length of the embedding")
-    temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
-    steps: int = Field(2000, ge=0, description="optimiser steps; the budget is steps, not minutes")
-    batch_tasks: int = Field(16, ge=2, description="tasks in a batch")
-    batch_images: int = Field(8, ge=2, description="pairs of each task in a batch")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
-    checkpoint_seconds: float = Field(
-        60, gt=0, description="seconds between checkpoints; what a kill costs at most"
-    )
-
-    @property
-    def seeded(self) -> bool:
-        """Whether a seed makes a difference."""
-        return True
-
-
-class Random(Network):
-    """Untrained control: a network of the same make as it was initialised, sides seen apart."""
-
-    kind: Literal["random"] = Field("random", description="never trained")
-
-    @property
-    def seeded(self) -> bool:
-        """Whether a seed makes a difference."""
-        return True
-
-
-class Pixels(Section):
-    """Baseline without learning: image statistics that an engineer would write down."""
-
-    kind: Literal["pixels"] = Field("pixels", description="hand-made features of both sides")
-
-    @property
-    def seeded(self) -> bool:
-        """Whether a seed makes a difference."""
-        return False
-
-
-Encoder = Annotated[Taco | Random | Pixels, Field(discriminator="kind")]
 
 
 class Config(Section):
@@ -148,7 +101,17 @@ class Config(Section):
     trajectory_levels: int = Field(
         11, ge=11, le=256, description="steps of a trajectory, evenly from severity 0 to 1"
     )
-    encoders: dict[str, Encoder] = Field(description="name: {kind: ..., options}")
+    trajectory_tasks: list[str] = Field(
+        ["noise_addition"],
+        description="tasks of which trajectories alone are made, beside those of `tasks`",
+    )
+    unseen_tasks: UnseenTasks | None = Field(
+        None, description="study of tasks that training never saw; null: none"
+    )
+    scaling: Scaling | None = Field(None, description="study of less data; null: none")
+    encoders: dict[str, Encoder] = Field(
+        description="name: {kind: ..., options}; `like: NAME` takes the options of another first"
+    )
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
     seed: int = Field(0, ge=0, description="seed of everything that is not training")
     torch_threads: int = Field(
@@ -170,7 +133,21 @@ class Config(Section):
         for name in self.encoders:
             if not name.isidentifier():
                 raise ValueError(f"`encoders`: {name!r} must be letters, digits and underscores")
+        for key, names in self._studied().items():
+            for name in names:
+                if name not in self.encoders or not self.encoders[name].learns:
+                    learning = [n for n, e in self.encoders.items() if e.learns]
+                    raise ValueError(
+                        f"`{key}`: {name!r} is no encoder that learns; there are {learning}"
+                    )
         return self
+
+    def _studied(self) -> dict[str, list[str]]:
+        """Key of a study to the encoders that it names."""
+        return {
+            "unseen_tasks.encoders": self.unseen_tasks.encoders if self.unseen_tasks else [],
+            "scaling.encoder": [self.scaling.encoder] if self.scaling else [],
+        }
 
     def seeds_of(self, encoder: str) -> list[int]:
         """Seeds that an encoder is run with.
@@ -185,7 +162,8 @@ class Config(Section):
         list of int
             All seeds, or the first where a seed makes no difference.
         """
-        return self.seeds if self.encoders[encoder].seeded else self.seeds[:1]
+        made: EncoderKind = self.encoders[encoder]
+        return self.seeds if made.seeded else self.seeds[:1]
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
@@ -210,19 +188,40 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         raise ConfigError(
             "the configuration is empty", "give one, e.g. --configfile config/embedded.yaml"
         )
-    # The name of an encoder is its kind where no kind is given: `pixels: {}` is enough.
     raw = dict(raw)
     if isinstance(raw.get("encoders"), Mapping):
-        raw["encoders"] = {
-            name: {"kind": name, **(options or {})}
-            if isinstance(options or {}, Mapping)
-            else options
-            for name, options in raw["encoders"].items()
-        }
+        raw["encoders"] = _spelt_out(raw["encoders"])
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e) for e in _told_once(error.errors()))) from None
+
+
+def _spelt_out(encoders: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of each encoder with its kind, and with those of the encoder that it is like."""
+    # The name of an encoder is its kind where no kind is given: `pixels: {}` is enough.
+    named = {
+        name: {"kind": name, **(options or {})} if isinstance(options or {}, Mapping) else options
+        for name, options in encoders.items()
+    }
+
+    def whole(name: str, behind: tuple[str, ...]) -> Any:
+        options = named[name]
+        if not isinstance(options, Mapping) or "like" not in options:
+            return options
+        like = options["like"]
+        if like not in named:
+            raise ConfigError(f"config: encoders.{name}.like: {like!r}", nearest(str(like), named))
+        if like in behind:
+            raise ConfigError(
+                f"config: encoders.{name}.like: {' is like '.join((*behind, like))}",
+                "give one of them options of its own",
+            )
+        base = whole(like, (*behind, like))
+        own = {k: v for k, v in (encoders[name] or {}).items() if k != "like"}
+        return {**base, **own} if isinstance(base, Mapping) else base
+
+    return {name: whole(name, (name,)) for name in named}
 
 
 # Where a key takes one of several types, pydantic reports the failure of each of them.
@@ -255,7 +254,7 @@ def _told_once(errors: list[Any]) -> list[Any]:
 
 def _explain(error: Any) -> str:
     """One line for one validation error: key, value, remedy."""
-    tags = {"taco", "random", "pixels", "list[str]", "DatasetFilter", "literal['all']"}
+    tags = {*KINDS, "list[str]", "DatasetFilter", "literal['all']"}
     where = [str(part) for part in error["loc"]]
     path = [
         part
@@ -283,9 +282,9 @@ def _keys_beside(where: list[str]) -> list[str]:
         "splits": Splits,
         "heldout": Heldout,
         "datasets": DatasetFilter,
-        "taco": Taco,
-        "random": Random,
-        "pixels": Pixels,
+        "unseen_tasks": UnseenTasks,
+        "scaling": Scaling,
+        **KINDS,
     }
     for part in reversed(where[:-1]):
         if part in sections:

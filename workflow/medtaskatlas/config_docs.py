@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from medtaskatlas.config import Config, DatasetFilter, Encoder, Heldout, Splits
+from medtaskatlas.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
+from medtaskatlas.encoders.kinds import KINDS
 from medtaskatlas.files import REPOSITORY
 
 PAGE = REPOSITORY / "config" / "README.md"
@@ -96,13 +97,14 @@ def sections() -> Sections:
     dict of str to type
         Heading to model, in the order of the page.
     """
-    encoders = get_args(get_args(Encoder)[0])
     return {
         "Top level": Config,
         "`datasets` as a filter": DatasetFilter,
         "`heldout`": Heldout,
         "`splits`": Splits,
-        **{f"`encoders`, kind `{e.model_fields['kind'].default}`": e for e in encoders},
+        "`unseen_tasks`": UnseenTasks,
+        "`scaling`": Scaling,
+        **{f"`encoders`, kind `{kind}`": model for kind, model in KINDS.items()},
     }
 
 

@@ -17,10 +17,12 @@ from medtaskatlas.datasets.folder.dataset import (
 )
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
+from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.files import sha256
 from medtaskatlas.pairset import SETS
 from medtaskatlas.provenance import code_hash
+from medtaskatlas.studies import Point, points_of
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
 
@@ -37,8 +39,12 @@ class Plan:
         Name to catalogue entry, in catalogue order.
     tasks
         Name to task, in bank order.
+    trajectory_tasks
+        Name to task, of the tasks of which trajectories alone are made.
     heldout
         Names of the datasets that no encoder sees in training.
+    encoders
+        Name to encoder, of those that can be had here.
     messages
         Lines for the user: what was left out or widened, and why.
     """
@@ -46,7 +52,9 @@ class Plan:
     config: Config
     datasets: dict[str, Dataset]
     tasks: dict[str, Task]
+    trajectory_tasks: dict[str, Task]
     heldout: list[str]
+    encoders: dict[str, EncoderKind]
     messages: list[str]
 
     @cached_property
@@ -58,6 +66,53 @@ class Plan:
             for dataset in self.datasets.values()
             if task.needs <= dataset.offers
         ]
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything that is not training."""
+        return self.config.seed
+
+    @cached_property
+    def trajectory_cells(self) -> list[tuple[str, str]]:
+        """Cells with trajectories: those of tasks that have degrees."""
+        tasks = {**self.tasks, **self.trajectory_tasks}
+        return [
+            (task.name, dataset.name)
+            for task in tasks.values()
+            if task.ladder is not None
+            for dataset in self.datasets.values()
+            if task.needs <= dataset.offers
+        ]
+
+    def cells_of(self, set: str) -> list[tuple[str, str]]:
+        """Cells that a set of pairs has.
+
+        Parameters
+        ----------
+        set
+            main, failure or trajectory.
+
+        Returns
+        -------
+        list of tuple
+            (task, dataset) of each.
+        """
+        return self.trajectory_cells if set == "trajectory" else self.cells
+
+    @property
+    def described_sets(self) -> list[str]:
+        """Sets of pairs, beside the main one, that the run makes."""
+        config = self.config
+        amounts = {
+            "failure": config.failures_per_cell,
+            "trajectory": config.trajectories_per_cell,
+        }
+        return [name for name, amount in amounts.items() if amount]
+
+    @cached_property
+    def points(self) -> dict[str, Point]:
+        """Trainings of the studies of the run."""
+        return points_of(self)
 
     @cached_property
     def training_cells(self) -> list[tuple[str, str]]:
@@ -71,9 +126,13 @@ class Plan:
     @property
     def encoder_runs(self) -> list[tuple[str, int]]:
         """(encoder, seed) of every encoder that the run has."""
-        return [
-            (name, seed) for name in self.config.encoders for seed in self.config.seeds_of(name)
-        ]
+        return [(name, seed) for name in self.encoders for seed in self.config.seeds_of(name)]
+
+    @property
+    def described_runs(self) -> list[tuple[str, int]]:
+        """(encoder, seed) whose failures and trajectories are looked at: not those of controls."""
+        wanted = ("model", "baseline")
+        return [(e, seed) for e, seed in self.encoder_runs if self.encoders[e].role in wanted]
 
     @property
     def trained_runs(self) -> list[tuple[str, int]]:
@@ -196,16 +255,43 @@ class Plan:
             raise ValueError(f"sets of pairs are {SETS}, not {set!r}")
         return [f"{self.results}/pairs/{set}/{task}/{dataset}.arrow" for task, dataset in cells]
 
-    @property
-    def amounts(self) -> dict[str, int]:
-        """How many pairs of each set a cell has, as :mod:`medtaskatlas.pairs.sets` takes it."""
-        config = self.config
+    def amounts(self, task: str) -> dict[str, int]:
+        """How many pairs of each set a cell has, as :mod:`medtaskatlas.pairs.sets` takes it.
+
+        Parameters
+        ----------
+        task
+            Name of the task.
+
+        Returns
+        -------
+        dict of str to int
+            Trajectories alone, for tasks that are there for these.
+        """
+        config, whole = self.config, task in self.tasks
         return {
-            "pairs": config.pairs_per_cell,
-            "failures": config.failures_per_cell,
+            "pairs": config.pairs_per_cell if whole else 0,
+            "failures": config.failures_per_cell if whole else 0,
             "trajectories": config.trajectories_per_cell,
             "levels": config.trajectory_levels,
         }
+
+    def failure_files(self, encoder: Mapping[str, Any], cells: list[tuple[str, str]]) -> list[str]:
+        """Paths of the failures that an encoder learns from.
+
+        Parameters
+        ----------
+        encoder
+            Options of the encoder.
+        cells
+            (task, dataset) pairs that it learns from.
+
+        Returns
+        -------
+        list of str
+            None where it does not learn from failures.
+        """
+        return self.pair_files(cells, set="failure") if encoder.get("failures") else []
 
     def model_file(self, encoder: str, seed: int) -> str:
         """Path of the weights of an encoder.
@@ -223,7 +309,7 @@ class Plan:
         return f"{self.results}/encoders/{encoder}/seed{seed}/model.safetensors"
 
     def has_weights(self, encoder: str) -> bool:
-        """Whether an encoder is a network, rather than fixed features.
+        """Whether the training stage makes the weights of an encoder.
 
         Parameters
         ----------
@@ -235,7 +321,24 @@ class Plan:
         bool
             True where the training stage makes a model.
         """
-        return self.config.encoders[encoder].kind != "pixels"
+        return self.encoders[encoder].has_weights
+
+    def encoder_code(self, encoder: str, module: str) -> str:
+        """Hash of the code of a stage, and of the kind of an encoder.
+
+        Parameters
+        ----------
+        encoder
+            Name of the encoder.
+        module
+            Module of the stage.
+
+        Returns
+        -------
+        str
+            Changes when one of them changes, or what they import.
+        """
+        return code_hash(module, type(self.encoders[encoder]).__module__)
 
     def task_code(self, task: str) -> str:
         """Hash of the code that makes the pairs of a task.
@@ -250,7 +353,7 @@ class Plan:
         str
             Changes when the task's module or a helper of it changes.
         """
-        apply = self.tasks[task].apply
+        apply = {**self.tasks, **self.trajectory_tasks}[task].apply
         if apply.__module__.startswith("medtaskatlas."):
             return code_hash("medtaskatlas.pairs.sets", apply.__module__)
         # A task of the user's own: a file outside the package.
@@ -266,7 +369,7 @@ class Plan:
         """
         modalities = len({d.modality for d in self.datasets.values()})
         config = self.config
-        encoders = ", ".join(f"{name} x{len(config.seeds_of(name))}" for name in config.encoders)
+        encoders = ", ".join(f"{name} x{len(config.seeds_of(name))}" for name in self.encoders)
         return (
             f"run {config.run}: {len(self.datasets)} datasets of {modalities} modalities "
             f"({len(self.heldout)} held out) x {len(self.tasks)} tasks = {len(self.cells)} cells "
@@ -311,12 +414,22 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
             raise ConfigError(
                 f"heldout.tasks: {task!r} is not among the tasks of this run", nearest(task, tasks)
             )
+    trajectory_tasks = [t for t in config.trajectory_tasks if t not in tasks]
+    for task in trajectory_tasks:
+        if task not in bank or bank[task].ladder is None:
+            raise ConfigError(
+                f"trajectory_tasks: {task!r} is no task with degrees",
+                nearest(task, [name for name, known in bank.items() if known.ladder]),
+            )
+    encoders, absent = _encoders_here(config)
     plan = Plan(
         config=config,
         datasets={name: known[name] for name in names},
         tasks={name: bank[name] for name in tasks},
+        trajectory_tasks={name: bank[name] for name in trajectory_tasks},
         heldout=heldout,
-        messages=[*messages, *more],
+        encoders=encoders,
+        messages=[*messages, *more, *absent],
     )
     if not plan.training_cells and plan.trained_runs:
         raise ConfigError(
@@ -324,3 +437,13 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
             "hold out less with `heldout:`, or choose more `datasets:`",
         )
     return plan
+
+
+def _encoders_here(config: Config) -> tuple[dict[str, EncoderKind], list[str]]:
+    """Encoders that can be had on this machine, and a line for each of the others."""
+    missing = {name: encoder.missing() for name, encoder in config.encoders.items()}
+    here = {name: e for name, e in config.encoders.items() if missing[name] is None}
+    lines = [f"encoder {name} is left out: {why}" for name, why in missing.items() if why]
+    if not here:
+        raise ConfigError("no encoder can be had on this machine", "\n".join(lines))
+    return here, lines

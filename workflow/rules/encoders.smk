@@ -1,4 +1,5 @@
 # Encoders and embeddings: results/<run>/encoders/<encoder>/seed<k>/ and embeddings/<encoder>/seed<k>.parquet
+# Studies: the same for trainings of their own, results/<run>/studies/<study>/<point>/
 
 
 rule encoders:
@@ -12,12 +13,28 @@ rule embeddings:
             f"{RESULTS}/embeddings/{encoder}/seed{seed}.parquet"
             for encoder, seed in RUN.encoder_runs
         ],
+        [
+            f"{RESULTS}/embeddings/{encoder}/seed{seed}.{set}.parquet"
+            for encoder, seed in RUN.described_runs
+            for set in RUN.described_sets
+        ],
+
+
+def trained_on(cells):
+    """What an encoder has learned from, as its embeddings say."""
+    return {
+        "trained_tasks": sorted({task for task, _ in cells}),
+        "trained_datasets": sorted({dataset for _, dataset in cells}),
+    }
 
 
 rule train:
     input:
         pairs=RUN.pair_files(RUN.training_cells),
         images=RUN.image_files(RUN.training_cells),
+        failures=lambda wildcards: RUN.failure_files(
+            RUN.encoders[wildcards.encoder].model_dump(), RUN.training_cells
+        ),
     output:
         model=f"{RESULTS}/encoders/{{encoder}}/seed{{seed}}/model.safetensors",
         config=f"{RESULTS}/encoders/{{encoder}}/seed{{seed}}/config.json",
@@ -35,12 +52,17 @@ rule train:
         mem_mb=3000,
         runtime=720,
     params:
-        encoder=lambda wildcards: RUN.config.encoders[wildcards.encoder].model_dump(),
+        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].model_dump(),
         # Not `threads`: Snakemake lowers those to --cores, and results must not depend on that.
         torch_threads=RUN.config.torch_threads,
+        seed=lambda wildcards: int(wildcards.seed),
+        pairs_per_cell=None,
+        title=lambda wildcards: f"{wildcards.encoder} seed {wildcards.seed}",
         # Not an output: Snakemake deletes what a failed job has written.
         checkpoint=f"{RESULTS}/checkpoints/{{encoder}}/seed{{seed}}.safetensors",
-        code=code_hash("medtaskatlas.encoders.train"),
+        code=lambda wildcards: RUN.encoder_code(
+            wildcards.encoder, "medtaskatlas.encoders.train"
+        ),
     message:
         "train {wildcards.encoder}, seed {wildcards.seed}"
     script:
@@ -73,15 +95,103 @@ rule embed:
         mem_mb=3000,
         runtime=240,
     params:
-        encoder=lambda wildcards: RUN.config.encoders[wildcards.encoder].model_dump(),
+        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].model_dump(),
         torch_threads=RUN.config.torch_threads,
-        run=RUN.config.run,
-        trained_on=[
-            sorted({task for task, _ in RUN.training_cells}),
-            sorted({dataset for _, dataset in RUN.training_cells}),
-        ],
-        code=code_hash("medtaskatlas.encoders.embed"),
+        pairs_per_cell=None,
+        meta=lambda wildcards: {
+            "run": RUN.config.run,
+            "encoder": wildcards.encoder,
+            "seed": int(wildcards.seed),
+            **trained_on(RUN.training_cells),
+        },
+        code=lambda wildcards: RUN.encoder_code(
+            wildcards.encoder, "medtaskatlas.encoders.embed"
+        ),
     message:
         "embed with {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/embed.py"
+
+
+use rule embed as embed_set with:
+    input:
+        pairs=lambda wildcards: RUN.pair_files(
+            RUN.cells_of(wildcards.set), set=wildcards.set
+        ),
+        images=lambda wildcards: RUN.image_files(RUN.cells_of(wildcards.set)),
+        model=rules.embed.input.model,
+    output:
+        embeddings=f"{RESULTS}/embeddings/{{encoder}}/seed{{seed}}.{{set}}.parquet",
+    log:
+        f"{RESULTS}/logs/embed/{{encoder}}/seed{{seed}}.{{set}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{encoder}}/seed{{seed}}.{{set}}.tsv"
+    message:
+        "embed the {wildcards.set} pairs with {wildcards.encoder}, seed {wildcards.seed}"
+
+
+use rule train as train_point with:
+    input:
+        pairs=lambda wildcards: RUN.pair_files(
+            RUN.points[wildcards.point].training_cells
+        ),
+        images=lambda wildcards: RUN.image_files(
+            RUN.points[wildcards.point].training_cells
+        ),
+        failures=lambda wildcards: RUN.failure_files(
+            RUN.points[wildcards.point].options,
+            RUN.points[wildcards.point].training_cells,
+        ),
+    output:
+        model=f"{RESULTS}/studies/{{point}}/model.safetensors",
+        config=f"{RESULTS}/studies/{{point}}/config.json",
+        history=f"{RESULTS}/studies/{{point}}/history.parquet",
+    log:
+        f"{RESULTS}/logs/train/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{point}}.tsv"
+    params:
+        encoder=lambda wildcards: RUN.points[wildcards.point].options,
+        torch_threads=RUN.config.torch_threads,
+        seed=lambda wildcards: RUN.points[wildcards.point].seed,
+        pairs_per_cell=lambda wildcards: RUN.points[wildcards.point].pairs_per_cell,
+        title=lambda wildcards: wildcards.point,
+        checkpoint=f"{RESULTS}/checkpoints/{{point}}.safetensors",
+        code=lambda wildcards: RUN.encoder_code(
+            RUN.points[wildcards.point].encoder, "medtaskatlas.encoders.train"
+        ),
+    message:
+        "train {wildcards.point}"
+
+
+use rule embed as embed_point with:
+    input:
+        pairs=lambda wildcards: RUN.pair_files(RUN.points[wildcards.point].asked_cells),
+        images=lambda wildcards: RUN.image_files(
+            RUN.points[wildcards.point].asked_cells
+        ),
+        model=[f"{RESULTS}/studies/{{point}}/model.safetensors"],
+    output:
+        embeddings=f"{RESULTS}/studies/{{point}}/embeddings.parquet",
+    log:
+        f"{RESULTS}/logs/embed/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/embed/{{point}}.tsv"
+    threads: RUN.config.torch_threads
+    params:
+        encoder=lambda wildcards: RUN.points[wildcards.point].options,
+        torch_threads=RUN.config.torch_threads,
+        pairs_per_cell=lambda wildcards: RUN.points[wildcards.point].pairs_per_cell,
+        meta=lambda wildcards: {
+            "run": RUN.config.run,
+            "encoder": RUN.points[wildcards.point].encoder,
+            "seed": RUN.points[wildcards.point].seed,
+            "point": wildcards.point,
+            "pairs_per_cell": RUN.points[wildcards.point].pairs_per_cell,
+            **trained_on(RUN.points[wildcards.point].training_cells),
+        },
+        code=lambda wildcards: RUN.encoder_code(
+            RUN.points[wildcards.point].encoder, "medtaskatlas.encoders.embed"
+        ),
+    message:
+        "embed with {wildcards.point}"

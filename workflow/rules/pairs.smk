@@ -6,7 +6,7 @@ rule pairs:
     input:
         RUN.pair_files(RUN.cells),
         RUN.pair_files(RUN.cells, set="failure"),
-        RUN.pair_files(RUN.cells, set="trajectory"),
+        RUN.pair_files(RUN.trajectory_cells, set="trajectory"),
 
 
 rule make_pairs:
@@ -26,7 +26,7 @@ rule make_pairs:
         mem_mb=500,
         runtime=30,
     params:
-        amounts=RUN.amounts,
+        amounts=lambda wildcards: RUN.amounts(wildcards.task),
         splits=RUN.config.splits.model_dump(),
         heldout=lambda wildcards: wildcards.dataset in RUN.heldout,
         seed=RUN.config.seed,
@@ -40,5 +40,7 @@ rule make_pairs:
 
 # One bad cell stops its own job only (keep-going); the end says which they were, and why.
 onerror:
-    for line in failed_cells(RESULTS, RUN.cells):
+    for line in failed_cells(
+        RESULTS, dict.fromkeys([*RUN.cells, *RUN.trajectory_cells])
+    ):
         print(f"medtaskatlas: {line}", file=sys.stderr)

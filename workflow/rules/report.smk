@@ -21,13 +21,11 @@ FIGURES = [
 # The encoder that the figures of one encoder show, and what it is shown beside: the first TaCo and
 # the first pixel baseline, or whatever there is.
 BY_KIND = {
-    kind: [
-        name for name, encoder in RUN.config.encoders.items() if encoder.kind == kind
-    ]
+    kind: [name for name, encoder in RUN.encoders.items() if encoder.kind == kind]
     for kind in ("taco", "pixels")
 }
-DRAWN = [*BY_KIND["taco"], *RUN.config.encoders][0]
-OTHERS = [name for name in [*BY_KIND["pixels"], *RUN.config.encoders] if name != DRAWN]
+DRAWN = [*BY_KIND["taco"], *RUN.encoders][0]
+OTHERS = [name for name in [*BY_KIND["pixels"], *RUN.encoders] if name != DRAWN]
 BASELINE = OTHERS[0] if OTHERS else None
 
 

@@ -9,12 +9,7 @@ with job(snakemake):
         snakemake.output.embeddings,
         encoder=snakemake.params.encoder,
         model=next(iter(snakemake.input.model), None),
+        pairs_per_cell=snakemake.params.pairs_per_cell,
         threads=snakemake.params.torch_threads,
-        meta={
-            "run": snakemake.params.run,
-            "encoder": snakemake.wildcards.encoder,
-            "seed": int(snakemake.wildcards.seed),
-            "trained_tasks": snakemake.params.trained_on[0],
-            "trained_datasets": snakemake.params.trained_on[1],
-        },
+        meta=snakemake.params.meta,
     )

@@ -7,9 +7,11 @@ with job(snakemake):
         snakemake.input.pairs,
         snakemake.input.images,
         snakemake.output.model,
+        failure_paths=snakemake.input.failures,
         encoder=snakemake.params.encoder,
-        seed=int(snakemake.wildcards.seed),
+        seed=snakemake.params.seed,
+        pairs_per_cell=snakemake.params.pairs_per_cell,
         checkpoint=snakemake.params.checkpoint,
         threads=snakemake.params.torch_threads,
-        title=f"{snakemake.wildcards.encoder} seed {snakemake.wildcards.seed}",
+        title=snakemake.params.title,
     )

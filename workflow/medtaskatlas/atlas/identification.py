@@ -77,6 +77,7 @@ def identification(
                         "run": run,
                         "encoder": encoder.name,
                         "kind": encoder.kind,
+                        "role": encoder.role,
                         "split": query_set,
                         "method": method,
                     }

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.embeddings import BASELINE_KINDS, load_embedding, standardise, unit
+from medtaskatlas.atlas.embeddings import load_embedding, standardise, unit
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
 from medtaskatlas.errors import DataError
@@ -125,7 +125,7 @@ def predict(
     )
     if len(tasks) > 1:
         probes: dict[str, Callable[..., np.ndarray]] = {"linear": _linear}
-        if embedding.facts.get("kind") in BASELINE_KINDS:
+        if embedding.facts["role"] == "baseline":
             probes["boosted"] = _boosted
         for method, probe in probes.items():
             guess = probe(gallery.vectors, truth, queries.vectors, seed)

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.embeddings import BASELINE_KINDS
 from medtaskatlas.atlas.predict import PAIR_COLUMNS
 from medtaskatlas.errors import DataError
 
@@ -44,8 +43,8 @@ class EncoderPredictions:
 
     Attributes
     ----------
-    name, kind
-        Name and kind of the encoder.
+    name, kind, role
+        Name, kind and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
     seeds
         Its seeds, sorted.
     methods
@@ -54,13 +53,14 @@ class EncoderPredictions:
 
     name: str
     kind: str
+    role: str
     seeds: list[int]
     methods: dict[str, MethodPredictions]
 
     @property
     def is_baseline(self) -> bool:
         """Whether it never learned from our tasks."""
-        return self.kind in BASELINE_KINDS
+        return self.role == "baseline"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
         If a file is missing, damaged, or of other queries than the rest.
     """
     base: pd.DataFrame | None = None
-    found: dict[str, list[tuple[int, str, dict[str, pd.DataFrame]]]] = {}
+    found: dict[str, list[tuple[int, dict[str, Any], dict[str, pd.DataFrame]]]] = {}
     for path in map(Path, paths):
         frame, facts = _read(path)
         methods = {str(m): rows.reset_index(drop=True) for m, rows in frame.groupby("method")}
@@ -142,7 +142,7 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
                 f"{path} is of other pairs or roles than the other predictions",
                 "delete the predictions folder and start the run again",
             )
-        seeded = (int(facts["seed"]), str(facts["kind"]), methods)
+        seeded = (int(facts["seed"]), facts, methods)
         found.setdefault(str(facts["encoder"]), []).append(seeded)
     if base is None:
         raise DataError("no predictions were given", "name at least one encoder in `encoders`")
@@ -163,9 +163,8 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
             )
             for method in frames[0]
         }
-        encoders.append(
-            EncoderPredictions(name, by_seed[0][1], [s for s, _, _ in by_seed], stacked)
-        )
+        kind, role = (str(by_seed[0][1][fact]) for fact in ("kind", "role"))
+        encoders.append(EncoderPredictions(name, kind, role, [s for s, _, _ in by_seed], stacked))
     return Predictions(base, encoders)
 
 

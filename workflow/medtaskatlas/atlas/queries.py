@@ -19,8 +19,8 @@ class EncoderQueries:
 
     Attributes
     ----------
-    name, kind
-        Name and kind of the encoder.
+    name, kind, role
+        Name, kind and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
     query_set
         ``groups``, ``datasets`` or ``tasks``.
     frame
@@ -33,6 +33,7 @@ class EncoderQueries:
 
     name: str
     kind: str
+    role: str
     query_set: str
     frame: pd.DataFrame
     seeds: list[int]
@@ -70,7 +71,8 @@ def load_queries(
             if mask.any():
                 yield EncoderQueries(
                     name,
-                    str(seeds[0].facts.get("kind", name)),
+                    str(seeds[0].facts["kind"]),
+                    str(seeds[0].facts["role"]),
                     query_set,
                     frame.loc[mask].reset_index(drop=True),
                     [e.seed for e in seeds],

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from medtaskatlas.encoders.kind import EncoderKind
+from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import whole_file
 
-BATCH = 256
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def embed(
@@ -26,6 +29,7 @@ def embed(
     *,
     encoder: dict[str, Any],
     model: str | Path | None,
+    pairs_per_cell: int | None = None,
     threads: int,
     meta: dict[str, Any],
 ) -> None:
@@ -38,9 +42,11 @@ def embed(
     out
         The parquet file to make.
     encoder
-        Options of the encoder; see :mod:`medtaskatlas.config`.
+        Options of the encoder; see :mod:`medtaskatlas.encoders.kinds`.
     model
-        Weights, for encoders that have them.
+        Weights that the training stage wrote, for encoders that have them.
+    pairs_per_cell
+        Training pairs of a cell that are embedded; None: all.
     threads
         Threads of torch.
     meta
@@ -51,19 +57,24 @@ def embed(
     DataError
         If an embedding is not finite, or the weights are of another encoder.
     """
+    made = encoder_of(encoder)
     bank = PairBank(pair_paths, image_paths)
-    function = _encode_pixels() if model is None else _encode_network(model, encoder, threads)
-    parts = []
-    for begin in tqdm(range(0, len(bank), BATCH), desc=f"embed {meta['encoder']}", mininterval=2):
-        rows = np.arange(begin, min(begin + BATCH, len(bank)))
-        parts.append(function(bank.gather(rows)))
-    embedding = np.concatenate(parts)
+    function = _run(made, model, threads) if made.is_network else made.features
+    table = bank.table()
+    rows = np.arange(len(bank))
+    if pairs_per_cell is not None:
+        more = np.asarray(table["draw"]) >= pairs_per_cell
+        rows = rows[~(more & (np.asarray(table["split"]) == "train"))]
+        table = table.take(rows)
+    starts = tqdm(range(0, len(rows), made.batch), desc=f"embed {meta['encoder']}", mininterval=2)
+    embedding = np.concatenate(
+        [function(bank.gather(rows[begin : begin + made.batch])) for begin in starts]
+    )
     if not np.isfinite(embedding).all():
         raise DataError(
             f"encoder {meta['encoder']}: embeddings are not finite",
             "train it again with a lower `learning_rate`",
         )
-    table = bank.table()
     values = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), embedding.shape[1])
     n = len(table)
     table = (
@@ -71,41 +82,24 @@ def embed(
         .append_column("seed", pa.array([meta["seed"]] * n, pa.int32()))
         .append_column("embedding", values)
     )
-    # Features with scales of their own are standardised by the gallery; contrast makes directions.
-    facts = {**meta, "kind": encoder["kind"], "standardise": encoder["kind"] != "taco"}
+    facts = {**meta, "kind": made.kind, "role": made.role, "standardise": made.standardise}
     text = json.dumps(facts, sort_keys=True).encode()
     table = table.replace_schema_metadata({b"medtaskatlas": text})
     with whole_file(out) as part:
         pq.write_table(table, part, compression="zstd")
 
 
-def _encode_pixels() -> Callable[[np.ndarray], np.ndarray]:
-    """Function that computes the features of the `pixels` baseline."""
-    from medtaskatlas.encoders.pixels import pixel_features
-
-    return pixel_features
-
-
-def _encode_network(
-    model: str | Path, encoder: dict[str, Any], threads: int
+def _run(
+    encoder: EncoderKind, model: str | Path | None, threads: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Function that runs a trained network."""
+    """Function that runs a network, with the weights of a file where it has one."""
     import torch
 
-    from medtaskatlas.encoders.checkpoint import load_tensors
-    from medtaskatlas.encoders.network import build, pick_device, to_input
+    from medtaskatlas.encoders.network import pick_device, to_input
 
     torch.set_num_threads(threads)
-    remedy = f"delete {model} and start the run again"
-    try:
-        tensors, facts = load_tensors(model)
-    except ValueError as error:
-        raise DataError(str(error), remedy) from error
-    if facts["encoder"] != encoder:
-        raise DataError(f"{model} was trained with {facts['encoder']}, not {encoder}", remedy)
     device = pick_device()
-    network = build(encoder, facts["seed"])
-    network.load_state_dict(tensors)
+    network = encoder.network(0) if model is None else _trained(encoder, model)
     network.to(device).eval()
 
     def run(pairs: np.ndarray) -> np.ndarray:
@@ -113,3 +107,20 @@ def _encode_network(
             return network(to_input(pairs, device)).float().cpu().numpy()
 
     return run
+
+
+def _trained(encoder: EncoderKind, model: str | Path) -> nn.Module:
+    """Network with the weights of a file, which must be of this very encoder."""
+    from medtaskatlas.encoders.checkpoint import load_tensors
+
+    remedy = f"delete {model} and start the run again"
+    try:
+        tensors, facts = load_tensors(model)
+    except ValueError as error:
+        raise DataError(str(error), remedy) from error
+    options = encoder.model_dump()
+    if facts["encoder"] != options:
+        raise DataError(f"{model} was trained with {facts['encoder']}, not {options}", remedy)
+    network = encoder.network(facts["seed"])
+    network.load_state_dict(tensors)
+    return network

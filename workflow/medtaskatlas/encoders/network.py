@@ -1,19 +1,24 @@
-"""The networks: a residual trunk and a projection onto the unit sphere."""
+"""The networks: residual trunks, ways to fuse two sides, and a projection onto the unit sphere."""
 
 from __future__ import annotations
 
 import os
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from medtaskatlas.encoders.kinds.taco import Taco
 
 LAYERS = {
     "resnet10": ("basic", [1, 1, 1, 1]),
     "resnet18": ("basic", [2, 2, 2, 2]),
     "resnet34": ("basic", [3, 4, 6, 3]),
     "resnet50": ("bottleneck", [3, 4, 6, 3]),
+    "resnet101": ("bottleneck", [3, 4, 23, 3]),
 }
 
 
@@ -102,31 +107,126 @@ def _root(values: torch.Tensor) -> torch.Tensor:
     return torch.sign(values) * values.abs().sqrt()
 
 
+class SidesApart(nn.Module):
+    """An image network that sees the two sides apart: [f(in), f(out), f(out) - f(in)].
+
+    Parameters
+    ----------
+    trunk
+        Maps [B, C, H, W] to [B, features]; C is half of the channels of a pair.
+    """
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+        """Embed pairs.
+
+        Parameters
+        ----------
+        pairs
+            float [B, 2 * C, H, W], channels of the input first.
+
+        Returns
+        -------
+        torch.Tensor
+            float [B, 3 * features].
+        """
+        before, after = (self.trunk(side) for side in pairs.chunk(2, dim=1))
+        return torch.cat([before, after, after - before], dim=1)
+
+
+def _fused(options: Taco) -> tuple[nn.Module, int]:
+    """The part of :class:`TaskEncoder` before its head, and how many features it gives."""
+    shape = (options.backbone, options.width, options.stem)
+    if options.fusion == "correspondence":
+        from medtaskatlas.encoders.correspondence import CorrespondenceTrunk
+
+        joined = CorrespondenceTrunk(*shape, options.coordinates)
+        return joined, joined.features
+    if options.fusion == "two_tower":
+        tower, features = trunk(*shape, 3)
+        return SidesApart(tower), 3 * features
+    network, features = trunk(*shape, CHANNELS[options.coordinates])
+    return nn.Sequential(InCoordinates(options.coordinates), network), features
+
+
+class InCoordinates(nn.Module):
+    """:func:`coordinates` as a layer.
+
+    Parameters
+    ----------
+    kind
+        See :func:`coordinates`.
+    """
+
+    def __init__(self, kind: Coordinates) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+        """Change coordinates of float [B, 6, H, W] to [B, CHANNELS[kind], H, W]."""
+        return coordinates(pairs, self.kind)
+
+
 class TaskEncoder(nn.Module):
     """A pair as six channels, to a point on the unit sphere.
 
     Parameters
     ----------
-    backbone, width, stem
-        See :func:`trunk`.
-    embedding_dim
-        Length of the embedding.
-    kind
-        See :func:`coordinates`.
+    options
+        Of an encoder of kind ``taco``.
+
+    Attributes
+    ----------
+    features
+        Length of what :meth:`pooled` gives.
     """
 
-    def __init__(
-        self, backbone: str, width: int, stem: int, embedding_dim: int, kind: Coordinates
-    ) -> None:
+    def __init__(self, options: Taco) -> None:
         super().__init__()
-        self.kind = kind
-        self.trunk, features = trunk(backbone, width, stem, CHANNELS[kind])
+        self.blind = options.sees == "input"
+        self.trunk, self.features = _fused(options)
         self.head = nn.Sequential(
-            nn.Linear(features, features, bias=False),
-            nn.BatchNorm1d(features),
+            nn.Linear(self.features, self.features, bias=False),
+            nn.BatchNorm1d(self.features),
             nn.ReLU(inplace=True),
-            nn.Linear(features, embedding_dim),
+            nn.Linear(self.features, options.embedding_dim),
         )
+
+    def pooled(self, pairs: torch.Tensor) -> torch.Tensor:
+        """Features before the projection.
+
+        Parameters
+        ----------
+        pairs
+            float [B, 6, H, W], see :func:`to_input`.
+
+        Returns
+        -------
+        torch.Tensor
+            float [B, features].
+        """
+        if self.blind:
+            before = pairs[:, :3]
+            pairs = torch.cat([before, before], dim=1)
+        return self.trunk(pairs)
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """From :meth:`pooled` features onto the sphere.
+
+        Parameters
+        ----------
+        features
+            float [B, features].
+
+        Returns
+        -------
+        torch.Tensor
+            float [B, embedding_dim] of length one.
+        """
+        return nn.functional.normalize(self.head(features), dim=-1)
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
         """Embed pairs.
@@ -141,46 +241,16 @@ class TaskEncoder(nn.Module):
         torch.Tensor
             float [B, embedding_dim] of length one.
         """
-        return nn.functional.normalize(self.head(self.trunk(coordinates(pairs, self.kind))), dim=-1)
+        return self.project(self.pooled(pairs))
 
 
-class SidesApart(nn.Module):
-    """A frozen image network that sees the two sides apart: [f(in), f(out), f(out) - f(in)].
-
-    Parameters
-    ----------
-    backbone, width, stem
-        See :func:`trunk`.
-    """
-
-    def __init__(self, backbone: str, width: int, stem: int) -> None:
-        super().__init__()
-        self.trunk, _ = trunk(backbone, width, stem, 3)
-
-    def forward(self, pairs: torch.Tensor) -> torch.Tensor:
-        """Embed pairs.
-
-        Parameters
-        ----------
-        pairs
-            float [B, 6, H, W], see :func:`to_input`.
-
-        Returns
-        -------
-        torch.Tensor
-            float [B, 3 * features].
-        """
-        before, after = self.trunk(pairs[:, :3]), self.trunk(pairs[:, 3:])
-        return torch.cat([before, after, after - before], dim=1)
-
-
-def build(encoder: dict, seed: int) -> nn.Module:
-    """Network of an encoder's configuration, initialised from a seed.
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Make a network with initial weights from a seed.
 
     Parameters
     ----------
-    encoder
-        Options of an encoder of kind ``taco`` or ``random``; see :mod:`medtaskatlas.config`.
+    make
+        Makes the network.
     seed
         Training seed; the global generator of torch is left as it was.
 
@@ -189,14 +259,9 @@ def build(encoder: dict, seed: int) -> nn.Module:
     torch.nn.Module
         The network in training mode, channels last.
     """
-    shape = (encoder["backbone"], encoder["width"], encoder["stem"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: nn.Module
-        if encoder["kind"] == "random":
-            network = SidesApart(*shape)
-        else:
-            network = TaskEncoder(*shape, encoder["embedding_dim"], encoder["coordinates"])
+        network = make()
     # The type stubs of torch lack this argument.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -80,6 +80,16 @@ def yes(name: str, description: str, *, nullable: bool = False) -> Column:
 
 RUN = text("run", "name of the run")
 ENCODER = text("encoder", "name of the encoder")
+KIND = text("kind", "kind of the encoder")
+ROLE = text(
+    "role",
+    "model: learns from tasks; ablation: with a part taken away; control: learns from what must "
+    "not suffice; baseline: never saw our tasks",
+    "model",
+    "ablation",
+    "control",
+    "baseline",
+)
 SEED = Column("seed", "Int64", "training seed; null: over all seeds", nullable=True)
 SPLIT = text(
     "split",

@@ -3,7 +3,9 @@
 from medtaskatlas.atlas.schemas.columns import (
     ENCODER,
     ESTIMATE,
+    KIND,
     NOTE,
+    ROLE,
     RUN,
     SEED,
     SPLIT,
@@ -21,7 +23,8 @@ SPEC = TableSpec(
         ENCODER,
         SEED,
         SPLIT,
-        text("kind", "kind of the encoder"),
+        KIND,
+        ROLE,
         text(
             "method",
             "knn: 20 nearest training pairs by cosine; linear: logistic "

@@ -1,0 +1,103 @@
+"""What a kind of encoder is: its options, and what the stages must know of it.
+
+A kind is one file in :mod:`medtaskatlas.encoders.kinds`. It defines one subclass of
+:class:`EncoderKind`; nothing else has to be told of it. These files are imported whenever a run is
+planned, so they import torch and the like inside their methods only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medtaskatlas.section import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# model: learns from tasks, and is what the atlas is made of. ablation: a model with a part taken
+# away. control: learns from what must not suffice. baseline: what models are compared with.
+Role = Literal["model", "ablation", "control", "baseline"]
+Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]
+
+
+class EncoderKind(Section):
+    """Options of an encoder, and how it is made.
+
+    Attributes
+    ----------
+    learns
+        Whether it is trained on the pairs.
+    has_weights
+        Whether the training stage writes its weights; otherwise they are fixed or there are none.
+    standardise
+        Whether features have scales of their own, so that the gallery must bring them to one.
+    seeded
+        Whether a training seed makes a difference.
+    batch
+        Pairs that are embedded at once.
+    """
+
+    learns: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = False
+    standardise: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    batch: ClassVar[int] = 256
+
+    # Every kind narrows it to its own name.
+    kind: str
+
+    @property
+    def role(self) -> Role:
+        """What it is in comparisons."""
+        return "baseline"
+
+    def missing(self) -> str | None:
+        """Why it cannot be had on this machine, and how to get it; None where it can."""
+        return None
+
+    def network(self, seed: int) -> nn.Module:
+        """Make the network, for kinds that have one.
+
+        Parameters
+        ----------
+        seed
+            Initialises the weights, where they are not given.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps float [B, 6, H, W] in -1..1 to [B, D]; see
+            :func:`~medtaskatlas.encoders.network.to_input`.
+        """
+        raise NotImplementedError(f"{self.kind} is no network: it has features")
+
+    def features(self, pairs: np.ndarray) -> np.ndarray:
+        """Describe pairs, for kinds that are no network.
+
+        Parameters
+        ----------
+        pairs
+            uint8 [B, 2, H, W, 3].
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 [B, D].
+        """
+        raise NotImplementedError(f"{self.kind} has no features: it is a network")
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it has a :meth:`network` rather than :meth:`features`."""
+        return type(self).network is not EncoderKind.network
+
+
+class Residual(EncoderKind):
+    """Shape of a residual network."""
+
+    backbone: Backbone = Field("resnet18", description="residual network")
+    width: int = Field(64, ge=8, le=128, description="channels of the first stage; doubles a stage")
+    stem: Literal[3, 5, 7] = Field(7, description="side of the first kernel; 3 for small images")
