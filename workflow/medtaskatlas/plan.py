@@ -114,6 +114,36 @@ class Plan:
         """Trainings of the studies of the run."""
         return points_of(self)
 
+    def points_of(self, study: str) -> list[str]:
+        """Points of one study.
+
+        Parameters
+        ----------
+        study
+            Name of the study.
+
+        Returns
+        -------
+        list of str
+            Keys of :attr:`points`.
+        """
+        return [key for key, point in self.points.items() if point.study == study]
+
+    def named(self, role: str) -> list[str]:
+        """Encoders of one role.
+
+        Parameters
+        ----------
+        role
+            model, ablation, control or baseline.
+
+        Returns
+        -------
+        list of str
+            Their names, as they stand in the configuration.
+        """
+        return [name for name, encoder in self.encoders.items() if encoder.role == role]
+
     @cached_property
     def training_cells(self) -> list[tuple[str, str]]:
         """Cells that encoders learn from: neither dataset nor task is held out."""

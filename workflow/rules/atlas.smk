@@ -12,6 +12,8 @@ TABLES = [
     "clusters",
     "controls",
     "shortcuts",
+    *(["unseen_tasks"] if RUN.config.unseen_tasks else []),
+    *(["scaling"] if RUN.config.scaling else []),
     "summary",
 ]
 
@@ -46,11 +48,31 @@ rule predict:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
+        probes=True,
         code=code_hash("medtaskatlas.atlas.predict"),
     message:
         "name the tasks of held-out pairs with {wildcards.encoder}, seed {wildcards.seed}"
     script:
         "../scripts/predict.py"
+
+
+use rule predict as predict_point with:
+    input:
+        embeddings=f"{RESULTS}/studies/{{point}}/embeddings.parquet",
+    output:
+        predictions=f"{RESULTS}/studies/{{point}}/predictions.parquet",
+    log:
+        f"{RESULTS}/logs/predict/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{point}}.tsv"
+    params:
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        probes=False,
+        code=code_hash("medtaskatlas.atlas.predict"),
+    message:
+        "name the tasks of held-out pairs with {wildcards.point}"
 
 
 rule table_tasks:
@@ -343,6 +365,68 @@ rule table_shortcuts:
         "table shortcuts"
     script:
         "../scripts/table_shortcuts.py"
+
+
+rule table_unseen_tasks:
+    input:
+        folds=[
+            f"{RESULTS}/studies/{point}/embeddings.parquet"
+            for point in RUN.points_of("unseen_tasks")
+        ],
+        baselines=[
+            f"{RESULTS}/embeddings/{encoder}/seed{RUN.config.seeds[0]}.parquet"
+            for encoder in RUN.named("baseline")
+        ],
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
+    output:
+        table=f"{RESULTS}/tables/unseen_tasks.parquet",
+    log:
+        f"{RESULTS}/logs/tables/unseen_tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/unseen_tasks.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.unseen_tasks"),
+    message:
+        "table unseen_tasks"
+    script:
+        "../scripts/table_unseen_tasks.py"
+
+
+rule table_scaling:
+    input:
+        predictions=[
+            f"{RESULTS}/studies/{point}/predictions.parquet"
+            for point in RUN.points_of("scaling")
+        ],
+    output:
+        table=f"{RESULTS}/tables/scaling.parquet",
+    log:
+        f"{RESULTS}/logs/tables/scaling.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/scaling.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        run=RUN.config.run,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.scaling"),
+    message:
+        "table scaling"
+    script:
+        "../scripts/table_scaling.py"
 
 
 rule table_summary:

@@ -102,7 +102,9 @@ rule embed:
             "run": RUN.config.run,
             "encoder": wildcards.encoder,
             "seed": int(wildcards.seed),
-            **trained_on(RUN.training_cells),
+            **trained_on(
+                RUN.training_cells if RUN.encoders[wildcards.encoder].learns else []
+            ),
         },
         code=lambda wildcards: RUN.encoder_code(
             wildcards.encoder, "medtaskatlas.encoders.embed"
@@ -188,6 +190,7 @@ use rule embed as embed_point with:
             "seed": RUN.points[wildcards.point].seed,
             "point": wildcards.point,
             "pairs_per_cell": RUN.points[wildcards.point].pairs_per_cell,
+            "steps": RUN.points[wildcards.point].options["steps"],
             **trained_on(RUN.points[wildcards.point].training_cells),
         },
         code=lambda wildcards: RUN.encoder_code(

@@ -9,4 +9,5 @@ with job(snakemake):
         heldout_datasets=snakemake.params.heldout_datasets,
         heldout_tasks=snakemake.params.heldout_tasks,
         seed=snakemake.params.seed,
+        probes=snakemake.params.probes,
     )

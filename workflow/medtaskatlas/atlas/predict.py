@@ -54,6 +54,7 @@ def predict(
     heldout_tasks: Collection[str] = (),
     seed: int = 0,
     k: int = K,
+    probes: bool = True,
 ) -> None:
     """Predict the task of every query of one encoder and seed.
 
@@ -77,6 +78,8 @@ def predict(
         The run's seed.
     k
         Number of neighbours.
+    probes
+        Whether to fit the probes too, which is what takes the time.
 
     Raises
     ------
@@ -123,11 +126,11 @@ def predict(
             predicted=None, predicted_family=None, correct=hit, family_correct=np.nan, chance=chance
         )
     )
-    if len(tasks) > 1:
-        probes: dict[str, Callable[..., np.ndarray]] = {"linear": _linear}
+    if probes and len(tasks) > 1:
+        fitted: dict[str, Callable[..., np.ndarray]] = {"linear": _linear}
         if embedding.facts["role"] == "baseline":
-            probes["boosted"] = _boosted
-        for method, probe in probes.items():
+            fitted["boosted"] = _boosted
+        for method, probe in fitted.items():
             guess = probe(gallery.vectors, truth, queries.vectors, seed)
             parts.append(rows(method, guess))
     facts = {

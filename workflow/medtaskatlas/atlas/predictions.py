@@ -132,7 +132,7 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
     base: pd.DataFrame | None = None
     found: dict[str, list[tuple[int, dict[str, Any], dict[str, pd.DataFrame]]]] = {}
     for path in map(Path, paths):
-        frame, facts = _read(path)
+        frame, facts = read_predictions(path)
         methods = {str(m): rows.reset_index(drop=True) for m, rows in frame.groupby("method")}
         pairs = methods["knn"][[*PAIR_COLUMNS, "query_set"]]
         if base is None:
@@ -168,8 +168,27 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
     return Predictions(base, encoders)
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Rows and facts of one file."""
+def read_predictions(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read one file.
+
+    Parameters
+    ----------
+    path
+        A file made by :func:`medtaskatlas.atlas.predict.predict`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a query and method.
+    dict
+        Facts of its encoder.
+
+    Raises
+    ------
+    DataError
+        If it is missing, damaged, or not of medtaskatlas.
+    """
+    path = Path(path)
     if not path.exists():
         raise DataError(f"{path} is missing", "start the run again to make it")
     try:

@@ -1,0 +1,244 @@
+"""The table `unseen_tasks`: where tasks fall that were held out of training, each of them once.
+
+The folds are trainings of their own (:mod:`medtaskatlas.studies`). Baselines never trained on any
+task, so for them the tasks of a fold are only taken out of the gallery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.distances import distance_matrix
+from medtaskatlas.atlas.embeddings import load_embedding
+from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
+from medtaskatlas.atlas.placing import Placed, place, place_folds, placement_test
+from medtaskatlas.atlas.resampling import (
+    DRAWS,
+    Design,
+    average_cells,
+    cell_means,
+    draw,
+    no_draws,
+)
+from medtaskatlas.atlas.tables import read_table, write_table
+from medtaskatlas.errors import DataError
+from medtaskatlas.seeds import generator
+
+ONE_SEED = np.ones((1, 1))
+SPLITS = {"groups": True, "datasets": False}
+
+
+def unseen_tasks(
+    fold_paths: Iterable[str | Path],
+    baseline_paths: Iterable[str | Path],
+    task_distances_path: str | Path,
+    out: str | Path,
+    *,
+    run: str,
+    heldout_datasets: Collection[str] = (),
+    seed: int = 0,
+    n_draws: int = DRAWS,
+    n_permutations: int = 9999,
+) -> None:
+    """Write the table `unseen_tasks`.
+
+    Parameters
+    ----------
+    fold_paths
+        Embeddings of the folds of each encoder.
+    baseline_paths
+        Embeddings of baselines on the same pairs, one seed each.
+    task_distances_path
+        The table `task_distances`, from which the kin of a task is taken.
+    out
+        results/<run>/tables/unseen_tasks.parquet.
+    run
+        Name of the run.
+    heldout_datasets
+        Datasets kept out of training.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws.
+    n_permutations
+        Permutations of the families over the tasks.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, of another run, or of other pairs than the rest.
+    """
+    folds = place_folds(fold_paths, heldout_datasets, run)
+    hidden = [tasks for _, tasks in next(iter(folds.values()))] if folds else []
+    placed = {name: place(its) for name, its in sorted(folds.items())}
+    for path in baseline_paths:
+        one = place((load_embedding(path, heldout_datasets, tasks), tasks) for tasks in hidden)
+        placed[one.name] = one
+    _check_same(placed)
+    distances = read_table(task_distances_path, "task_distances", run=run)
+    rows: list[dict[str, Any]] = []
+    for split, inside in SPLITS.items():
+        chosen = {n: p.only(p.frame["inside"].to_numpy() == inside) for n, p in placed.items()}
+        if not chosen or not len(next(iter(chosen.values())).frame):
+            continue
+        common = {"run": run, "split": split}
+        rng = (seed, "unseen_tasks", split)
+        for name, one in chosen.items():
+            kin = distance_matrix(distances, name, split)
+            made = _rows(one, kin, rng, n_draws, n_permutations)
+            who = {"encoder": name, "kind": one.kind, "role": one.role}
+            rows += [common | who | row for row in made]
+        rows += [common | row for row in _differences(chosen, rng, n_draws)]
+    frame = pd.DataFrame(rows)
+    meta = {"run": run, "seed": seed, "folds": [list(tasks) for tasks in hidden]}
+    write_table("unseen_tasks", adjust(frame) if len(frame) else frame, out, meta)
+
+
+def _check_same(placed: dict[str, Placed]) -> None:
+    """Refuse encoders that were asked other pairs."""
+    frames = [(name, one.frame["pair_id"]) for name, one in placed.items()]
+    for name, pairs in frames[1:]:
+        if not pairs.equals(frames[0][1]):
+            raise DataError(
+                f"unseen tasks: {name} and {frames[0][0]} were asked other pairs",
+                "delete the run's studies/unseen_tasks and start the run again",
+            )
+
+
+def _drawn(one: Placed, rng: tuple[Any, ...], n_draws: int) -> tuple[Design, Any]:
+    """Design and draws, the same for all encoders of a split."""
+    design = Design.of(one.frame)
+    fixed = len(design.datasets) == 1
+    return design, draw(design, generator(*rng, "bootstrap"), n_draws, fixed_datasets=fixed)
+
+
+def _right(one: Placed) -> np.ndarray:
+    """[1, N] whether the neighbours name the family."""
+    return (one.named == one.frame["family"].to_numpy(dtype=object)).astype(float)[None]
+
+
+def _rows(
+    one: Placed, kin: pd.DataFrame, rng: tuple[Any, ...], n_draws: int, n_permutations: int
+) -> Iterator[dict[str, Any]]:
+    """Rows of one encoder: overall, of each family, of each task, and the test."""
+    design, draws = _drawn(one, rng, n_draws)
+    family_of = dict(zip(one.tasks, one.family, strict=True))
+    asked = np.array([family_of[task] for task in design.tasks], dtype=object)
+    levels = [("overall", "all", np.ones(len(asked), bool))]
+    levels += [("family", name, asked == name) for name in sorted(set(asked))]
+    levels += [("task", task, np.array(design.tasks) == task) for task in design.tasks]
+    masks = np.stack([np.tile(mask, (len(design.datasets), 1)) for _, _, mask in levels])
+    as_is = no_draws(design)
+    right = _right(one)
+    estimates = average_cells(cell_means(design, right, as_is, ONE_SEED), as_is.dataset, masks)[0]
+    cells = cell_means(design, right, draws, np.ones((n_draws, 1)))
+    boot = average_cells(cells, draws.dataset, masks)
+    votes = one.votes()
+    for at, (level, name, mask) in enumerate(levels):
+        n = counts(one.frame, mask[design.task])
+        interval = percentile_interval(
+            boot[:, at], n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
+        )
+        row = {
+            "measure": "family_accuracy",
+            "level": level,
+            "name": name,
+            "estimate": float(estimates[at]),
+            "n_tasks": int(mask.sum()),
+            **vars(interval),
+            **n,
+        }
+        yield row | (_place_of(one, votes, name, kin) if level == "task" else {})
+    yield _test(one, votes, generator(*rng, "permutations"), n_permutations)
+
+
+def _place_of(one: Placed, votes: np.ndarray, task: str, kin: pd.DataFrame) -> dict[str, Any]:
+    """Family and task of most neighbours of a task, and the rank of its kin among them."""
+    at = one.tasks.index(task)
+    share = pd.Series(votes[at], index=one.tasks)
+    by_family = share.groupby(one.family).sum()
+    found: dict[str, Any] = {
+        "family": one.family[at],
+        "placed_family": by_family.idxmax(),
+        "placed_right": bool(by_family.idxmax() == one.family[at]),
+        "nearest_task": share.idxmax(),
+        "nearest_share": float(share.max()),
+    }
+    known = kin.loc[task].drop(task).dropna() if task in kin.index else pd.Series(dtype=float)
+    if len(known):
+        nearest = str(known.idxmin())
+        found["kin"] = nearest
+        found["kin_rank"] = int((share > share[nearest]).sum()) + 1 if share[nearest] else None
+    return found
+
+
+def _test(
+    one: Placed, votes: np.ndarray, rng: np.random.Generator, n_permutations: int
+) -> dict[str, Any]:
+    """How many tasks fall to their own family, and whether chance would do it."""
+    asked = np.isfinite(votes).all(axis=1)
+    row: dict[str, Any] = {
+        "measure": "tasks_placed",
+        "level": "overall",
+        "name": "all",
+        "n_tasks": int(asked.sum()),
+        "note": "no interval: tasks are a fixed set; see p",
+        **counts(one.frame),
+    }
+    _, family = np.unique(one.family.astype(str), return_inverse=True)
+    if not asked.all():
+        # A task that no held-out pair has: those that are asked are counted, without a test.
+        own = sum(_own_family(votes[i], one.family, i) for i in np.flatnonzero(asked).tolist())
+        note = "no test: some tasks have no held-out pair; no interval: tasks are a fixed set"
+        return row | {"estimate": float(own), "note": note}
+    right, chance, p = placement_test(votes, family, rng, n_permutations)
+    return row | {"estimate": float(right), "reference": chance, "p": p, "p_family": "unseen tasks"}
+
+
+def _own_family(votes: np.ndarray, family: np.ndarray, at: int) -> bool:
+    """Whether most of a task's neighbours are of its own family."""
+    return bool(pd.Series(votes).groupby(family).sum().idxmax() == family[at])
+
+
+def _differences(
+    chosen: dict[str, Placed], rng: tuple[Any, ...], n_draws: int
+) -> Iterator[dict[str, Any]]:
+    """Encoder minus encoder, on the same draws."""
+    names = sorted(chosen, key=lambda name: (chosen[name].role == "baseline", name))
+    for name, other in combinations(names, 2):
+        one, two = chosen[name], chosen[other]
+        design, draws = _drawn(one, rng, n_draws)
+        everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
+        values = _right(one) - _right(two)
+        as_is = no_draws(design)
+        cells = cell_means(design, values, as_is, ONE_SEED)
+        estimate = average_cells(cells, as_is.dataset, everything)[0, 0]
+        cells = cell_means(design, values, draws, np.ones((n_draws, 1)))
+        boot = average_cells(cells, draws.dataset, everything)[:, 0]
+        n = counts(one.frame)
+        interval = percentile_interval(
+            boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
+        )
+        tested = interval.ci_method is not None
+        yield {
+            "encoder": name,
+            "kind": one.kind,
+            "role": one.role,
+            "measure": "family_accuracy",
+            "level": "difference",
+            "name": "all",
+            "other": other,
+            "estimate": float(estimate),
+            "n_tasks": len(design.tasks),
+            "p": bootstrap_p(boot) if tested else None,
+            "p_family": "unseen tasks, differences" if tested else None,
+            **vars(interval),
+            **n,
+        }

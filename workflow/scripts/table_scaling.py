@@ -1,0 +1,11 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.atlas.scaling import scaling
+
+    scaling(
+        snakemake.input.predictions,
+        snakemake.output.table,
+        run=snakemake.params.run,
+        seed=snakemake.params.seed,
+    )
