@@ -10,7 +10,7 @@ from skbio.stats.distance import permdisp as skbio_permdisp
 from sklearn.metrics import silhouette_samples
 
 from atlas_synthetic import make_frame, make_vectors
-from medtaskatlas.atlas.controls import halves_ratio
+from medtaskatlas.atlas.control_duplicates import halves_ratio
 from medtaskatlas.atlas.dispersion import distances_to_centroid, f_statistic, permdisp
 from medtaskatlas.atlas.distances import centroid_cosines, energy_distances
 from medtaskatlas.atlas.embeddings import unit

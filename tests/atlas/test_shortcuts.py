@@ -13,7 +13,7 @@ from medtaskatlas.atlas.shortcut_sample import GALLERY_PAIRS, QUERY_PAIRS, choos
 from medtaskatlas.atlas.shortcut_scores import score
 from medtaskatlas.atlas.shortcut_views import STRIP, VIEWS, join, side_statistics, view
 from medtaskatlas.atlas.shortcuts import CONTROLS, MARGIN, shortcuts
-from medtaskatlas.atlas.summary import _shortcuts
+from medtaskatlas.atlas.findings.shortcuts import shortcuts as finding
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.errors import DataError
@@ -313,11 +313,11 @@ def test_a_planted_mark_is_flagged_where_it_can_be_seen(tables):
 
 
 def test_summary_says_it_in_a_sentence(tables):
-    found = next(iter(_shortcuts({"shortcuts": tables["marked"]})))
+    found = next(iter(finding({"shortcuts": tables["marked"]})))
     assert "horizontal_flip by border" in found["sentence"]
     assert not found["supported"]
     assert 0 < found["estimate"] < 1
-    assert list(_shortcuts({})) == []
+    assert list(finding({})) == []
 
 
 def test_the_same_again(files, tables, tmp_path):

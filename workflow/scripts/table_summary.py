@@ -4,7 +4,7 @@ with job(snakemake):
     from medtaskatlas.atlas.summary import NEEDED, OPTIONAL, summary
 
     summary(
-        {name: snakemake.input[name] for name in (*NEEDED, *OPTIONAL)},
+        {n: path for n, path in snakemake.input.items() if n in (*NEEDED, *OPTIONAL)},
         snakemake.output.table,
         run=snakemake.params.run,
     )

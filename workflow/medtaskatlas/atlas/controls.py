@@ -1,22 +1,19 @@
-"""The table `controls`: checks that would fail if the measurement were wrong.
-
-A new control is a function that yields rows; training on shuffled labels will be one more.
-"""
+"""The table `controls`: checks that would fail if the measurement were wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from medtaskatlas.atlas.control_duplicates import duplicated_task
+from medtaskatlas.atlas.control_training import against_untrained, input_only
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.embeddings import BASELINE_KINDS
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
-from medtaskatlas.atlas.queries import EncoderQueries, load_queries
+from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -30,8 +27,8 @@ from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.seeds import generator
 
 CHANCE_MARGIN = 0.02
-DUPLICATE_LIMIT = 0.5
-SPLITS = 100
+# Families whose tasks take the image as it is; see medtaskatlas.tasks.
+CLEAN_INPUT = ("semantic", "transformation")
 
 
 def controls(
@@ -73,9 +70,19 @@ def controls(
             rows += [
                 _shuffled_gallery(chosen, e, query_set, seed, n_draws) for e in chosen.encoders
             ]
+            rows += [
+                input_only(chosen, e, query_set, families=CLEAN_INPUT, seed=seed, n_draws=n_draws)
+                for e in chosen.encoders
+                if e.control == "input_only"
+            ]
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
-        rows.append(_duplicated_task(queries, seed))
-    rows += _against_untrained(comparisons_path, run)
+        rows.append(duplicated_task(queries, seed))
+    by_role = {e.name: e for e in predictions.encoders}
+    rows += against_untrained(
+        read_table(comparisons_path, "comparisons", run=run),
+        [name for name, e in by_role.items() if e.role in ("model", "ablation")],
+        [name for name, e in by_role.items() if e.control == "shuffled_labels"],
+    )
     meta = {"run": run, "seed": seed, "n_draws": n_draws}
     write_table("controls", [{"run": run, **row} for row in rows], out, meta)
 
@@ -120,107 +127,3 @@ def _shuffled_gallery(
         "passed": bool(low <= reference + CHANCE_MARGIN),
         **n,
     }
-
-
-def _duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
-    """Two random halves of a task must lie closer together than two tasks do."""
-    row: dict[str, Any] = {
-        "control": "duplicated_task",
-        "encoder": queries.name,
-        "split": queries.query_set,
-        "expectation": "the halves of a task, split at random, lie less than "
-        f"{DUPLICATE_LIMIT} of the mean distance between tasks apart",
-        "reference": DUPLICATE_LIMIT,
-        **counts(queries.frame),
-    }
-    design = Design.of(queries.frame)
-    _, T = design.shape
-    if T < 2 or np.bincount(design.task).min() < 4:
-        return row | {"note": "could not be run: fewer than two tasks, or four pairs of each"}
-    S = len(queries.seeds)
-    ratio = np.stack(
-        [
-            halves_ratio(v, design, generator(seed, "duplicated_task", queries.query_set))
-            for v in queries.vectors
-        ]
-    )
-    if not np.isfinite(ratio).all():
-        return row | {"note": "could not be run: tasks have no direction in this embedding"}
-    over = ratio.mean(axis=0)
-    low, high = np.quantile(over, [0.025, 0.975])
-    return row | {
-        "estimate": float(over.mean()),
-        "seed_sd": float(ratio.mean(axis=1).std(ddof=1)) if S > 1 else None,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "ci_method": f"2.5 to 97.5 % of {SPLITS} random splits",
-        "passed": bool(high < DUPLICATE_LIMIT),
-    }
-
-
-def halves_ratio(
-    vectors: np.ndarray, design: Design, rng: np.random.Generator, n_splits: int = SPLITS
-) -> np.ndarray:
-    """Distance between random halves of tasks over the distance between tasks.
-
-    Parameters
-    ----------
-    vectors
-        float [N, D].
-    design
-        Who belongs to what; halves are drawn in each (dataset, task) cell.
-    rng
-        Generator.
-    n_splits
-        Number of random splits.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [n_splits]: mean cosine distance of the centroids of two halves, over tasks, as a
-        share of the mean distance of half centroids of different tasks.
-    """
-    T = len(design.tasks)
-    cell = design.group_dataset[design.group] * T + design.task
-    out = np.empty(n_splits)
-    for i in range(n_splits):
-        order = np.lexsort((rng.random(len(cell)), cell))
-        start = np.r_[0, np.flatnonzero(np.diff(cell[order])) + 1]
-        within = np.arange(len(cell)) - np.repeat(start, np.diff(np.r_[start, len(cell)]))
-        half = np.empty(len(cell), int)
-        half[order] = within % 2
-        sums = np.zeros((2 * T, vectors.shape[1]), np.float64)
-        member = half * T + design.task
-        for h in range(2 * T):
-            sums[h] = vectors[member == h].sum(axis=0)
-        length = np.linalg.norm(sums, axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            sums = sums / length
-        distance = 1 - sums[:T] @ sums[T:].T
-        off = ~np.eye(T, dtype=bool)
-        between = distance[off].mean()
-        out[i] = np.diag(distance).mean() / between if between > 1e-9 else np.nan
-    return out
-
-
-def _against_untrained(comparisons_path: str | Path, run: str) -> Iterator[dict[str, Any]]:
-    """A trained encoder must beat the same network without training."""
-    table = read_table(comparisons_path, "comparisons", run=run)
-    chosen = table[
-        (table["contrast"] == "pair")
-        & (table["other_kind"] == "random")
-        & ~table["kind"].isin(list(BASELINE_KINDS))
-        & (table["measure"] == "balanced_accuracy")
-    ]
-    for row in chosen.to_dict("records"):
-        kept = ("encoder", "split", "estimate", "seed_sd", "ci_low", "ci_high", "ci_method")
-        n = ("n_pairs", "n_images", "n_groups", "n_datasets", "note")
-        value: dict[str, Any] = {k: row[k] for k in (*kept, *n)}
-        low = row["ci_low"]
-        yield value | {
-            "control": f"beats_untrained ({row['other']})",
-            "expectation": "training helps: balanced accuracy minus that of the untrained "
-            "network, interval above 0",
-            "reference": 0.0,
-            "passed": None if pd.isna(low) else bool(low > 0),
-        }

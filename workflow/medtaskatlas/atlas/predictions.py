@@ -43,8 +43,9 @@ class EncoderPredictions:
 
     Attributes
     ----------
-    name, kind, role
-        Name, kind and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
+    name, kind, role, control
+        Name, kind and role of the encoder, and what it controls for; see
+        :mod:`medtaskatlas.encoders.kind`.
     seeds
         Its seeds, sorted.
     methods
@@ -54,6 +55,7 @@ class EncoderPredictions:
     name: str
     kind: str
     role: str
+    control: str | None
     seeds: list[int]
     methods: dict[str, MethodPredictions]
 
@@ -163,8 +165,9 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
             )
             for method in frames[0]
         }
-        kind, role = (str(by_seed[0][1][fact]) for fact in ("kind", "role"))
-        encoders.append(EncoderPredictions(name, kind, role, [s for s, _, _ in by_seed], stacked))
+        facts = by_seed[0][1]
+        who = (name, str(facts["kind"]), str(facts["role"]), facts.get("control"))
+        encoders.append(EncoderPredictions(*who, [s for s, _, _ in by_seed], stacked))
     return Predictions(base, encoders)
 
 

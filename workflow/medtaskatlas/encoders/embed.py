@@ -82,7 +82,8 @@ def embed(
         .append_column("seed", pa.array([meta["seed"]] * n, pa.int32()))
         .append_column("embedding", values)
     )
-    facts = {**meta, "kind": made.kind, "role": made.role, "standardise": made.standardise}
+    told = ("kind", "role", "control", "standardise")
+    facts = {**meta, **{name: getattr(made, name) for name in told}}
     text = json.dumps(facts, sort_keys=True).encode()
     table = table.replace_schema_metadata({b"medtaskatlas": text})
     with whole_file(out) as part:

@@ -54,6 +54,11 @@ class EncoderKind(Section):
         """What it is in comparisons."""
         return "baseline"
 
+    @property
+    def control(self) -> str | None:
+        """What it controls for, where its role is ``control``."""
+        return None
+
     def missing(self) -> str | None:
         """Why it cannot be had on this machine, and how to get it; None where it can."""
         return None

@@ -95,9 +95,16 @@ class Taco(Residual):
     @property
     def role(self) -> Role:
         """What it is in comparisons."""
-        if self.sees == "input" or self.labels == "shuffled":
+        if self.control is not None:
             return "control"
         return "ablation" if self.sampler == "plain" else "model"
+
+    @property
+    def control(self) -> str | None:
+        """What it controls for: ``shuffled_labels``, ``input_only`` or nothing."""
+        if self.labels == "shuffled":
+            return "shuffled_labels"
+        return "input_only" if self.sees == "input" else None
 
     def network(self, seed: int) -> nn.Module:
         """Make the network from a seed; see :class:`~medtaskatlas.encoders.network.TaskEncoder`."""

@@ -1,0 +1,73 @@
+"""Controls by training fail where something was learned that must not be, and else pass."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import atlas_synthetic as synthetic
+from medtaskatlas.atlas.control_training import against_untrained, input_only
+from medtaskatlas.atlas.predictions import EncoderPredictions, MethodPredictions, Predictions
+
+
+def asked(guess):
+    """Predictions of a blind encoder that says what `guess` makes of the frame."""
+    frame = synthetic.make_frame()
+    frame = frame[frame["split"] == "test"].reset_index(drop=True)
+    named = guess(frame)
+    correct = (named == frame["task"].to_numpy(dtype=object)).astype(np.float32)[None]
+    said = MethodPredictions({"correct": correct}, named[None], named[None])
+    encoder = EncoderPredictions("blind", "taco", "control", "input_only", [0], {"knn": said})
+    return Predictions(frame, [encoder]), encoder
+
+
+def run(guess):
+    chosen, encoder = asked(guess)
+    families = ("semantic", "transformation")
+    return input_only(chosen, encoder, "groups", families=families, seed=0, n_draws=200)
+
+
+def by_image(frame):
+    """One answer an image, whatever its task: all that the input alone can give."""
+    tasks = sorted(set(frame["task"]))
+    code = pd.factorize(frame["dataset"] + frame["image_id"])[0]
+    return np.array(tasks, dtype=object)[np.random.default_rng(0).permutation(len(tasks))[code % 9]]
+
+
+def test_an_encoder_that_sees_only_the_image_is_at_chance():
+    row = run(by_image)
+    assert row["passed"]
+    assert row["estimate"] == pytest.approx(0, abs=1e-9)
+
+
+def test_an_encoder_that_knows_a_little_more_fails():
+    def guess(frame):
+        named = by_image(frame)
+        lucky = np.arange(len(frame)) % 5 == 0
+        named[lucky] = frame["task"].to_numpy(dtype=object)[lucky]
+        return named
+
+    row = run(guess)
+    assert not row["passed"]
+    assert row["estimate"] > 0.1
+
+
+def test_training_must_help_and_shuffled_labels_must_not():
+    common = {
+        "contrast": "pair", "other": "random", "other_kind": "random", "split": "groups",
+        "measure": "balanced_accuracy", "estimate": 0.1, "seed_sd": None, "ci_high": 0.2,
+        "ci_method": "x", "n_pairs": 1, "n_images": 1, "n_groups": 9, "n_datasets": 1, "note": None,
+    }  # fmt: skip
+    rows = [
+        {**common, "encoder": "taco", "ci_low": 0.05},
+        {**common, "encoder": "weak", "ci_low": -0.05},
+        {**common, "encoder": "shuffled", "ci_low": -0.05},
+        {**common, "encoder": "leaky", "ci_low": 0.05},
+        {**common, "encoder": "pixels", "ci_low": 0.05},
+    ]
+    found = list(against_untrained(pd.DataFrame(rows), ["taco", "weak"], ["shuffled", "leaky"]))
+    assert [(row["encoder"], row["control"].split()[0], row["passed"]) for row in found] == [
+        ("taco", "beats_untrained", True),
+        ("weak", "beats_untrained", False),
+        ("shuffled", "shuffled_labels", True),
+        ("leaky", "shuffled_labels", False),
+    ]
