@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,21 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_samples
 
-from medtaskatlas.atlas.distances import distance_matrix
-from medtaskatlas.atlas.inference import adjust
-from medtaskatlas.atlas.partitions import agreement_test
+from medtaskatlas.atlas.branch_support import Branch, branch_support, branches
+from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cosines, groups_of
+from medtaskatlas.atlas.cohesion import cohesion_test
+from medtaskatlas.atlas.distances import DRAWS, distance_matrix
+from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
+from medtaskatlas.atlas.partitions import agreement_test, best_cut
+from medtaskatlas.atlas.queries import EncoderQueries, load_queries
+from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import read_table, write_table
+from medtaskatlas.errors import DataError
 from medtaskatlas.seeds import generator
 
 NO_INTERVAL = "no interval: tasks are a fixed set; see p"
+FLAT = "undefined: all distances are the same"
+Rows = Iterator[dict[str, Any]]
 
 
 def clusters(
@@ -26,10 +34,14 @@ def clusters(
     out: str | Path,
     *,
     run: str,
+    embedding_paths: Iterable[str | Path] = (),
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_permutations: int = 9999,
+    n_draws: int = DRAWS,
 ) -> None:
-    """Write the table `clusters`: average linkage on task distances, cut into as many as families.
+    """Write the table `clusters`: average linkage on task distances, with families and without.
 
     Parameters
     ----------
@@ -39,34 +51,67 @@ def clusters(
         results/<run>/tables/clusters.parquet.
     run
         Name of the run.
+    embedding_paths
+        All embedding files of the run, for the support of branches; branches have none without.
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
     seed
         The run's seed.
     n_permutations
         Permutations of the families over the tasks.
+    n_draws
+        Bootstrap draws of the support.
+
+    Raises
+    ------
+    DataError
+        If the table is missing, damaged or of another run, if an embedding file is bad, or if the
+        two are not of the same distances.
     """
     table = read_table(task_distances_path, "task_distances", run=run)
     totals = table.attrs["meta"]["counts"]
     rows: list[dict[str, Any]] = []
     for (encoder, split, metric), chosen in table.groupby(["encoder", "split", "metric"]):
-        common = {"run": run, "encoder": encoder, "split": split, "metric": metric}
-        common |= {"linkage": "average", "p_family": f"clusters: {split}", **totals[split]}
+        common = _common(run, str(encoder), str(split), str(metric), totals[split])
         family = dict(zip(chosen["task_a"], chosen["family_a"], strict=True))
         family |= dict(zip(chosen["task_b"], chosen["family_b"], strict=True))
         matrix = distance_matrix(table, str(encoder), str(split), str(metric))
         # The same permutations for all encoders: their p differ by their distances only.
         rng = generator(seed, "clusters", str(split), str(metric))
         rows += [common | row for row in _rows(matrix, family, rng, n_permutations)]
+        if metric == "centroid_cosine" and not embedding_paths:
+            note = "no support: made without embeddings"
+            rows += [
+                common | _branch_row(branch, matrix, family) | {"note": note}
+                for branch in _branches(matrix)
+            ]
+    if embedding_paths:
+        for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+            name, split = queries.name, queries.query_set
+            if name not in set(table.loc[table["split"] == split, "encoder"]):
+                continue
+            matrix = distance_matrix(table, name, split)
+            _check_same(matrix, queries, task_distances_path)
+            common = _common(run, name, split, "centroid_cosine", totals[split])
+            rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
     frame = pd.DataFrame(rows)
     if len(frame):
         frame = adjust(frame)
         frame["p_family"] = frame["p_family"].where(frame["p"].notna())
-    write_table("clusters", frame, out, {"run": run, "n_permutations": n_permutations})
+    facts = {"run": run, "n_permutations": n_permutations, "n_draws": n_draws}
+    write_table("clusters", frame, out, facts)
+
+
+def _common(run: str, encoder: str, split: str, metric: str, n: dict[str, int]) -> dict[str, Any]:
+    """What all rows of an encoder, split and metric share."""
+    common = {"run": run, "encoder": encoder, "split": split, "metric": metric}
+    return common | {"linkage": "average", "p_family": f"clusters: {split}", "p": None, **n}
 
 
 def _rows(
     matrix: pd.DataFrame, family_of: dict[str, str], rng: np.random.Generator, n_permutations: int
-) -> Iterator[dict[str, Any]]:
-    """Rows of one tree: of the partition, then of each task."""
+) -> Rows:
+    """Rows of one tree: of partitions, then of each task."""
     tasks = list(matrix.index)
     family = np.array([family_of[t] for t in tasks])
     k = len(set(family))
@@ -78,21 +123,36 @@ def _rows(
     elif len(tasks) < 3 or not 1 < k < len(tasks):
         reason = "undefined: needs two families at least and more tasks than families"
     if reason:
-        yield partition | {"measure": "ami", "p": None, "note": reason}
+        yield partition | {"measure": "ami", "note": reason}
         return
     condensed = squareform(distance, checks=False)
     tree = linkage(condensed, "average")
     found = fcluster(tree, k, "maxclust")
-    flat = np.ptp(condensed) == 0 or np.ptp(cophenet(tree)) == 0
-    kept = np.nan if flat else cophenet(tree, condensed)[0]
     for measure, (estimate, p) in agreement_test(family, found, rng, n_permutations).items():
         yield partition | {"measure": measure, "estimate": estimate, "p": p}
+    flat = np.ptp(condensed) == 0 or np.ptp(cophenet(tree)) == 0
     yield partition | {
         "measure": "cophenetic",
-        "estimate": None if flat else float(kept),
-        "p": None,
-        "note": "undefined: all distances are the same" if flat else NO_INTERVAL,
+        "estimate": None if flat else float(cophenet(tree, condensed)[0]),
+        "note": FLAT if flat else NO_INTERVAL,
     }
+    for measure, (estimate, p) in cohesion_test(distance, family, rng, n_permutations).items():
+        sound = np.isfinite(estimate)
+        yield partition | {
+            "measure": measure,
+            "estimate": estimate if sound else None,
+            "p": p if sound else None,
+            "p_family": f"clusters, cohesion: {measure}",
+            "note": NO_INTERVAL if sound else "undefined: no distance within families",
+        }
+    yield from _label_free_rows(
+        partition,
+        tree=tree,
+        distance=distance,
+        family=family,
+        rng=rng,
+        n_permutations=n_permutations,
+    )
     place = silhouette_samples(distance, family, metric="precomputed")
     for i, task in enumerate(tasks):
         yield {
@@ -103,6 +163,90 @@ def _rows(
             "cluster": int(found[i]),
             "n_clusters": k,
             "estimate": float(place[i]),
-            "p": None,
             "note": NO_INTERVAL,
         }
+
+
+def _label_free_rows(
+    partition: dict[str, Any],
+    *,
+    tree: np.ndarray,
+    distance: np.ndarray,
+    family: np.ndarray,
+    rng: np.random.Generator,
+    n_permutations: int,
+) -> Rows:
+    """Rows of the cut that the tree suggests by itself; families are looked at only afterwards."""
+    best = best_cut(tree, distance)
+    if best is None:
+        yield partition | {"measure": "silhouette_best", "note": FLAT}
+        return
+    found, score = best
+    partition = partition | {"n_clusters": len(set(found)), "p_family": "clusters, label-free"}
+    yield partition | {
+        "measure": "silhouette_best",
+        "estimate": score,
+        "note": "no interval: the largest of all cuts, so it leans high",
+    }
+    for measure, (estimate, p) in agreement_test(family, found, rng, n_permutations).items():
+        yield partition | {"measure": f"{measure}_label_free", "estimate": estimate, "p": p}
+
+
+def _branches(matrix: pd.DataFrame) -> list[Branch]:
+    """Branches of the tree of tasks; none where a distance is unknown."""
+    distance = matrix.to_numpy()
+    if len(distance) < 3 or not np.isfinite(distance).all():
+        return []
+    return branches(linkage(squareform(distance, checks=False), "average"))
+
+
+def _branch_row(branch: Branch, matrix: pd.DataFrame, family: dict[str, str]) -> dict[str, Any]:
+    """Row of a branch, without its support."""
+    members = [matrix.index[i] for i in branch.members]
+    families = {family[task] for task in members}
+    return {
+        "level": "branch",
+        "measure": "support",
+        "members": ",".join(members),
+        "family": families.pop() if len(families) == 1 else None,
+        "height": branch.height,
+    }
+
+
+def _support_rows(matrix: pd.DataFrame, queries: EncoderQueries, seed: int, n_draws: int) -> Rows:
+    """Rows of the branches of one tree, with their support."""
+    found = _branches(matrix)
+    if not found:
+        return
+    draws = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
+    share, judged = branch_support(found, draws)
+    groups = groups_of(Design.of(queries.frame))
+    family = dict(zip(queries.frame["task"], queries.frame["family"], strict=True))
+    for branch, estimate, n in zip(found, share, judged, strict=True):
+        row = _branch_row(branch, matrix, family)
+        few = [str(matrix.index[i]) for i in branch.members if groups[i] < MIN_GROUPS]
+        if len(branch.members) == len(matrix):
+            note = "no interval: the root, which holds all tasks in every draw"
+        elif few:
+            note = f"no support: under {MIN_GROUPS} groups of {', '.join(few)}"
+        elif n == 0:
+            note = "no support: no draw holds all of its tasks"
+        else:
+            note = "no interval: a share of bootstrap draws"
+            note += f"; {n} of {n_draws} hold all of its tasks" if n < n_draws else ""
+        known = note.startswith("no interval") and n > 0
+        yield row | {"estimate": float(estimate) if known else None, "note": note}
+
+
+def _check_same(matrix: pd.DataFrame, queries: EncoderQueries, path: str | Path) -> None:
+    """Refuse embeddings that the table was not made from."""
+    now = as_they_are(centroid_cosines, queries).mean(axis=0)
+    same = list(matrix.index) == Design.of(queries.frame).tasks and np.allclose(
+        matrix.to_numpy(), np.where(np.eye(len(now)), 0, now), atol=1e-5, equal_nan=True
+    )
+    if not same:
+        raise DataError(
+            f"{path} holds other distances than the embeddings of {queries.name} "
+            f"({queries.query_set}) give",
+            f"delete {path} and start the run again",
+        )

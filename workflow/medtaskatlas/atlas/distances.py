@@ -9,23 +9,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
 
-from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.inference import Interval, no_interval, percentile_interval
-from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import (
-    Design,
-    Draws,
-    draw,
-    draw_seeds,
-    no_draws,
+from medtaskatlas.atlas.centroids import (
+    as_they_are,
+    bootstrapped,
+    centroid_cosines,
+    groups_of,
+    shifted_interval,
 )
+from medtaskatlas.atlas.counts import Counts, counts
+from medtaskatlas.atlas.inference import no_interval
+from medtaskatlas.atlas.queries import EncoderQueries, load_queries
+from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.seeds import generator
 
+__all__ = ["centroid_cosines", "distance_matrix", "energy_distances", "task_distances"]
+
 DRAWS = 1000
-ENERGY_PAIRS = 100
+SAMPLED_PAIRS = 100
+UNDEFINED = {
+    "centroid_cosine": "undefined: the centroid of a task is zero",
+    "energy": "undefined: a task of one pair, or no pair differs from another",
+    "mmd": "undefined: a task of one pair, or most pairs do not differ",
+}
 
 
 def task_distances(
@@ -65,85 +73,6 @@ def task_distances(
     write_table("task_distances", rows, out, meta)
 
 
-def centroid_cosines(
-    design: Design, vectors: list[np.ndarray], draws: Draws, seeds: np.ndarray
-) -> np.ndarray:
-    """Cosine distance of the dataset-balanced centroids of all tasks, mean over seeds.
-
-    The centroid of a task is the mean over its datasets of the mean of its pairs there.
-
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    vectors
-        One float [N, D] a seed.
-    draws, seeds
-        B draws; weights [B, S].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, T, T], 0 to 2; NaN where a draw has no pair of a task.
-    """
-    _, T = design.shape
-    B = len(draws.group)
-    pairs = design.sums(np.ones(len(design.task)))
-    out = np.zeros((B, T, T))
-    for s, one in enumerate(vectors):
-        sums = np.moveaxis(design.sums(one.T), 0, -1).astype(np.float32)
-        centre = np.zeros((B, T, one.shape[1]), np.float32)
-        for d in range(len(design.datasets)):
-            members = design.group_dataset == d
-            weight = draws.group[:, members]
-            total = weight @ pairs[members]
-            top = weight.astype(np.float32) @ sums[members].reshape(members.sum(), -1)
-            factor = np.divide(
-                draws.dataset[:, [d]], total, out=np.zeros_like(total), where=total > 0
-            )
-            centre += top.reshape(centre.shape) * factor[:, :, None].astype(np.float32)
-        length = np.linalg.norm(centre, axis=-1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            centre = np.where(length > 1e-12, centre / length, np.nan)
-        distance = 1 - np.einsum("bid,bjd->bij", centre, centre, optimize=True)
-        distance[:, np.arange(T), np.arange(T)] *= 0  # NaN stays NaN
-        # A seed that was not drawn must not spread its NaN.
-        weight_of_seed = seeds[:, s][:, None, None]
-        out += np.where(weight_of_seed > 0, weight_of_seed * np.maximum(distance, 0), 0)
-    return out
-
-
-def energy_distances(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
-    r"""Energy distance of all labels, as a share of its maximum.
-
-    :math:`\frac{2E|X-Y| - E|X-X'| - E|Y-Y'|}{2E|X-Y|}` with Euclidean norms, 0 where two
-    distributions are equal, 1 at most (Székely and Rizzo, 2013, section 6). Expectations within a
-    label leave out the distance of a pair to itself, so that equal distributions give 0 on average.
-
-    Parameters
-    ----------
-    vectors
-        float [N, D].
-    code
-        int [N], labels from 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [T, T], symmetric with a diagonal of 0; NaN for labels of one row.
-    """
-    size = np.bincount(code)
-    member = np.eye(len(size))[code]
-    total = member.T @ cdist(vectors, vectors) @ member
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = total / np.outer(size, size)
-        within = np.diag(total) / (size * (size - 1.0))
-        share = 1 - (within[:, None] + within[None]) / (2 * between)
-    share = np.maximum(share, 0)
-    np.fill_diagonal(share, 0)
-    return share
-
-
 def distance_matrix(
     table: pd.DataFrame, encoder: str, split: str, metric: str = "centroid_cosine"
 ) -> pd.DataFrame:
@@ -171,33 +100,66 @@ def distance_matrix(
     return matrix
 
 
+def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:
+    """What the pairs of any two labels rest on together; :func:`.counts` for all at once.
+
+    Parameters
+    ----------
+    frame
+        Columns ``dataset``, ``image_id``, ``group_id``; one row a pair.
+    code
+        int [N], labels from 0.
+
+    Returns
+    -------
+    list of list of Counts
+        [T][T].
+    """
+    T = int(code.max()) + 1
+
+    def union(names: list[str]) -> np.ndarray:
+        thing = frame.groupby(names, sort=False).ngroup().to_numpy()
+        there = np.zeros((thing.max() + 1, T))
+        there[thing, code] = 1
+        own = there.sum(axis=0)
+        return (own[:, None] + own[None] - there.T @ there).astype(int)
+
+    size = np.bincount(code, minlength=T)
+    pairs = size[:, None] + size[None] - np.diag(size)
+    images, groups = union(["dataset", "image_id"]), union(["dataset", "group_id"])
+    datasets = union(["dataset"])
+    return [
+        [
+            {
+                "n_pairs": int(pairs[a, b]),
+                "n_images": int(images[a, b]),
+                "n_groups": int(groups[a, b]),
+                "n_datasets": int(datasets[a, b]),
+            }
+            for b in range(T)
+        ]
+        for a in range(T)
+    ]
+
+
 def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
     """Rows of one encoder and query set."""
     design = Design.of(queries.frame)
-    S, D = len(queries.seeds), len(design.datasets)
-    as_is = no_draws(design)
+    if len(design.tasks) < 2:
+        return
+    chosen = _sample(queries, design, seed)
+    sampled = [(v[chosen], design.task[chosen]) for v in queries.vectors]
     each = {
-        "centroid_cosine": np.stack(
-            [centroid_cosines(design, [v], as_is, np.ones((1, 1)))[0] for v in queries.vectors]
-        )
+        "centroid_cosine": as_they_are(centroid_cosines, queries),
+        "energy": np.stack([energy_distances(*one) for one in sampled]),
+        "mmd": np.stack([mmd_distances(*one) for one in sampled]),
     }
-    rng = generator(seed, "energy", queries.query_set)
-    order = rng.permutation(len(queries.frame))
-    rank = pd.Series(order).groupby(design.task[order]).cumcount().to_numpy()
-    chosen = np.sort(order[rank < ENERGY_PAIRS])
-    each["energy"] = np.stack(
-        [energy_distances(v[chosen], design.task[chosen]) for v in queries.vectors]
-    )
-    rng = generator(seed, "bootstrap", queries.query_set)
-    draws = draw(design, rng, n_draws, fixed_datasets=D == 1)
-    weights = draw_seeds(
-        generator(seed, "bootstrap seeds", queries.query_set, queries.name), S, n_draws
-    )
-    boot = centroid_cosines(design, queries.vectors, draws, weights)
+    boot = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
     family = dict(zip(queries.frame["task"], queries.frame["family"], strict=True))
+    n_of = counts_of_two(queries.frame, design.task)
+    groups, S = groups_of(design), len(queries.seeds)
     for a, b in combinations(range(len(design.tasks)), 2):
-        n = counts(queries.frame, np.isin(design.task, (a, b)))
-        one, other = design.tasks[a], design.tasks[b]
+        n, one, other = n_of[a][b], design.tasks[a], design.tasks[b]
         for metric, matrices in each.items():
             values = matrices[:, a, b]
             row: dict[str, Any] = {
@@ -209,27 +171,24 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 **n,
             }
             if not np.isfinite(values).all():
-                yield row | {"note": "undefined: a task of one pair"}
+                yield row | {"note": UNDEFINED[metric]}
                 continue
-            if metric == "energy":
-                interval = no_interval(f"no interval: from {ENERGY_PAIRS} pairs a task at most")
+            if metric == "centroid_cosine":
+                interval = shifted_interval(
+                    boot[:, a, b],
+                    float(values.mean()),
+                    n_groups=int(min(groups[a], groups[b])),
+                    n_datasets=n["n_datasets"],
+                    n_seeds=S,
+                )
             else:
-                interval = _shifted(boot[:, a, b], values.mean(), n["n_groups"], n["n_datasets"], S)
+                interval = no_interval(f"no interval: from {SAMPLED_PAIRS} pairs a task at most")
             spread = values.std(ddof=1) if S > 1 else None
             yield row | {"estimate": values.mean(), "seed_sd": spread} | vars(interval)
 
 
-def _shifted(
-    draws: np.ndarray, estimate: float, n_groups: int, n_datasets: int, n_seeds: int
-) -> Interval:
-    """Percentile interval around the estimate.
-
-    Resampled centroids are noisier than the real ones, and noise only ever adds to a distance: the
-    draws lie too high by that much, so their mean is brought back to the estimate.
-    """
-    draws = draws[np.isfinite(draws)]
-    moved = np.maximum(draws - draws.mean() + estimate, 0) if len(draws) else draws
-    made = percentile_interval(moved, n_groups=n_groups, n_datasets=n_datasets, n_seeds=n_seeds)
-    if made.ci_method is None:
-        return made
-    return Interval(made.ci_low, made.ci_high, f"{made.ci_method}, centred", made.note)
+def _sample(queries: EncoderQueries, design: Design, seed: int) -> np.ndarray:
+    """Sorted rows, a bounded number of each task: the same for all encoders."""
+    order = generator(seed, "energy", queries.query_set).permutation(len(queries.frame))
+    rank = pd.Series(order).groupby(design.task[order]).cumcount().to_numpy()
+    return np.sort(order[rank < SAMPLED_PAIRS])

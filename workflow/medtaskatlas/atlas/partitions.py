@@ -1,9 +1,10 @@
-"""Agreement of two partitions, for many permutations at once."""
+"""Partitions: how two agree, for many permutations at once, and which a tree suggests."""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from scipy.cluster.hierarchy import fcluster
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, silhouette_score
 
 from medtaskatlas.atlas.inference import permutation_p
 
@@ -71,3 +72,30 @@ def _information(tables: np.ndarray) -> np.ndarray:
     """Mutual information up to a constant that the sizes fix: sum of n log n."""
     safe = np.where(tables > 0, tables, 1)
     return (safe * np.log(safe)).sum(axis=(1, 2))
+
+
+def best_cut(tree: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Cut of a tree with the largest mean silhouette (Rousseeuw, 1987): no label is looked at.
+
+    Parameters
+    ----------
+    tree
+        Linkage of T leaves.
+    distance
+        float [T, T], the distances that it was made from.
+
+    Returns
+    -------
+    tuple or None
+        int [T] clusters and their mean silhouette; the fewest clusters among equals. None where no
+        cut has between 2 and T - 1 clusters.
+    """
+    best: tuple[np.ndarray, float] | None = None
+    for k in range(2, len(distance)):
+        found = fcluster(tree, k, "maxclust")
+        if not 1 < len(set(found)) < len(distance):
+            continue
+        score = float(silhouette_score(distance, found, metric="precomputed"))
+        if best is None or score > best[1] + 1e-12:
+            best = found, score
+    return best

@@ -26,6 +26,7 @@ from medtaskatlas.figures.style import (
 METRICS = {
     "centroid_cosine": "1 − cosine\nof centroids",
     "energy": "energy\ndistance",
+    "mmd": "maximum mean\ndiscrepancy",
 }
 
 TREE, NAMES, LEGEND = 0.9, 1.55, 1.0  # widths in inches

@@ -23,9 +23,11 @@ SPEC = TableSpec(
         text(
             "metric",
             "centroid_cosine: 1 - cosine of the dataset-balanced centroids; "
-            "energy: energy distance as a share of twice the mean distance between the tasks",
+            "energy: energy distance as a share of twice the mean distance between the tasks; "
+            "mmd: maximum mean discrepancy with a Gaussian kernel of median width, 0 to 1.41",
             "centroid_cosine",
             "energy",
+            "mmd",
         ),
         text("task_a", "a task"),
         text("task_b", "another task, later in the alphabet"),

@@ -1,0 +1,142 @@
+"""The table `neighbours`: the tasks nearest to each task, and how surely they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medtaskatlas.atlas.centroids import (
+    as_they_are,
+    bootstrapped,
+    centroid_cosines,
+    groups_of,
+    shifted_interval,
+)
+from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.distances import DRAWS, UNDEFINED, counts_of_two
+from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.queries import EncoderQueries, load_queries
+from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.tables import write_table
+
+RANKS = 5
+
+
+def neighbours(
+    embedding_paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    run: str,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    seed: int = 0,
+    n_draws: int = DRAWS,
+) -> None:
+    """Write the table `neighbours`, over all seeds of each encoder.
+
+    Parameters
+    ----------
+    embedding_paths
+        All embedding files of the run.
+    out
+        results/<run>/tables/neighbours.parquet.
+    run
+        Name of the run.
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws.
+    """
+    rows: list[dict[str, Any]] = []
+    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+        common = {
+            "run": run,
+            "encoder": queries.name,
+            "split": queries.query_set,
+            "metric": "centroid_cosine",
+        }
+        rows += [common | row for row in _rows(queries, seed, n_draws)]
+    write_table("neighbours", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+def nearest_shares(draws: np.ndarray, ranks: int) -> np.ndarray:
+    """How often each is among the nearest of each other, over the draws that hold both.
+
+    Parameters
+    ----------
+    draws
+        float [B, K, K], distances on every draw; NaN for what a draw lacks.
+    ranks
+        How many count as nearest.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [K, K], the share for row and neighbour; NaN where no draw holds both. Equal
+        distances: the first of them is the nearer.
+    """
+    K = draws.shape[-1]
+    known = np.isfinite(draws)
+    known[:, np.arange(K), np.arange(K)] = False
+    order = np.argsort(np.where(known, draws, np.inf), axis=-1, kind="stable")
+    near = np.zeros(draws.shape, bool)
+    np.put_along_axis(near, order[:, :, :ranks], values=True, axis=-1)
+    judged = known.sum(axis=0).astype(float)
+    hits = (near & known).sum(axis=0)
+    return np.divide(hits, judged, out=np.full((K, K), np.nan), where=judged > 0)
+
+
+def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
+    """Rows of one encoder and query set."""
+    design, frame = Design.of(queries.frame), queries.frame
+    tasks, S = design.tasks, len(queries.seeds)
+    family = dict(zip(frame["task"], frame["family"], strict=True))
+    if len(tasks) < 2:
+        none = {"task": tasks[0], "family": family[tasks[0]], "rank": 1, **counts(frame)}
+        yield none | {"note": "undefined: no other task is asked"}
+        return
+    each = as_they_are(centroid_cosines, queries)
+    mean = each.mean(axis=0)
+    boot = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
+    first, third = nearest_shares(boot, 1), nearest_shares(boot, 3)
+    n_of, groups = counts_of_two(frame, design.task), groups_of(design)
+    for a, task in enumerate(tasks):
+        row: dict[str, Any] = {"task": task, "family": family[task]}
+        apart = mean[a].copy()
+        apart[a] = np.nan
+        order = [b for b in np.argsort(apart, kind="stable")[:RANKS] if np.isfinite(apart[b])]
+        if not order:
+            yield row | n_of[a][a] | {"rank": 1, "note": UNDEFINED["centroid_cosine"]}
+            continue
+        for rank, b in enumerate(order, 1):
+            few = int(min(groups[a], groups[b]))
+            interval = shifted_interval(
+                boot[:, a, b],
+                float(mean[a, b]),
+                n_groups=few,
+                n_datasets=n_of[a][b]["n_datasets"],
+                n_seeds=S,
+            )
+            sure = few >= MIN_GROUPS
+            note = interval.note
+            if note and not sure:
+                note = note.replace("no interval", "no interval and no support", 1)
+            yield {
+                **row,
+                "rank": rank,
+                "neighbour": tasks[b],
+                "neighbour_family": family[tasks[b]],
+                "same_family": family[task] == family[tasks[b]],
+                "support": first[a, b] if sure else None,
+                "support_top3": third[a, b] if sure else None,
+                "estimate": mean[a, b],
+                "seed_sd": each[:, a, b].std(ddof=1) if S > 1 else None,
+                **vars(interval),
+                **n_of[a][b],
+                "note": note,
+            }

@@ -1,0 +1,167 @@
+"""Heatmap of the distances between datasets, grouped by modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from medtaskatlas.figures.frames import (
+    WHERE,
+    each_text,
+    modality_name,
+    plain,
+    read_frame,
+    splits_of,
+)
+from medtaskatlas.figures.style import (
+    GREY,
+    MODALITY_COLOURS,
+    PAGE,
+    PALE,
+    blank_note,
+    panel_title,
+    save,
+    use_style,
+)
+
+METRICS = {"centroid_cosine": "1 − cosine\nof centroids", "energy": "energy\ndistance"}
+MAX_NUMBERS = 13  # datasets: with more, numbers do not fit into the cells
+
+
+def dataset_distances(
+    table: str | Path,
+    svg: str | Path,
+    png: str | Path,
+    *,
+    encoder: str,
+    metric: str = "centroid_cosine",
+) -> None:
+    """Draw the dataset x dataset distances of one encoder, a panel a query set.
+
+    Parameters
+    ----------
+    table
+        results/<run>/tables/dataset_distances.parquet.
+    svg, png
+        The files to make.
+    encoder
+        Name of the encoder.
+    metric
+        A value of the table's column ``metric``.
+    """
+    use_style()
+    rows = read_frame(table)
+    rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]
+    pairs = rows[rows["level"] == "pair"]
+    splits = splits_of(pairs.loc[pairs["estimate"].notna(), "split"])
+    if not splits:
+        figure, axes = plt.subplots(figsize=(PAGE, 2))
+        blank_note(axes, f"no distances between two or more datasets for {encoder}")
+        save(figure, svg, png)
+        return
+    top = float(pairs["estimate"].max()) or 1.0
+    sides = []
+    for split in splits:
+        chosen = pairs[pairs["split"] == split]
+        sides.append(len({*chosen["dataset_a"], *chosen["dataset_b"]}))
+    # Under each other, cells of one size: names on the left need their width in every panel.
+    cell = min(0.42, 4.6 / max(sides))
+    names, below, above = 1.75, 0.5, 0.5
+    heights = [above + cell * n + below for n in sides]
+    height = sum(heights)
+    figure = plt.figure(figsize=(PAGE, height))
+    offset = height
+    for split, n, size in zip(splits, sides, heights, strict=True):
+        offset -= size
+        box = (names, offset + below, cell * n, cell * n)
+        axes = figure.add_axes(_share(box, height))
+        image = _panel(axes, rows[rows["split"] == split], top, cell)
+        panel_title(axes, f"{encoder}, {WHERE[split]}", each_text(_known(rows, split), "a pair"))
+    first = names + cell * max(sides) + 0.3
+    bar = figure.add_axes(_share((first, height - above - 1.45, 0.14, 1.1), height))
+    figure.colorbar(image, cax=bar)
+    bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
+    _legend(figure.add_axes(_share((first - 0.1, height - above - 3.3, 1.2, 1.6), height)), pairs)
+    save(figure, svg, png)
+
+
+def _share(box: tuple[float, float, float, float], height: float) -> tuple[float, ...]:
+    """A box in inches as shares of the page."""
+    x, y, w, h = box
+    return x / PAGE, y / height, w / PAGE, h / height
+
+
+def _known(rows: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Pairs of a query set that have a number."""
+    return rows[(rows["split"] == split) & (rows["level"] == "pair") & rows["estimate"].notna()]
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, top: float, cell: float) -> Any:
+    """One heatmap with its names and the sentence below it; returns the image."""
+    pairs = rows[rows["level"] == "pair"]
+    modality = dict(zip(pairs["dataset_a"], pairs["modality_a"], strict=True))
+    modality |= dict(zip(pairs["dataset_b"], pairs["modality_b"], strict=True))
+    datasets = sorted(modality, key=lambda name: (modality[name], name))
+    at = {name: i for i, name in enumerate(datasets)}
+    matrix = np.full((len(datasets),) * 2, np.nan)
+    np.fill_diagonal(matrix, 0)
+    for a, b, value in zip(pairs["dataset_a"], pairs["dataset_b"], pairs["estimate"], strict=True):
+        matrix[at[a], at[b]] = matrix[at[b], at[a]] = value
+    axes.set_facecolor(PALE)
+    image = axes.imshow(
+        np.ma.masked_invalid(matrix), cmap="viridis_r", vmin=0, vmax=top, interpolation="none"
+    )
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks(range(len(datasets)), [plain(name) for name in datasets])
+    axes.tick_params(axis="y", length=0, pad=13)
+    for label, name in zip(axes.get_yticklabels(), datasets, strict=True):
+        label.set_color(MODALITY_COLOURS.get(modality[name], GREY))
+    wide = 0.09 / cell  # of the strips, in cells
+    for i, name in enumerate(datasets):
+        colour = MODALITY_COLOURS.get(modality[name], GREY)
+        beside, below = (-0.6 - wide, i - 0.5), (i - 0.5, len(datasets) - 0.4)
+        for corner, w, h in ((beside, wide, 1), (below, 1, wide)):
+            axes.add_patch(Rectangle(corner, w, h, color=colour, lw=0, clip_on=False))
+        if i and modality[name] != modality[datasets[i - 1]]:
+            axes.axhline(i - 0.5, color="white", lw=1.6)
+            axes.axvline(i - 0.5, color="white", lw=1.6)
+    if len(datasets) <= MAX_NUMBERS:
+        for i, j in np.argwhere(np.isfinite(matrix) & ~np.eye(len(datasets), dtype=bool)):
+            shade = "white" if matrix[i, j] > 0.5 * top else "black"
+            text = f"{matrix[i, j]:.2f}".lstrip("0") or "0"
+            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=shade)
+    axes.annotate(
+        _sentence(rows), (0, 0), xytext=(0, -15), xycoords="axes fraction",
+        textcoords="offset points", va="top", fontsize=7.5, color="#444444",
+    )  # fmt: skip
+    return image
+
+
+def _sentence(rows: pd.DataFrame) -> str:
+    """Whether datasets of one modality are nearer, in words."""
+    by = rows[rows["level"] != "pair"].set_index("level")
+    if "modality_difference" not in by.index:
+        return ""
+    test = by.loc["modality_difference"]
+    if pd.isna(test["estimate"]):
+        return str(test["note"]).removeprefix("undefined: ")
+    one, two = by.loc["one_modality", "estimate"], by.loc["two_modalities", "estimate"]
+    return (
+        f"mean {one:.2g} within a modality, {two:.2g} between two; permutation p = {test['p']:.2g}"
+    )
+
+
+def _legend(axes: Axes, pairs: pd.DataFrame) -> None:
+    """What the colours of the names mean."""
+    axes.set_axis_off()
+    for modality in sorted({*pairs["modality_a"], *pairs["modality_b"]}):
+        colour = MODALITY_COLOURS.get(modality, GREY)
+        axes.scatter([], [], marker="s", s=30, color=colour, label=modality_name(modality))
+    axes.legend(loc="upper left", title="modality", alignment="left", handletextpad=0.2)
