@@ -9,9 +9,13 @@ TABLES = [
     "comparisons",
     "separation",
     "task_distances",
+    "dataset_distances",
+    "neighbours",
     "clusters",
     "controls",
     "shortcuts",
+    *(["trajectories"] if "trajectory" in RUN.described_sets else []),
+    *(["failures"] if "failure" in RUN.described_sets else []),
     *(["unseen_tasks"] if RUN.config.unseen_tasks else []),
     *(["scaling"] if RUN.config.scaling else []),
     "summary",
@@ -22,6 +26,19 @@ TABLES = [
 ENCODER_FILES = [f"{encoder}/seed{seed}.parquet" for encoder, seed in RUN.encoder_runs]
 EMBEDDINGS = [f"{RESULTS}/embeddings/{file}" for file in ENCODER_FILES]
 PREDICTIONS = [f"{RESULTS}/predictions/{file}" for file in ENCODER_FILES]
+
+# Of the encoders whose failures and trajectories are looked at, by set.
+DESCRIBED = {
+    set: [
+        f"{RESULTS}/embeddings/{encoder}/seed{seed}{ending}.parquet"
+        for encoder, seed in RUN.described_runs
+    ]
+    for set, ending in {
+        "main": "",
+        "failure": ".failure",
+        "trajectory": ".trajectory",
+    }.items()
+}
 
 
 rule tables:
@@ -209,6 +226,8 @@ rule table_confusion:
 rule table_comparisons:
     input:
         predictions=PREDICTIONS,
+        embeddings=EMBEDDINGS,
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
     output:
         table=f"{RESULTS}/tables/comparisons.parquet",
     log:
@@ -223,6 +242,8 @@ rule table_comparisons:
         runtime=30,
     params:
         run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
         code=code_hash("medtaskatlas.atlas.comparisons"),
     message:
@@ -285,9 +306,122 @@ rule table_task_distances:
         "../scripts/table_task_distances.py"
 
 
+rule table_dataset_distances:
+    input:
+        embeddings=EMBEDDINGS,
+    output:
+        table=f"{RESULTS}/tables/dataset_distances.parquet",
+    log:
+        f"{RESULTS}/logs/tables/dataset_distances.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/dataset_distances.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.dataset_distances"),
+    message:
+        "table dataset_distances"
+    script:
+        "../scripts/table_dataset_distances.py"
+
+
+rule table_neighbours:
+    input:
+        embeddings=EMBEDDINGS,
+    output:
+        table=f"{RESULTS}/tables/neighbours.parquet",
+    log:
+        f"{RESULTS}/logs/tables/neighbours.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/neighbours.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.task_neighbours"),
+    message:
+        "table neighbours"
+    script:
+        "../scripts/table_neighbours.py"
+
+
+rule table_trajectories:
+    input:
+        embeddings=DESCRIBED["main"],
+        trajectories=DESCRIBED["trajectory"],
+        pairs=RUN.pair_files(RUN.trajectory_cells, set="trajectory"),
+        images=RUN.image_files(RUN.trajectory_cells),
+    output:
+        table=f"{RESULTS}/tables/trajectories.parquet",
+    log:
+        f"{RESULTS}/logs/tables/trajectories.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/trajectories.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.trajectories"),
+    message:
+        "table trajectories"
+    script:
+        "../scripts/table_trajectories.py"
+
+
+rule table_failures:
+    input:
+        embeddings=DESCRIBED["main"],
+        failures=DESCRIBED["failure"],
+    output:
+        table=f"{RESULTS}/tables/failures.parquet",
+    log:
+        f"{RESULTS}/logs/tables/failures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/failures.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.atlas.failures"),
+    message:
+        "table failures"
+    script:
+        "../scripts/table_failures.py"
+
+
 rule table_clusters:
     input:
         task_distances=f"{RESULTS}/tables/task_distances.parquet",
+        embeddings=EMBEDDINGS,
     output:
         table=f"{RESULTS}/tables/clusters.parquet",
     log:
@@ -302,6 +436,8 @@ rule table_clusters:
         runtime=30,
     params:
         run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
         code=code_hash("medtaskatlas.atlas.clusters"),
     message:
@@ -431,13 +567,24 @@ rule table_scaling:
 
 rule table_summary:
     input:
+        **{
+            name: f"{RESULTS}/tables/{name}.parquet"
+            for name in (
+                "shortcuts",
+                "trajectories",
+                "failures",
+                "unseen_tasks",
+                "scaling",
+            )
+            if name in TABLES
+        },
         identification=f"{RESULTS}/tables/identification.parquet",
         comparisons=f"{RESULTS}/tables/comparisons.parquet",
         separation=f"{RESULTS}/tables/separation.parquet",
         task_distances=f"{RESULTS}/tables/task_distances.parquet",
         clusters=f"{RESULTS}/tables/clusters.parquet",
         controls=f"{RESULTS}/tables/controls.parquet",
-        shortcuts=f"{RESULTS}/tables/shortcuts.parquet",
+        # Findings on these are told where the run has them.
     output:
         table=f"{RESULTS}/tables/summary.parquet",
     log:

@@ -15,18 +15,21 @@ FIGURES = [
     "confusion",
     "task_distances",
     "atlas_map",
+    "variance_shares",
+    "geometry",
+    "dendrogram",
+    "dataset_distances",
+    *(["trajectories", "severity_curves"] if "trajectories" in TABLES else []),
+    *[name for name in ("failures", "unseen_tasks", "scaling") if name in TABLES],
 ]
 
 
-# The encoder that the figures of one encoder show, and what it is shown beside: the first TaCo and
-# the first pixel baseline, or whatever there is.
-BY_KIND = {
-    kind: [name for name, encoder in RUN.encoders.items() if encoder.kind == kind]
-    for kind in ("taco", "pixels")
-}
-DRAWN = [*BY_KIND["taco"], *RUN.encoders][0]
-OTHERS = [name for name in [*BY_KIND["pixels"], *RUN.encoders] if name != DRAWN]
+# The encoder that the figures of one encoder show, and what it is shown beside: the first model
+# and the first baseline of the configuration, or whatever there is.
+DRAWN = [*RUN.named("model"), *RUN.encoders][0]
+OTHERS = [name for name in [*RUN.named("baseline"), *RUN.encoders] if name != DRAWN]
 BASELINE = OTHERS[0] if OTHERS else None
+DRAWN_SEED = f"{DRAWN}/seed{RUN.config.seeds_of(DRAWN)[0]}"
 
 
 rule figures:
@@ -287,7 +290,7 @@ rule figure_task_distances:
 
 rule figure_atlas_map:
     input:
-        embeddings=f"{RESULTS}/embeddings/{DRAWN}/seed{RUN.config.seeds_of(DRAWN)[0]}.parquet",
+        embeddings=f"{RESULTS}/embeddings/{DRAWN_SEED}.parquet",
     output:
         svg=report(
             f"{RESULTS}/figures/atlas_map.svg",
@@ -316,6 +319,275 @@ rule figure_atlas_map:
         "figure atlas_map"
     script:
         "../scripts/figure_atlas_map.py"
+
+
+rule figure_variance_shares:
+    input:
+        separation=f"{RESULTS}/tables/separation.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/variance_shares.svg",
+            caption="../report/variance_shares.rst",
+            category="Separation",
+            labels={"figure": "variance shares"},
+        ),
+        png=f"{RESULTS}/figures/variance_shares.png",
+    log:
+        f"{RESULTS}/logs/figures/variance_shares.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/variance_shares.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.variance_shares"),
+    message:
+        "figure variance_shares"
+    script:
+        "../scripts/figure_variance_shares.py"
+
+
+rule figure_geometry:
+    input:
+        comparisons=f"{RESULTS}/tables/comparisons.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/geometry.svg",
+            caption="../report/geometry.rst",
+            category="Separation",
+            labels={"figure": "agreement of encoders"},
+        ),
+        png=f"{RESULTS}/figures/geometry.png",
+    log:
+        f"{RESULTS}/logs/figures/geometry.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/geometry.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.geometry"),
+    message:
+        "figure geometry"
+    script:
+        "../scripts/figure_geometry.py"
+
+
+rule figure_dendrogram:
+    input:
+        clusters=f"{RESULTS}/tables/clusters.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/dendrogram.svg",
+            caption="../report/dendrogram.rst",
+            category="Distances",
+            labels={"figure": "tree of the tasks"},
+        ),
+        png=f"{RESULTS}/figures/dendrogram.png",
+    log:
+        f"{RESULTS}/logs/figures/dendrogram.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/dendrogram.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        code=code_hash("medtaskatlas.figures.dendrogram"),
+    message:
+        "figure dendrogram"
+    script:
+        "../scripts/figure_dendrogram.py"
+
+
+rule figure_dataset_distances:
+    input:
+        dataset_distances=f"{RESULTS}/tables/dataset_distances.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/dataset_distances.svg",
+            caption="../report/dataset_distances.rst",
+            category="Distances",
+            labels={"figure": "distances between datasets"},
+        ),
+        png=f"{RESULTS}/figures/dataset_distances.png",
+    log:
+        f"{RESULTS}/logs/figures/dataset_distances.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/dataset_distances.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        code=code_hash("medtaskatlas.figures.dataset_distances"),
+    message:
+        "figure dataset_distances"
+    script:
+        "../scripts/figure_dataset_distances.py"
+
+
+rule figure_trajectories:
+    input:
+        main=f"{RESULTS}/embeddings/{DRAWN_SEED}.parquet",
+        trajectory=f"{RESULTS}/embeddings/{DRAWN_SEED}.trajectory.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/trajectories.svg",
+            caption="../report/trajectories.rst",
+            category="Trajectories",
+            labels={"figure": "trajectories in the plane"},
+        ),
+        png=f"{RESULTS}/figures/trajectories.png",
+    log:
+        f"{RESULTS}/logs/figures/trajectories.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/trajectories.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        code=code_hash("medtaskatlas.figures.trajectories"),
+    message:
+        "figure trajectories"
+    script:
+        "../scripts/figure_trajectories.py"
+
+
+rule figure_severity_curves:
+    input:
+        trajectories=f"{RESULTS}/tables/trajectories.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/severity_curves.svg",
+            caption="../report/severity_curves.rst",
+            category="Trajectories",
+            labels={"figure": "severity and displacement"},
+        ),
+        png=f"{RESULTS}/figures/severity_curves.png",
+    log:
+        f"{RESULTS}/logs/figures/severity_curves.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/severity_curves.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.severity_curves"),
+    message:
+        "figure severity_curves"
+    script:
+        "../scripts/figure_severity_curves.py"
+
+
+rule figure_failures:
+    input:
+        failures=f"{RESULTS}/tables/failures.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/failures.svg",
+            caption="../report/failures.rst",
+            category="Failures",
+            labels={"figure": "how far failures lie"},
+        ),
+        png=f"{RESULTS}/figures/failures.png",
+    log:
+        f"{RESULTS}/logs/figures/failures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/failures.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=DRAWN,
+        code=code_hash("medtaskatlas.figures.failures"),
+    message:
+        "figure failures"
+    script:
+        "../scripts/figure_failures.py"
+
+
+rule figure_unseen_tasks:
+    input:
+        unseen_tasks=f"{RESULTS}/tables/unseen_tasks.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/unseen_tasks.svg",
+            caption="../report/unseen_tasks.rst",
+            category="Unseen tasks",
+            labels={"figure": "where unseen tasks fall"},
+        ),
+        png=f"{RESULTS}/figures/unseen_tasks.png",
+    log:
+        f"{RESULTS}/logs/figures/unseen_tasks.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/unseen_tasks.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        encoder=lambda wildcards: RUN.config.unseen_tasks.encoders[0],
+        code=code_hash("medtaskatlas.figures.unseen_tasks"),
+    message:
+        "figure unseen_tasks"
+    script:
+        "../scripts/figure_unseen_tasks.py"
+
+
+rule figure_scaling:
+    input:
+        scaling=f"{RESULTS}/tables/scaling.parquet",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/scaling.svg",
+            caption="../report/scaling.rst",
+            category="Scaling",
+            labels={"figure": "what more data buys"},
+        ),
+        png=f"{RESULTS}/figures/scaling.png",
+    log:
+        f"{RESULTS}/logs/figures/scaling.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures/scaling.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("medtaskatlas.figures.scaling"),
+    message:
+        "figure scaling"
+    script:
+        "../scripts/figure_scaling.py"
 
 
 rule figure_findings:

@@ -7,5 +7,8 @@ with job(snakemake):
         snakemake.input.task_distances,
         snakemake.output.table,
         run=snakemake.params.run,
+        heldout_datasets=snakemake.params.heldout_datasets,
+        heldout_tasks=snakemake.params.heldout_tasks,
         seed=snakemake.params.seed,
+        embedding_paths=snakemake.input.embeddings,
     )

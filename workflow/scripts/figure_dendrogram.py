@@ -1,0 +1,11 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.dendrogram import dendrogram
+
+    dendrogram(
+        snakemake.input.clusters,
+        snakemake.output.svg,
+        snakemake.output.png,
+        encoder=snakemake.params.encoder,
+    )

@@ -1,0 +1,10 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.scaling import scaling
+
+    scaling(
+        snakemake.input.scaling,
+        snakemake.output.svg,
+        snakemake.output.png,
+    )

@@ -1,0 +1,11 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.unseen_tasks import unseen_tasks
+
+    unseen_tasks(
+        snakemake.input.unseen_tasks,
+        snakemake.output.svg,
+        snakemake.output.png,
+        encoder=snakemake.params.encoder,
+    )

@@ -1,0 +1,10 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.figures.variance_shares import variance_shares
+
+    variance_shares(
+        snakemake.input.separation,
+        snakemake.output.svg,
+        snakemake.output.png,
+    )

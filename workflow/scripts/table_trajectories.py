@@ -1,0 +1,16 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.atlas.trajectories import trajectories
+
+    trajectories(
+        snakemake.input.embeddings,
+        snakemake.input.trajectories,
+        snakemake.input.pairs,
+        snakemake.input.images,
+        snakemake.output.table,
+        run=snakemake.params.run,
+        heldout_datasets=snakemake.params.heldout_datasets,
+        heldout_tasks=snakemake.params.heldout_tasks,
+        seed=snakemake.params.seed,
+    )
