@@ -376,7 +376,7 @@ rule table_trajectories:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=5000,
         runtime=60,
     params:
         run=RUN.config.run,
@@ -404,7 +404,7 @@ rule table_failures:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=5000,
         runtime=60,
     params:
         run=RUN.config.run,

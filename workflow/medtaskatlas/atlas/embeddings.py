@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.roles import GALLERY, roles
+from medtaskatlas.encoders.kinds import KINDS
 from medtaskatlas.errors import DataError
 
 NEEDED = (
@@ -29,8 +30,8 @@ NEEDED = (
     "encoder",
     "seed",
 )
-# What a trained encoder is compared with; kinds are those of config.py, now and to come.
-BASELINE_KINDS = frozenset({"pixels", "random", "imagenet", "clip"})
+# What a trained encoder is compared with.
+BASELINE_KINDS = frozenset(name for name, kind in KINDS.items() if not kind.learns)
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def load_embedding(
         finite or all the same.
     """
     path = Path(path)
-    frame, vectors, facts = _read(path)
+    frame, vectors, facts = read_embedding(path)
     seen = sorted(set(heldout_datasets) & set(facts.get("trained_datasets", [])))
     seen += sorted(set(heldout_tasks) & set(facts.get("trained_tasks", [])))
     if seen:
@@ -210,8 +211,28 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
-    """Columns, vectors and facts of a file that is what it must be."""
+def read_embedding(path: Path) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
+    """Read one file as it is.
+
+    Parameters
+    ----------
+    path
+        results/<run>/embeddings/<encoder>/seed<k>.parquet.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of the pairs.
+    numpy.ndarray
+        float32 [N, D].
+    dict
+        Facts of the file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or its embeddings are not finite or all the same.
+    """
     remedy = f"delete {path} and start the run again: Snakemake makes it anew"
     if not path.exists():
         raise DataError(f"{path} is missing", "start the run again to make it")

@@ -9,22 +9,34 @@ from medtaskatlas.atlas.findings.words import (
     Rows,
     Tables,
     copied,
-    of_models,
+    models,
     rests_on,
 )
 
 
 def families(tables: Tables) -> Rows:
-    """Whether the families that we assign appear by themselves."""
-    frame = of_models(tables, "clusters")
-    chosen = frame[
+    """Whether the families that we assign appear by themselves, and more clearly than without us.
+
+    An untrained network may show them too, since the families differ in kind: so each sentence
+    names the best baseline beside it.
+    """
+    frame = tables["clusters"]
+    frame = frame[
         (frame["measure"] == "ami")
         & (frame["metric"] == "centroid_cosine")
         & frame["estimate"].notna()
     ]
-    for row in chosen.to_dict("records"):
+    about = tables["identification"]
+    baselines = frame[frame["encoder"].isin(about[about["role"] == "baseline"]["encoder"])]
+    for row in frame[frame["encoder"].isin(models(tables))].to_dict("records"):
         fits = row["p_adjusted"] < ALPHA
         words = "agree with" if fits else "do not agree, beyond chance, with"
+        beside, best = "", baselines[baselines["split"] == row["split"]]
+        if len(best):
+            top = best.loc[best["estimate"].idxmax()]
+            beside = (
+                f"; {top['encoder']}, which learned nothing of tasks, reaches {top['estimate']:.2f}"
+            )
         yield {
             "finding": "families_recovered",
             "encoder": row["encoder"],
@@ -32,7 +44,7 @@ def families(tables: Tables) -> Rows:
             "sentence": f"{WHERE[row['split']]}, the distances between tasks in the space of "
             f"{row['encoder']}, cut into {row['n_clusters']} clusters, {words} the families "
             f"that we assign (adjusted mutual information {row['estimate']:.2f}, where 0 is chance "
-            f"and 1 is the same; adjusted p = {row['p_adjusted']:.3g}). {rests_on(row)}.",
+            f"and 1 is the same; adjusted p = {row['p_adjusted']:.3g}{beside}). {rests_on(row)}.",
             "supported": bool(fits),
             "control": "duplicated_task",
             **copied(row),

@@ -1,0 +1,164 @@
+"""How far an embedding moves as severity grows: a curve an encoder, a panel a task."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from medtaskatlas.atlas.embeddings import BASELINE_KINDS
+from medtaskatlas.atlas.trajectory_pixels import RAW_PIXELS
+from medtaskatlas.figures.frames import WHERE, by_family, plain, read_frame
+from medtaskatlas.figures.style import (
+    PAGE,
+    blank_note,
+    encoder_colours,
+    family_colour,
+    panel_title,
+    save,
+    use_style,
+)
+from medtaskatlas.figures.trajectories import FIRST
+
+COLUMNS = 4
+MOST = 4  # encoders: more bands cover one another
+CURVES = ("displacement", "displacement_p10", "displacement_p90")
+
+
+def severity_curves(
+    table: str | Path,
+    svg: str | Path,
+    png: str | Path,
+    *,
+    encoders: Collection[str] = (),
+) -> None:
+    """Draw displacement against severity, on held-out datasets where there are any.
+
+    Encoders measure distance in units of their own, so each curve is a share of the largest median
+    that its encoder reaches in the panel.
+
+    Parameters
+    ----------
+    table
+        results/<run>/tables/trajectories.parquet.
+    svg, png
+        The files to make.
+    encoders
+        Which; by default up to three, trained ones first, and raw pixels as the control.
+    """
+    use_style()
+    rows = read_frame(table)
+    rows = rows[rows["measure"].isin(CURVES) & rows["seed"].isna() & (rows["scope"] == "task")]
+    split = "datasets" if (rows["split"] == "datasets").any() else "groups"
+    rows = rows[rows["split"] == split]
+    shown = choose_encoders(rows, encoders)
+    rows = rows[rows["encoder"].isin(shown)]
+    if rows.empty:
+        figure, axes = plt.subplots(figsize=(PAGE, 2))
+        blank_note(axes, "no trajectory outside training")
+        save(figure, svg, png)
+        return
+    families = dict(zip(rows["task"], rows["family"], strict=True))
+    tasks = [t for t in FIRST if t in families] + [t for t in by_family(families) if t not in FIRST]
+    columns = min(COLUMNS, len(tasks))
+    lines = -(-len(tasks) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, figsize=(max(3.2, PAGE * columns / COLUMNS), 1.0 + 1.5 * lines),
+        sharex=True, sharey=True, squeeze=False, layout="constrained",
+    )  # fmt: skip
+    # A control is grey, and its line broken: it is no encoder.
+    colours = encoder_colours([e for e in shown if e != RAW_PIXELS]) | {RAW_PIXELS: "#555555"}
+    for axes, task in zip(panels.flat, tasks, strict=False):
+        _draw(axes, rows[rows["task"] == task], shown, colours)
+    for i, axes in enumerate(panels.flat):
+        if i >= len(tasks):
+            axes.set_axis_off()
+        elif i + columns >= len(tasks):
+            axes.tick_params(labelbottom=True)
+        if i >= len(panels.flat) - columns:
+            axes.set_xlabel("severity")
+    figure.supylabel("relative displacement", fontsize=8)
+    figure.suptitle(
+        f"{WHERE[split].capitalize()}: displacement as a share of each encoder's largest median",
+        x=0.01, ha="left", fontsize=9, fontweight="bold",
+    )  # fmt: skip
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=colours[e], ls=_dashes(e), lw=1.6, label=plain(e)) for e in shown
+    ]
+    handles.append(Patch(color="#BBBBBB", lw=0, label="10 to 90 % of images (encoders)"))
+    if not rows["task_trained"].all():
+        handles.append(Line2D([], [], ls="", label="* task not trained on"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    save(figure, svg, png)
+
+
+def choose_encoders(rows: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
+    """Encoders to draw.
+
+    Parameters
+    ----------
+    rows
+        Columns ``encoder`` and ``kind``.
+    wanted
+        Which; by default up to three, trained ones first, and the control.
+
+    Returns
+    -------
+    list of str
+        Only such as have rows.
+    """
+    kinds = dict(zip(rows["encoder"], rows["kind"], strict=True))
+    if wanted:
+        return [encoder for encoder in wanted if encoder in kinds]
+    control = [encoder for encoder in kinds if kinds[encoder] == RAW_PIXELS]
+    ranked = sorted(kinds.keys() - set(control), key=lambda e: (kinds[e] in BASELINE_KINDS, e))
+    trained = [encoder for encoder in ranked if kinds[encoder] not in BASELINE_KINDS]
+    # One place at least for what the trained ones must be better than.
+    room = MOST - len(control)
+    rest = [encoder for encoder in ranked if encoder not in trained]
+    first = trained[: room - min(1, len(rest))]
+    return [*first, *rest[: room - len(first)], *control]
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, shown: list[str], colours: dict[str, str]) -> None:
+    """One task: a line and a band an encoder."""
+    for encoder in shown:
+        own = rows[rows["encoder"] == encoder]
+        if own.empty:
+            continue
+        wide = own.pivot_table(index="severity", columns="measure", values="estimate")
+        unit = wide["displacement"].max()
+        if not unit > 0:
+            continue
+        low, high = wide["displacement_p10"] / unit, wide["displacement_p90"] / unit
+        colour = colours[encoder]
+        # Of pixels the spread is that of the images' contrast, and wider than the panel.
+        if encoder != RAW_PIXELS:
+            axes.fill_between(wide.index, low, high, color=colour, alpha=0.16, lw=0)
+        axes.plot(
+            wide.index, wide["displacement"] / unit, color=colour, lw=1.3, ls=_dashes(encoder)
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.6)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1, 1.5])
+    axes.grid(axis="y", lw=0.4, color="#E2E2E2")
+    axes.set_axisbelow(True)
+    row = rows.sort_values("n_images").iloc[-1]
+    images, datasets = int(row["n_images"]), int(row["n_datasets"])
+    held = "" if row["task_trained"] else "*"
+    many = "" if datasets == 1 else "s"
+    panel_title(axes, plain(row["task"]) + held, f"{images} images, {datasets} dataset{many}")
+    axes.set_title(
+        axes.get_title(loc="left"), fontsize=8, color=family_colour(row["family"]), pad=15
+    )
+
+
+def _dashes(encoder: str) -> str:
+    """Style of an encoder's line."""
+    return "--" if encoder == RAW_PIXELS else "-"
