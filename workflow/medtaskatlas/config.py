@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
+from medtaskatlas.encoders.kinds.taco import Correspondence
 from medtaskatlas.errors import ConfigError, nearest
 from medtaskatlas.section import Section
 
@@ -284,6 +285,7 @@ def _keys_beside(where: list[str]) -> list[str]:
         "datasets": DatasetFilter,
         "unseen_tasks": UnseenTasks,
         "scaling": Scaling,
+        "correspondence": Correspondence,
         **KINDS,
     }
     for part in reversed(where[:-1]):

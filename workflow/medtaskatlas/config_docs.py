@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from medtaskatlas.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
 from medtaskatlas.encoders.kinds import KINDS
+from medtaskatlas.encoders.kinds.taco import Correspondence
 from medtaskatlas.files import REPOSITORY
 
 PAGE = REPOSITORY / "config" / "README.md"
@@ -104,6 +105,7 @@ def sections() -> Sections:
         "`splits`": Splits,
         "`unseen_tasks`": UnseenTasks,
         "`scaling`": Scaling,
+        "`encoders`, `correspondence` of kind `taco`": Correspondence,
         **{f"`encoders`, kind `{kind}`": model for kind, model in KINDS.items()},
     }
 

@@ -143,7 +143,7 @@ def _fused(options: Taco) -> tuple[nn.Module, int]:
     if options.fusion == "correspondence":
         from medtaskatlas.encoders.correspondence import CorrespondenceTrunk
 
-        joined = CorrespondenceTrunk(*shape, options.coordinates)
+        joined = CorrespondenceTrunk(*shape, options.coordinates, options.correspondence)
         return joined, joined.features
     if options.fusion == "two_tower":
         tower, features = trunk(*shape, 3)

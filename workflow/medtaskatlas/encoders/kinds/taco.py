@@ -7,9 +7,23 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medtaskatlas.encoders.kind import Residual, Role
+from medtaskatlas.section import Section
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class Correspondence(Section):
+    """What is joined to the network with ``fusion: correspondence``; 0 leaves a part out."""
+
+    tower: int = Field(32, ge=4, description="length of the description of a place")
+    grid: int = Field(16, ge=0, le=64, description="places a side of the input, looked up")
+    asking: int = Field(8, ge=1, le=64, description="places a side of the output, which ask")
+    volume: int = Field(64, ge=0, description="features of the look-up, beside its moments")
+    sides: int = Field(64, ge=0, description="features of what the tower finds on each side alone")
+    measures: int = Field(
+        64, ge=0, description="features of fixed statistics: change by grey level and by frequency"
+    )
 
 
 class Taco(Residual):
@@ -38,6 +52,9 @@ class Taco(Residual):
         description="one network on all channels; one network on each side, then both and their "
         "difference; or early, with a correlation volume between the sides",
     )
+    correspondence: Correspondence = Field(
+        Correspondence(), description="what `fusion: correspondence` joins to the network"
+    )
     embedding_dim: int = Field(128, ge=2, description="length of the embedding")
     loss: Literal["supcon", "nt_xent", "triplet"] = Field(
         "supcon",
@@ -61,9 +78,7 @@ class Taco(Residual):
     steps: int = Field(2000, ge=0, description="optimiser steps; the budget is steps, not minutes")
     batch_tasks: int = Field(16, ge=2, description="tasks in a batch")
     batch_images: int = Field(8, ge=2, description="pairs of each task in a batch")
-    accumulate: int = Field(
-        1, ge=1, description="batches in one contrast, by gradient caching"
-    )
+    accumulate: int = Field(1, ge=1, description="batches in one contrast, by gradient caching")
     memory: int = Field(
         0, ge=0, description="embeddings of earlier batches that are negatives too; 0: none"
     )
@@ -87,7 +102,9 @@ class Taco(Residual):
     @model_validator(mode="after")
     def _fits(self) -> Taco:
         if self.loss == "nt_xent" and self.sampler == "plain":
-            raise ValueError("`loss: nt_xent` pairs draws of a task on an image: take crossed batches")
+            raise ValueError(
+                "`loss: nt_xent` pairs draws of one image: take `sampler: crossed`"
+            )
         if self.accumulate > 1 and self.memory:
             raise ValueError("choose one of `accumulate` and `memory`")
         return self
