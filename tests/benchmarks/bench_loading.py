@@ -1,33 +1,37 @@
 """What reading pairs costs in training, beside a bare loop over a tensor in memory.
 
 ``make bench``. Five alternating runs of each on generated pairs at 64 px with the network and the
-batch of config/embedded.yaml; the ratio of pairs a second is printed, never asserted.
+batch of config/embedded.yaml; the ratio of pairs a second is printed, never asserted. ``STEPS`` and
+``RUNS`` in the environment make it shorter or longer.
 """
 
+import os
 import statistics
 import time
 
-import numpy as np
 import torch
 import yaml
 from pytorch_metric_learning.losses import SupConLoss
 
 from generated import SPLITS, write_dataset
 from medtaskatlas.config import parse_config
-from medtaskatlas.encoders.network import build, to_input
-from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.encoders.sampler import CrossedSampler
-from medtaskatlas.encoders.train import batches, take_step
+from medtaskatlas.encoders.batches import batches
+from medtaskatlas.encoders.criterion import Criterion
+from medtaskatlas.encoders.gradient_cache import GRADIENT_NORM, Represent, Step
+from medtaskatlas.encoders.machine import fabric_of
+from medtaskatlas.encoders.network import to_input
+from medtaskatlas.encoders.ranks import Ranks
+from medtaskatlas.encoders.rows import composer, training_rows
 from medtaskatlas.files import REPOSITORY
 from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 
-RUNS, STEPS = 5, 40
+RUNS, STEPS = int(os.environ.get("RUNS", "5")), int(os.environ.get("STEPS", "40"))
 
 
 def test_loading(tmp_path) -> None:
     config = parse_config(yaml.safe_load((REPOSITORY / "config/embedded.yaml").read_text()))
-    options = config.encoders["taco"].model_dump()
+    options = config.encoders["taco"]
     images = [write_dataset(tmp_path / f"{d}.arrow", n=60, side=64, seed=d) for d in range(8)]
     paths = []
     for task in (t for t in load_bank().values() if not t.needs & {"label", "colour", "boxes"}):
@@ -35,27 +39,31 @@ def test_loading(tmp_path) -> None:
             paths.append(tmp_path / "pairs" / task.name / file.name)
             make_pairs(file, task, paths[-1], pairs_per_cell=60, splits=SPLITS, seed=0)
     torch.set_num_threads(config.torch_threads)
-    bank = PairBank(paths, images)
-    rows = np.flatnonzero(bank.strings("split") == "train")
-    sampler = CrossedSampler(
-        *(bank.strings(name)[rows] for name in ("task", "dataset", "image_id")),
-        n_tasks=options["batch_tasks"],
-        n_images=options["batch_images"],
-        seed=0,
-    )
-    network, criterion = build(options, 0).train(), SupConLoss(temperature=0.1)
+    rows = training_rows(paths, images)
+    composed = composer(rows, options, 0)
+    network = options.network(0).train()
+    fabric = fabric_of(options)
+    criterion = Criterion(options, network.features, len(composed.sampler.tasks), 0)
     optimiser = torch.optim.AdamW(network.parameters())
-    cpu = torch.device("cpu")
-    fixed, labels = next(iter(batches(bank, rows, sampler, range(1))))
-    in_memory = to_input(fixed, cpu)
+    represent, wrapped = fabric.setup(Represent(network), optimiser)
+    step = Step(fabric, represent, criterion, wrapped, Ranks())
+    first = next(iter(batches(rows.bank, composed, range(1))))
+    in_memory, labels = to_input(first.pixels, fabric.device), torch.from_numpy(first.labels)
+    twin = options.network(0).train()
+    twin_optimiser = torch.optim.AdamW(twin.parameters())
+    loss_of = SupConLoss(temperature=options.temperature)
 
     def loaded() -> None:
-        for pixels, batch_labels in batches(bank, rows, sampler, range(STEPS)):
-            take_step(network, criterion, optimiser, to_input(pixels, cpu), batch_labels)
+        for batch in batches(rows.bank, composed, range(STEPS)):
+            float(step.take([batch]))
 
     def bare() -> None:
         for _ in range(STEPS):
-            take_step(network, criterion, optimiser, in_memory, labels)
+            loss = loss_of(twin(in_memory), labels)
+            twin_optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(twin.parameters(), GRADIENT_NORM)
+            twin_optimiser.step()
 
     ratios = []
     for _ in range(RUNS):

@@ -59,6 +59,12 @@ def test_every_extra_names_its_source() -> None:
             assert any(token in text for token in ("19", "20", "ITU-T", "DICOM")), name
 
 
+def test_jpeg_quality_is_that_of_the_quantiser() -> None:
+    """The scale of the IJG's encoder: half a table at 75, one at 50, ten at 5."""
+    roots = np.sqrt([0, 0.5, 1, 2, 10])
+    assert [e.jpeg_quality(float(r)) for r in roots] == [100, 75, 50, 25, 5]
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_jpeg_is_what_a_jpeg_file_holds(colour: bool, tmp_path) -> None:
     sample = make_sample(64, colour=colour)

@@ -304,6 +304,34 @@ def test_poisson_variance_is_the_mean(level: int) -> None:
     assert counts.var() == pytest.approx(level * 100 / 255, rel=0.05)
 
 
+@pytest.mark.parametrize("noise", [0.15, 0.35])
+def test_few_photons_leave_no_comb_of_grey_levels(noise: float) -> None:
+    """A count is several grey levels wide; all of them occur, and black stays black."""
+    noisy = g.denoising_poisson(flat(120), {"noise": noise, "seed": 5})[0][..., 0].ravel()
+    photons = noise**-2
+    deviation = int(255 * np.sqrt(120 / 255 / photons))
+    often = np.bincount(noisy, minlength=256)[120 - deviation : 120 + deviation]
+    assert often.min() > 0.4 * np.median(often)
+    expected = 120 / 255 * photons + (1 - np.exp(-120 / 255 * photons)) / 12
+    # White clips the upper tail.
+    assert noisy.mean() == pytest.approx(120, rel=0.02)
+    assert (noisy * (photons / 255)).var() == pytest.approx(expected, rel=0.1)
+    assert not g.denoising_poisson(flat(0), {"noise": noise, "seed": 5})[0].any()
+
+
+@pytest.mark.parametrize("name", ["gibbs_removal", "jpeg_artifact_removal"])
+def test_the_effect_grows_evenly(name: str) -> None:
+    """No fifth of the ladder has more than twice the share that is due to it."""
+    samples = [make_sample(seed=s) for s in range(4)]
+    change = [
+        np.mean([np.std(changed_side(name, s, t, 0).astype(float) - s.image) for s in samples])
+        for t in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    ]
+    steps = np.diff(change) / change[-1]
+    assert steps.min() > 0.08, steps
+    assert steps.max() < 0.4, steps
+
+
 def test_full_speckle_has_the_distribution_of_rayleigh() -> None:
     noisy, _ = g.despeckling(flat(70, 512), {"diffuse": 1.0, "cell": 0.4, "seed": 5})
     grain = noisy[..., 0] / 70

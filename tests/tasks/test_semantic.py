@@ -238,6 +238,42 @@ def test_thinning_is_that_of_skimage() -> None:
     np.testing.assert_array_equal(thinned(whole) > 0, morphology.thin(whole))
 
 
+def test_thinning_of_every_neighbourhood_is_that_of_guo_and_hall() -> None:
+    """Both passes, by their conditions, on all 512 windows and on many masks wider than a word."""
+
+    def one_pass(mask: np.ndarray, odd: bool) -> np.ndarray:
+        p = np.pad(mask, 1)
+        around = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+        height, width = mask.shape
+        n, ne, e, se, s, sw, w, nw = (
+            p[1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in around
+        )
+        pairs = [(n, ne | e), (e, se | s), (s, sw | w), (w, nw | n)]
+        runs = sum((~side & beyond).astype(int) for side, beyond in pairs)
+        first = sum((a | b).astype(int) for a, b in ((nw, n), (ne, e), (se, s), (sw, w)))
+        second = sum((a | b).astype(int) for a, b in ((n, ne), (e, se), (s, sw), (w, nw)))
+        few = np.minimum(first, second)
+        side = (n | ne | ~se) & e if odd else (s | sw | ~nw) & w
+        return mask & ~((runs == 1) & (few >= 2) & (few <= 3) & ~side)
+
+    def oracle(mask: np.ndarray) -> np.ndarray:
+        while True:
+            before, mask = mask, one_pass(one_pass(mask, True), False)
+            if (mask == before).all():
+                return mask
+
+    windows = (np.arange(512)[:, None, None] >> np.arange(9).reshape(3, 3) & 1).astype(bool)
+    apart = np.pad(windows, ((0, 0), (0, 2), (0, 2)))
+    together = apart.reshape(16, 32, 5, 5).transpose(0, 2, 1, 3).reshape(80, 160)
+    rng = np.random.default_rng(0)
+    speckled = [
+        rng.random((rng.integers(1, 40), rng.integers(1, 90))) < q for q in (0.5, 0.8, 0.95)
+    ]
+    for mask in (together, np.zeros((5, 5), bool), np.ones((9, 70), bool), *speckled):
+        for kind in (np.uint8, np.uint16):
+            np.testing.assert_array_equal(thinned(mask.astype(kind) * 7) > 0, oracle(mask))
+
+
 def test_the_label_fills_the_output() -> None:
     image = make_sample().image
     drawn = [out("classification", Sample(image, label=k, n_labels=15)) for k in range(15)]

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks.extras import jpeg_quality
 
 from .way import Build, Item, Peer, Way, at_side, either_way, in_turn, motion_length, odd, planes
 
@@ -174,7 +175,7 @@ WAYS = {
     "jpeg_artifact_removal": (
         Way(
             "ImageCompression",
-            _on_image(lambda e, side: A.ImageCompression("jpeg", (round(e), round(e)), p=1)),
+            _on_image(lambda e, side: A.ImageCompression("jpeg", (jpeg_quality(e),) * 2, p=1)),
             "takes RGB for BGR",
         ),
     ),

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from medtaskatlas.imageset import Sample
+from medtaskatlas.tasks.extras import jpeg_quality
 
 from .way import (
     Build,
@@ -144,7 +145,7 @@ def _pseudocolour(item: Item) -> Any:
 
 
 def _jpeg(e: float, side: int) -> Call:
-    quality = torch.tensor([float(round(e))])
+    quality = torch.tensor([float(jpeg_quality(e))])
     return lambda item: ke.jpeg_codec_differentiable(item.image.expand(-1, 3, -1, -1), quality)
 
 

@@ -194,7 +194,9 @@ WAYS = {
         ),
     ),
     "gibbs_removal": (
-        Way("RandGibbsNoise", _on_image(lambda e, side: mt.RandGibbsNoise(1, (1 - e, 1 - e)))),
+        Way(
+            "RandGibbsNoise", _on_image(lambda e, side: mt.RandGibbsNoise(1, (1 - e**2, 1 - e**2)))
+        ),
     ),
     "undersampled_mri": (Way("RandomKspaceMask", _undersample, "two full transforms"),),
     "spike_removal": (

@@ -30,7 +30,8 @@ from medtaskatlas.tasks.task import Ladder, Params, task
 from medtaskatlas.tasks.tomography import back_project, detector_size, project, view_count
 
 RICIAN = Ladder("standard deviation of a channel", "grey levels", 0, 60)
-GIBBS = Ladder("share of k-space kept along an axis", "1", 1, 0.2)
+# The root, since half of k-space can go before an eye sees much.
+GIBBS = Ladder("root of the share of k-space kept along an axis", "1", 1, 0.4)
 GHOSTING = Ladder("modulation of the lines", "1", 0, 1)
 SPIKES = Ladder("amplitude of the stripes", "grey levels", 0, 60)
 UNDERSAMPLING = Ladder("share of lines left out", "1", 0, 0.8)
@@ -74,7 +75,7 @@ def _channels_last(planes: np.ndarray) -> np.ndarray:
 
 
 def _draw_gibbs(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"kept": GIBBS.at(severity)}
+    return {"kept": GIBBS.at(severity) ** 2}
 
 
 @task(family="generative", draw=_draw_gibbs, ladder=GIBBS, extra=True)

@@ -25,7 +25,8 @@ from medtaskatlas.tasks.pixels import (
 )
 from medtaskatlas.tasks.task import Ladder, Params, no_params, task
 
-JPEG = Ladder("quality of the encoder", "IJG scale", 100, 5)
+# The root, since a coarser quantiser finds less and less left to take.
+JPEG = Ladder("root of the quantiser's scale", "1", 0, math.sqrt(10))
 OUTPAINTING = Ladder("share of area missing", "1", 0, 0.7)
 SHARPENING = Ladder("amount", "1", 0, 4)
 EQUALISATION = Ladder("share of the way to a flat histogram", "1", 0, 1)
@@ -35,7 +36,24 @@ STEEPEST = 16 * 255
 
 
 def _draw_jpeg(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"quality": round(JPEG.at(severity))}
+    return {"quality": jpeg_quality(JPEG.at(severity))}
+
+
+def jpeg_quality(root: float) -> int:
+    """Quality on the IJG scale whose quantiser is the stated one.
+
+    Parameters
+    ----------
+    root
+        Root of the factor that multiplies the tables of ITU-T T.81, annex K; 1 is quality 50.
+
+    Returns
+    -------
+    int
+        1 to 100, where 100 has no quantiser but that of rounding.
+    """
+    scale = root**2
+    return max(1, round(100 - 50 * scale if scale < 1 else 50 / scale))
 
 
 @task(family="generative", draw=_draw_jpeg, ladder=JPEG, extra=True)

@@ -29,6 +29,26 @@ def uniform_words(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
     return raw.astype("<u8", copy=False).view("<u2")[:size].reshape(shape)
 
 
+def within_a_step(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Uniform noise of one step's width, which takes the steps out of whole numbers.
+
+    Parameters
+    ----------
+    rng
+        What :func:`noise_generator` returned.
+    shape
+        Shape of the field.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of this shape, between -0.5 and 0.5, mean 0.
+    """
+    field = uniform_words(rng, shape) * np.float32(1 / 65536)
+    field -= np.float32(0.5 - 0.5 / 65536)
+    return field
+
+
 def normals(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal noise, by the inverse transform of 16 uniform bits.
 

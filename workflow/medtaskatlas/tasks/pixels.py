@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+
+T = TypeVar("T")
 
 # Lengths of effects (blur widths, shifts) are stated for images of this side and scale with it.
 REFERENCE_SIDE = 64
@@ -46,17 +49,16 @@ def thin(image: np.ndarray) -> np.ndarray:
         return image
     if image.shape[2] == 1:
         return image[..., 0]
+    # The middle row, where frames and margins are not, tells most colour pictures already.
+    middle = image[image.shape[0] // 2].tobytes()
+    red = middle[::3]
+    if red != middle[1::3] or red != middle[2::3]:
+        return image
     # In a grey picture a byte differs from the next one only from pixel to pixel.
     flat = image.reshape(-1)
-    within = _within_a_pixel(flat.size)
-    row = min(flat.size, 3 * image.shape[1])
-    # The first row tells most colour pictures already.
-    for end in (row, flat.size):
-        differs = np.not_equal(flat[1:end], flat[: end - 1])
-        np.logical_and(differs, within[: end - 1], out=differs)
-        if differs.any():
-            return image
-    return cv2.extractChannel(image, 0)
+    differs = np.not_equal(flat[1:], flat[:-1])
+    np.logical_and(differs, _within_a_pixel(flat.size)[:-1], out=differs)
+    return image if differs.any() else cv2.extractChannel(image, 0)
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +91,7 @@ def like(pixels: np.ndarray, image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
 
 
-def to_uint8(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray, *, negative: bool = True) -> np.ndarray:
     """Round to the nearest grey level, clipped to 0..255.
 
     All tasks round here or in OpenCV's own conversion, which is the same one: to the nearest
@@ -99,12 +101,16 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     ----------
     values
         Float array in grey levels.
+    negative
+        Whether any may be below 0; where none is, the same takes less than half the time.
 
     Returns
     -------
     numpy.ndarray
         uint8 of the same shape.
     """
+    if not negative:
+        return cv2.convertScaleAbs(values.reshape(1, -1)).reshape(values.shape)
     # Of OpenCV's ways to a saturated conversion this is the quickest, at a third of numpy's cost.
     # A row of numbers, since OpenCV takes channels and short arrays for something else.
     row = values.reshape(1, -1)
@@ -232,6 +238,24 @@ def noise_generator(seed: int) -> np.random.Generator:
     # numpy's types know only its own seed sequences; its code takes any.
     words: Any = _Words(seed)
     return np.random.Generator(np.random.SFC64(words))
+
+
+def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """Draw one of some options, all equally likely.
+
+    Parameters
+    ----------
+    rng
+        The pair's generator.
+    options
+        At least one and at most a few thousand.
+
+    Returns
+    -------
+    object
+        One of them. As ``rng.choice`` or ``rng.integers`` would have it, at a third of the cost.
+    """
+    return options[int(len(options) * rng.random())]
 
 
 def draw_seed(rng: np.random.Generator) -> int:

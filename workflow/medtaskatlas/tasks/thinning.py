@@ -1,29 +1,14 @@
-"""Thinning of a mask to lines one pixel wide."""
+"""Thinning of a mask to lines one pixel wide.
+
+A whole mask is one whole number, a pixel one of its bits: so one operation of Python's works on all
+pixels at once, at tens of them a nanosecond, where a look-up of neighbourhoods takes a
+nanosecond for each.
+"""
 
 from __future__ import annotations
 
-from functools import cache
-
 import cv2
 import numpy as np
-
-# Bit of a pixel's code for each neighbour, clockwise from the one above.
-_BITS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
-
-
-@cache
-def _kept() -> tuple[np.ndarray, np.ndarray]:
-    """Whether a pixel with a code stays in odd and in even passes: uint8 [1, 256] of 0 and 1."""
-    codes = np.arange(256)
-    p2, p3, p4, p5, p6, p7, p8, p9 = (codes >> np.arange(8)[:, None] & 1).astype(bool)
-    turns = [(p2, p3 | p4), (p4, p5 | p6), (p6, p7 | p8), (p8, p9 | p2)]
-    crossings = np.sum([~side & beyond for side, beyond in turns], axis=0)
-    pairs = [(p9, p2), (p3, p4), (p5, p6), (p7, p8)], [(p2, p3), (p4, p5), (p6, p7), (p8, p9)]
-    neighbours = np.minimum(*(np.sum([a | b for a, b in pair], axis=0) for pair in pairs))
-    removable = (crossings == 1) & (neighbours >= 2) & (neighbours <= 3)
-    odd = removable & ~((p2 | p3 | ~p5) & p4)
-    even = removable & ~((p6 | p7 | ~p9) & p8)
-    return (~odd).astype(np.uint8)[None], (~even).astype(np.uint8)[None]
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
@@ -43,18 +28,67 @@ def thinned(mask: np.ndarray) -> np.ndarray:
     numpy.ndarray
         uint8 [H, W] of 0 and 1.
     """
-    lines = cv2.compare(mask, 0, cv2.CMP_GT) & 1
-    x, y, width, height = cv2.boundingRect(lines)
-    part = lines[y : y + height, x : x + width]
-    left = cv2.countNonZero(part) if part.size else 0
-    while left:
-        before = left
-        for kept in _kept():
-            # One filter gives the codes: the neighbours' bits add up to at most 255.
-            codes = cv2.filter2D(part, -1, _BITS, borderType=cv2.BORDER_CONSTANT)
-            part = cv2.bitwise_and(part, cv2.LUT(codes, kept))
-        left = cv2.countNonZero(part)
-        if left == before:
-            lines[y : y + height, x : x + width] = part
-            break
+    if mask.dtype != np.uint8:
+        mask = (mask != 0).view(np.uint8)
+    lines = np.zeros(mask.shape, np.uint8)
+    x, y, width, height = cv2.boundingRect(mask)
+    # One column of background beside the foreground keeps rows apart that follow each other.
+    window = slice(y, y + height), slice(x, x + width + 1)
+    part = mask[window]
+    if part.shape[1] == width:
+        part = cv2.copyMakeBorder(part, 0, 0, 0, 1, cv2.BORDER_CONSTANT, value=0)
+    row = width + 1
+    packed = np.packbits(part.flatten(), None, "little").tobytes()
+    left = _thinned(int.from_bytes(packed, "little"), row).to_bytes(len(packed), "little")
+    bits = np.unpackbits(np.frombuffer(left, np.uint8), None, part.size, "little")
+    drawn = lines[window]
+    drawn[:] = bits.reshape(height, row)[:, : drawn.shape[1]]
     return lines
+
+
+def _thinned(x: int, row: int) -> int:
+    """Thin a mask whose pixel (y, x) is bit ``y * row + x``; the last column is background.
+
+    A pass takes pixels away by Guo and Hall's three conditions: one run of foreground around the
+    pixel; two or three pairs of neighbours, counted the way that gives fewer; and, in odd passes,
+    ``(n | ne | ~se) & e`` is 0. Even passes are odd ones of the mask turned by half a circle. The
+    conditions are written out for what the pixels to the east and to the west are, so that most of
+    them falls away; a test holds all neighbourhoods against them. ``a ^ (a & b)`` is ``a`` without
+    ``b``.
+    """
+    odd, idle = False, 0
+    while idle < 2:
+        odd = not odd
+        # Of each pixel the bit of its neighbour to the north, and so on. A sum with itself is a
+        # shift to the left, and quicker.
+        if odd:
+            n, s, e, w = x << row, x >> row, x >> 1, x + x
+            ne, nw, se = n >> 1, n + n, s >> 1
+        else:
+            n, s, e, w = x >> row, x << row, x + x, x >> 1
+            ne, nw, se = n + n, n >> 1, s + s
+        # East is foreground: an upper edge that goes on, or ends in the west.
+        inner = x & e
+        gone = inner & se & s
+        gone ^= gone & (n | nw ^ (nw & w))
+        # East is background and west is not: a right edge, its lower corner, a stub.
+        outer = x ^ inner
+        right = outer & w
+        corner = right ^ (right & se)
+        below = corner & n
+        stub = corner ^ below
+        gone |= right & s
+        if stub and (stub := stub & nw):
+            gone |= stub & (s << 1 if odd else s >> 1)
+        gone ^= gone & ne
+        gone |= below
+        # Both are background: what sticks out of a straight edge.
+        if alone := outer ^ right:
+            if tip := alone & s & se:
+                tip &= s << 1 if odd else s >> 1
+                gone |= tip ^ (tip & (n | ne | nw))
+            if tip := alone & n & ne & nw:
+                gone |= tip ^ (tip & (s | se | (s << 1 if odd else s >> 1)))
+        x ^= gone
+        idle = 0 if gone else idle + 1
+    return x
