@@ -6,12 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medtaskatlas.encoders import train as training
-from medtaskatlas.encoders.checkpoint import Resume, load_tensors, save_tensors
+from medtaskatlas.encoders import optimise
+from medtaskatlas.encoders.batches import mirror_together
+from medtaskatlas.encoders.checkpoint import load_tensors, save_tensors
 from medtaskatlas.encoders.embed import embed
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.network import CHANNELS, coordinates, to_input
-from medtaskatlas.encoders.train import learning_rate, mirror_together, train
+from medtaskatlas.encoders.schedule import learning_rate
+from medtaskatlas.encoders.train import train
 from medtaskatlas.errors import DataError
 
 TACO = {
@@ -62,7 +64,7 @@ def test_training_learns_and_is_reproducible(pair_files, tmp_path) -> None:
 def test_a_killed_training_ends_as_an_unbroken_one(pair_files, tmp_path, monkeypatch, cut) -> None:
     whole, history = run(pair_files, tmp_path / "whole")
     eager = {**TACO, "checkpoint_seconds": 1e-9}
-    batches = training.batches
+    batches = optimise.batches
 
     def killed(*args):
         for i, batch in enumerate(batches(*args)):
@@ -71,30 +73,18 @@ def test_a_killed_training_ends_as_an_unbroken_one(pair_files, tmp_path, monkeyp
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "batches", killed)
+        patch.setattr(optimise, "batches", killed)
         with pytest.raises(KeyboardInterrupt):
             run(pair_files, tmp_path / "cut", eager)
     assert (tmp_path / "cut" / "state").is_file()
     assert not (tmp_path / "cut" / "model.safetensors").exists()
     seen = []
-    monkeypatch.setattr(training, "batches", lambda *a: (seen.append(a[-1]), batches(*a))[1])
+    monkeypatch.setattr(optimise, "batches", lambda *a: (seen.append(a[2]), batches(*a))[1])
     resumed, history_resumed = run(pair_files, tmp_path / "cut", eager)
     assert seen[0] == range(cut, 12), "training began anew"
     assert same(whole, resumed)
     assert history.equals(history_resumed)
     assert not (tmp_path / "cut" / "state").exists()
-
-
-def test_a_checkpoint_of_other_options_or_damaged_is_not_taken_up(tmp_path) -> None:
-    network = build(TACO, 0)
-    optimiser = torch.optim.AdamW(network.parameters())
-    Resume(tmp_path / "state", "one").save(network, optimiser, [1.0])
-    assert Resume(tmp_path / "state", "one").load(network, optimiser) == [1.0]
-    assert Resume(tmp_path / "state", "two").load(network, optimiser) is None
-    data = (tmp_path / "state").read_bytes()
-    (tmp_path / "state").write_bytes(data[: len(data) // 2])
-    assert Resume(tmp_path / "state", "one").load(network, optimiser) is None
-    assert Resume(tmp_path / "none", "one").load(network, optimiser) is None
 
 
 def test_initial_weights_come_from_the_seed_and_leave_torch_alone() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from medtaskatlas.files import whole_file
+
+if TYPE_CHECKING:
+    from medtaskatlas.encoders.state import TrainingState
+
+LOGGER = logging.getLogger("medtaskatlas")
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
@@ -75,54 +80,48 @@ class Resume:
     path: str | Path
     fingerprint: str
 
-    def save(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, losses: list[float]
-    ) -> None:
+    def save(self, state: TrainingState) -> None:
         """Write all that training needs to go on exactly.
 
         Parameters
         ----------
-        network, optimiser
+        state
             What is being trained.
-        losses
-            Loss of every step so far; their number is the step to go on from.
         """
-        state = optimiser.state_dict()["state"]
-        tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-        tensors |= {f"optimiser.{i}.{k}": v for i, s in state.items() for k, v in s.items()}
-        tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
-        save_tensors(self.path, tensors, {"fingerprint": self.fingerprint})
+        facts = {"fingerprint": self.fingerprint, **state.facts()}
+        save_tensors(self.path, state.tensors(), facts)
 
-    def load(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> list[float] | None:
+    def load(self, state: TrainingState) -> bool:
         """Take up the checkpoint, if there is one of this very training.
+
+        One that is damaged, of another training or of another architecture is passed over with a
+        warning in the log: training then begins anew.
 
         Parameters
         ----------
-        network, optimiser
-            Changed in place.
+        state
+            Changed in place, wholly or not at all.
 
         Returns
         -------
-        list of float or None
-            Loss of every step so far; None where there is nothing to take up.
+        bool
+            Whether there was something to take up.
         """
         if not Path(self.path).is_file():
-            return None
+            return False
         try:
             tensors, facts = load_tensors(self.path)
-        except ValueError:
-            return None
+        except ValueError as error:
+            return self._pass_over(str(error))
         if facts.get("fingerprint") != self.fingerprint:
-            return None
-        network.load_state_dict(_under("network.", tensors))
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in _under("optimiser.", tensors).items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = tensor
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        return [float(x) for x in tensors["losses"]]
+            return self._pass_over("it is of other data, options or code")
+        misfit = state.misfit(tensors)
+        if misfit:
+            return self._pass_over(misfit)
+        state.load(tensors, facts)
+        return True
 
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors whose name begins with a prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    def _pass_over(self, reason: str) -> bool:
+        """Say why the checkpoint is of no use."""
+        LOGGER.warning("%s is passed over, training begins anew: %s", self.path, reason)
+        return False

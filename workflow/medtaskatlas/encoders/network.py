@@ -92,6 +92,13 @@ def coordinates(pairs: torch.Tensor, kind: Coordinates) -> torch.Tensor:
     """
     if kind == "sides":
         return pairs
+    # What tells noise from blur is finer than the steps of half precision.
+    with torch.autocast(pairs.device.type, enabled=False):
+        return _shown(pairs.float(), kind)
+
+
+def _shown(pairs: torch.Tensor, kind: Coordinates) -> torch.Tensor:
+    """Mean and difference, and texture where it is asked for."""
     before, after = pairs.chunk(2, dim=1)
     parts = [(before + after) / 2, _root(after - before)]
     if kind == "texture":

@@ -80,7 +80,7 @@ class Taco(Residual):
     batch_images: int = Field(8, ge=2, description="pairs of each task in a batch")
     accumulate: int = Field(1, ge=1, description="batches in one contrast, by gradient caching")
     memory: int = Field(
-        0, ge=0, description="embeddings of earlier batches that are negatives too; 0: none"
+        0, ge=0, description="embeddings of earlier batches that are compared with too; 0: none"
     )
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
@@ -102,9 +102,7 @@ class Taco(Residual):
     @model_validator(mode="after")
     def _fits(self) -> Taco:
         if self.loss == "nt_xent" and self.sampler == "plain":
-            raise ValueError(
-                "`loss: nt_xent` pairs draws of one image: take `sampler: crossed`"
-            )
+            raise ValueError("`loss: nt_xent` pairs draws of one image: take `sampler: crossed`")
         if self.accumulate > 1 and self.memory:
             raise ValueError("choose one of `accumulate` and `memory`")
         return self
