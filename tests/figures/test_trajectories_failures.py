@@ -122,11 +122,15 @@ def test_the_plane_keeps_plane_trajectories_and_turns_them_to_the_right():
 
 
 def test_a_trained_encoder_a_baseline_and_the_control_are_always_shown():
-    kinds = {
-        "taco": "taco", "taco_a": "taco", "taco_b": "taco", "taco_c": "taco",
-        "imagenet": "imagenet", "pixels": "pixels", "raw_pixels": "raw_pixels",
+    roles = {
+        "taco": "model", "taco_a": "model", "taco_b": "ablation", "taco_c": "model",
+        "imagenet": "baseline", "pixels": "baseline", "raw_pixels": "control",
     }  # fmt: skip
-    rows = pd.DataFrame({"encoder": list(kinds), "kind": list(kinds.values())})
+    rows = pd.DataFrame({"encoder": list(roles), "role": list(roles.values())})
     assert choose_encoders(rows) == ["taco", "taco_a", "imagenet", "raw_pixels"]
-    assert choose_encoders(rows[rows["kind"] != "taco"]) == ["imagenet", "pixels", "raw_pixels"]
+    assert choose_encoders(rows[rows["role"].isin(["baseline", "control"])]) == [
+        "imagenet",
+        "pixels",
+        "raw_pixels",
+    ]
     assert choose_encoders(rows, ["taco_b", "absent"]) == ["taco_b"]

@@ -53,9 +53,9 @@ class EmbeddingSet:
         return self.main.name
 
     @property
-    def kind(self) -> str:
-        """Kind of the encoder."""
-        return str(self.main.facts.get("kind", self.name))
+    def role(self) -> str:
+        """Role of the encoder; see :mod:`medtaskatlas.encoders.kind`."""
+        return str(self.main.facts["role"])
 
     @property
     def seed(self) -> int:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.encoders.kinds import KINDS
 from medtaskatlas.errors import DataError
 
 NEEDED = (
@@ -30,8 +29,6 @@ NEEDED = (
     "encoder",
     "seed",
 )
-# What a trained encoder is compared with.
-BASELINE_KINDS = frozenset(name for name, kind in KINDS.items() if not kind.learns)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ class Scored:
 
     Attributes
     ----------
-    name, kind
-        Name and kind of the encoder.
+    name, role
+        Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
     seeds
         Its seeds, sorted.
     similarity
@@ -39,7 +39,7 @@ class Scored:
     """
 
     name: str
-    kind: str
+    role: str
     seeds: list[int]
     similarity: np.ndarray
     named: np.ndarray
@@ -103,7 +103,7 @@ def score(sets: Iterable[EmbeddingSet], seed: int) -> tuple[pd.DataFrame, list[S
             unit(one.main_vectors(gallery)),
             _code(main["task"].iloc[gallery], tasks),
         )
-        found.setdefault(one.name, []).append((one.seed, one.kind, similarity, named))
+        found.setdefault(one.name, []).append((one.seed, one.role, similarity, named))
         del one, vectors  # before the next file is read
     if frame is None:
         raise DataError("no embedding of failures was given", "start the run again to make them")

@@ -71,7 +71,7 @@ def failures(
                 common = {
                     "run": run,
                     "encoder": encoder.name,
-                    "kind": encoder.kind,
+                    "role": encoder.role,
                     "split": split,
                 }
                 rows += [common | row for row in _rows(setting, encoder)]

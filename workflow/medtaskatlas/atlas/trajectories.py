@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
-from medtaskatlas.atlas.embeddings import BASELINE_KINDS
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import draw_seeds
 from medtaskatlas.atlas.schemas import trajectories as schema
@@ -109,8 +108,8 @@ def trajectories(
 
 def _rank(tracks: Tracks) -> tuple[int, str]:
     """Trained encoders, then baselines, then the control: a difference takes off the latter."""
-    baseline = tracks.kind in BASELINE_KINDS
-    return (2 if tracks.kind == RAW_PIXELS else int(baseline), tracks.name)
+    baseline = tracks.role == "baseline"
+    return (2 if tracks.name == RAW_PIXELS else int(baseline), tracks.name)
 
 
 class _Setting(SplitTrajectories):
@@ -176,7 +175,7 @@ def _summary_rows(setting: _Setting, tracks: Tracks) -> Rows:
             over = np.einsum("bs,bscq->bcq", weights, summary.draws)
             for c, names in enumerate(setting.names(scope)):
                 for q in range(summary.estimate.shape[2]):
-                    row = {"encoder": tracks.name, "kind": tracks.kind, **names, **n[c]}
+                    row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c]}
                     row["measure"] = measure + ("", suffix)[q]
                     each = summary.estimate[:, c, q]
                     yield row | _numbers(each, over[:, c, q], n[c], S, notes[c])
@@ -213,7 +212,7 @@ def _curve_rows(setting: _Setting, tracks: Tracks) -> Rows:
             own = valid & (cells.code == c)
             if not own.any():
                 continue
-            row = {"encoder": tracks.name, "kind": tracks.kind, **names, **n[c], "level": level}
+            row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c], "level": level}
             row["severity"] = float(np.median(setting.severity[own, level]))
             each = np.quantile(moved[:, own, level], (0.5, 0.1, 0.9), axis=1)
             for suffix, values in zip(("", "_p10", "_p90"), each, strict=True):
@@ -246,7 +245,7 @@ def _difference_rows(setting: _Setting, one: Tracks, other: Tracks) -> Rows:
             row["seed_sd"] = float(np.sqrt(sum(variances)))
         yield {
             "encoder": one.name,
-            "kind": one.kind,
+            "role": one.role,
             "other": other.name,
             "measure": f"{DIFFERENCE}_difference",
             **names,
@@ -259,7 +258,7 @@ def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]
     """Rows of single images, over seeds and a seed."""
     frame = found.frame
     base = frame[["task", "family", "dataset", "image_id", "draw"]].assign(
-        encoder=tracks.name, kind=tracks.kind, split=frame["query_set"],
+        encoder=tracks.name, role=tracks.role, split=frame["query_set"],
         task_trained=frame["known"], scope="image", n_pairs=frame["n_levels"], n_images=1,
         n_groups=1, n_datasets=1,
     )  # fmt: skip

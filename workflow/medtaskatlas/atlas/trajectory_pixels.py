@@ -98,7 +98,7 @@ def pixel_tracks(
     values, displacement = measure(found, steps_of, batches())
     return Tracks(
         RAW_PIXELS,
-        RAW_PIXELS,
+        "control",
         [None],
         {name: each[None] for name, each in values.items()},
         displacement[None],

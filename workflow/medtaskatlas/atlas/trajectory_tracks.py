@@ -109,8 +109,8 @@ class Tracks:
 
     Attributes
     ----------
-    name, kind
-        Name and kind of the encoder.
+    name, role
+        Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
     seeds
         Its seeds, sorted; None stands for the one of a control that has none.
     values
@@ -120,7 +120,7 @@ class Tracks:
     """
 
     name: str
-    kind: str
+    role: str
     seeds: list[int | None]
     values: dict[str, np.ndarray]
     displacement: np.ndarray
@@ -198,7 +198,7 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
         if trajectories is None:
             trajectories, main = Trajectories.of(one.frame), one.main.frame
         values, moved = _on_sphere(trajectories, one.vectors)
-        found.setdefault(one.name, []).append((one.seed, one.kind, values, moved))
+        found.setdefault(one.name, []).append((one.seed, one.role, values, moved))
         del one  # before the next file is read
     if trajectories is None or trajectories.frame.empty:
         raise DataError(

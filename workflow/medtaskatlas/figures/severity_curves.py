@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from medtaskatlas.atlas.embeddings import BASELINE_KINDS
 from medtaskatlas.atlas.trajectory_pixels import RAW_PIXELS
 from medtaskatlas.figures.frames import WHERE, by_family, plain, read_frame
 from medtaskatlas.figures.style import (
@@ -103,7 +102,7 @@ def choose_encoders(rows: pd.DataFrame, wanted: Collection[str] = ()) -> list[st
     Parameters
     ----------
     rows
-        Columns ``encoder`` and ``kind``.
+        Columns ``encoder`` and ``role``.
     wanted
         Which; by default up to three, trained ones first, and the control.
 
@@ -112,12 +111,12 @@ def choose_encoders(rows: pd.DataFrame, wanted: Collection[str] = ()) -> list[st
     list of str
         Only such as have rows.
     """
-    kinds = dict(zip(rows["encoder"], rows["kind"], strict=True))
+    roles = dict(zip(rows["encoder"], rows["role"], strict=True))
     if wanted:
-        return [encoder for encoder in wanted if encoder in kinds]
-    control = [encoder for encoder in kinds if kinds[encoder] == RAW_PIXELS]
-    ranked = sorted(kinds.keys() - set(control), key=lambda e: (kinds[e] in BASELINE_KINDS, e))
-    trained = [encoder for encoder in ranked if kinds[encoder] not in BASELINE_KINDS]
+        return [encoder for encoder in wanted if encoder in roles]
+    control = [encoder for encoder in roles if encoder == RAW_PIXELS]
+    ranked = sorted(roles.keys() - set(control), key=lambda e: (roles[e] == "baseline", e))
+    trained = [encoder for encoder in ranked if roles[encoder] != "baseline"]
     # One place at least for what the trained ones must be better than.
     room = MOST - len(control)
     rest = [encoder for encoder in ranked if encoder not in trained]

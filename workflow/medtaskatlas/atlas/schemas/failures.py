@@ -4,6 +4,7 @@ from medtaskatlas.atlas.schemas.columns import (
     ENCODER,
     ESTIMATE,
     NOTE,
+    ROLE,
     RUN,
     SEED,
     N,
@@ -19,7 +20,7 @@ SPEC = TableSpec(
     (
         RUN,
         ENCODER,
-        text("kind", "kind of the encoder"),
+        ROLE,
         SEED,
         text(
             "split",

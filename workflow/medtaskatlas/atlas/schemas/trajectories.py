@@ -1,9 +1,9 @@
 """The table `trajectories`."""
 
 from medtaskatlas.atlas.schemas.columns import (
-    ENCODER,
     ESTIMATE,
     NOTE,
+    ROLE,
     RUN,
     SEED,
     N,
@@ -22,8 +22,8 @@ SPEC = TableSpec(
     ),
     (
         RUN,
-        ENCODER,
-        text("kind", "kind of the encoder; raw_pixels: the control, output minus input itself"),
+        text("encoder", "name of the encoder; raw_pixels: a control, output minus input itself"),
+        ROLE,
         text("other", "of a difference: the encoder that is taken off", nullable=True),
         SEED,
         text(
