@@ -1,9 +1,10 @@
-# Figures and report: results/<run>/figures/<figure>.{svg,png}, figures/findings.html and report.html
+# Figures and report: results/<run>/figures/<figure>.{svg,png}, figures/findings.html, atlas.html and report.html
 
 import sys
 from pathlib import Path
 
 from medtaskatlas.files import sha256
+from medtaskatlas.interactive.static_files import ALL as STATIC_FILES
 
 FIGURES = [
     "gallery",
@@ -38,6 +39,7 @@ rule figures:
             f"{RESULTS}/figures/{{figure}}.{{ext}}", figure=FIGURES, ext=["svg", "png"]
         ),
         f"{RESULTS}/figures/findings.html",
+        f"{RESULTS}/atlas.html",
 
 
 rule figure_gallery:
@@ -620,6 +622,43 @@ rule figure_findings:
         "findings as a page"
     script:
         "../scripts/figure_findings.py"
+
+
+rule interactive_atlas:
+    input:
+        # The first seed of each encoder is drawn; what every seed said of a pair is told.
+        embeddings=[
+            f"{RESULTS}/embeddings/{encoder}/seed{RUN.config.seeds_of(encoder)[0]}.parquet"
+            for encoder in RUN.encoders
+        ],
+        predictions=PREDICTIONS,
+        pairs=RUN.pair_files(RUN.cells),
+        images=RUN.image_files(RUN.cells),
+        task_distances=f"{RESULTS}/tables/task_distances.parquet",
+    output:
+        html=f"{RESULTS}/atlas.html",
+    log:
+        f"{RESULTS}/logs/report/interactive_atlas.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/interactive_atlas.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=60,
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.interactive.page"),
+        # Not code of Python, so not in that hash.
+        assets=[sha256(file)[:16] for file in STATIC_FILES],
+    message:
+        "interactive atlas"
+    script:
+        "../scripts/interactive_atlas.py"
 
 
 rule run_config:

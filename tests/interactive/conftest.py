@@ -1,0 +1,30 @@
+"""A small run, its page, and a browser to look at it."""
+
+from __future__ import annotations
+
+import pytest
+from interactive.browser import Browser, find
+from interactive.small import EVIL, make_run
+
+from medtaskatlas.interactive.page import interactive_atlas
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def page(small):
+    path = small.folder / "atlas.html"
+    interactive_atlas(**small.arguments, out=path, run=EVIL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if find() is None:
+        pytest.skip("no Chromium is installed")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()

@@ -1,0 +1,1 @@
+"""The interactive atlas: one HTML file that needs nothing but a browser."""

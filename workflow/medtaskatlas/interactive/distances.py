@@ -1,0 +1,84 @@
+"""The distances between tasks as the page's heatmap shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medtaskatlas.figures.frames import WHERE
+from medtaskatlas.figures.task_distances import METRICS, square
+from medtaskatlas.interactive.packing import packed
+
+
+def matrices(rows: pd.DataFrame, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Matrices of one encoder, one a query set and metric.
+
+    Parameters
+    ----------
+    rows
+        Rows of the table ``task_distances``.
+    tasks
+        All tasks of the page; a task is named by its place here.
+
+    Returns
+    -------
+    list of dict
+        ``name`` (query set and metric, in words), ``tasks`` (by family, as on the page), ``tree``
+        (the same tasks in the order of the leaves of an average-linkage tree), and ``value``,
+        ``low``, ``high``, ``n``: packed [T, T] in the order of ``tasks``, nan or 0 where nothing is
+        known.
+    """
+    rows = rows[rows["seed"].isna() & rows["estimate"].notna()]
+    place = {task: k for k, task in enumerate(tasks)}
+    found = []
+    for split in [name for name in WHERE if (rows["split"] == name).any()]:
+        here = rows[rows["split"] == split]
+        for metric in sorted(set(here["metric"])):
+            own = here[here["metric"] == metric]
+            names, value = square(own)
+            order = np.argsort([place[name] for name in names])
+            shown = [place[names[k]] for k in order]
+            value = value[np.ix_(order, order)]
+
+            def of(column: str, rows: pd.DataFrame = own, order: np.ndarray = order) -> np.ndarray:
+                filled = rows.assign(estimate=rows[column].astype("float64"))
+                return square(filled)[1][np.ix_(order, order)].astype(np.float32)
+
+            found.append(
+                {
+                    "name": f"{WHERE[split]}: {METRICS.get(metric, metric)}".replace("\n", " "),
+                    "tasks": shown,
+                    "tree": [shown[k] for k in leaves(value)],
+                    "value": packed(value.astype(np.float32)),
+                    "low": packed(of("ci_low")),
+                    "high": packed(of("ci_high")),
+                    "n": packed(np.nan_to_num(of("n_pairs")).astype(np.uint32)),
+                }
+            )
+    return found
+
+
+def leaves(matrix: np.ndarray) -> list[int]:
+    """Order of the leaves of the tree that distances make.
+
+    Parameters
+    ----------
+    matrix
+        float [T, T], symmetric; nan where a distance is missing, which counts as far apart.
+
+    Returns
+    -------
+    list of int
+        Rows of the matrix; as they are where there are fewer than three.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(matrix) < 3:
+        return list(range(len(matrix)))
+    filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
+    joined = linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
+    return [int(k) for k in leaves_list(joined)]

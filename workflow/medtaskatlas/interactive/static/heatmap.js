@@ -1,0 +1,105 @@
+// Distances between tasks; a cell that is pointed at lights up its two tasks on the map.
+const heat = byId("heat");
+const LEFT = 118; // pixels for names
+const cell = { row: -1, column: -1, kept: false, side: 1 };
+
+const matrix = () => state.encoder.distances[byId("matrix").value];
+const tasksInOrder = () => matrix()?.[byId("order").value] ?? [];
+const entry = (m, a, b) => m.tasks.indexOf(a) * m.tasks.length + m.tasks.indexOf(b);
+const viridis = (share) => payload.viridis[Math.round(255 * Math.max(0, share))];
+
+// The matrices of the encoder; the same kind as before stays chosen where there is one.
+function listMatrices() {
+  const select = byId("matrix"), before = select.selectedOptions[0]?.text;
+  select.replaceChildren(...state.encoder.distances.map(({ name }, k) =>
+    new Option(name, k, false, name === before)));
+  pointAt(-1, -1);
+}
+
+function drawHeat() {
+  const m = matrix(), tasks = tasksInOrder(), n = tasks.length, width = heat.clientWidth;
+  const side = cell.side = Math.max(4, Math.floor((width - LEFT) / Math.max(n, 12)));
+  heat.style.height = `${n * side + 34}px`;
+  const pen = context(heat, width, n * side + 34);
+  pen.textBaseline = "middle";
+  if (!m) return pen.fillText("no distances of this encoder in this run", 4, 17);
+  const top = m.value.reduce((most, value) => (value > most ? value : most), 1e-9);
+  const seen = state.hover >= 0 ? state.hover : state.pinned, own = TASK_OF[seen];
+  pen.textAlign = "right";
+  tasks.forEach((a, row) => {
+    const marked = row === cell.row || row === cell.column || a === own;
+    pen.font = small(`${marked ? "bold " : ""}${Math.min(11, side + 1)}px`);
+    pen.fillStyle = taskTone(a);
+    pen.fillText(TASKS[a], LEFT - 5, (row + 0.5) * side, LEFT - 6);
+    tasks.forEach((b, column) => {
+      const value = m.value[entry(m, a, b)];
+      pen.fillStyle = Number.isNaN(value) ? token("--panel") : viridis(value / top);
+      pen.fillRect(LEFT + column * side, row * side, side, side);
+    });
+  });
+  const frame = (row, column, columns = 1) => {
+    for (const [ink, line] of row < 0 || column < 0 ? [] : [["--panel", 4], ["--ink", 2]]) {
+      Object.assign(pen, { strokeStyle: token(ink), lineWidth: line });
+      pen.strokeRect(LEFT + column * side, row * side, columns * side, side);
+    }
+  };
+  if (cell.row < 0) { // the task of the pair that is looked at, and what it was named
+    frame(tasks.indexOf(own), 0, n);
+    frame(tasks.indexOf(own), tasks.indexOf(state.encoder.predicted[seen]));
+  }
+  frame(cell.row, cell.column);
+  frame(cell.column, cell.row);
+  drawScale(pen, top, n * side);
+}
+
+function drawScale(pen, top, y) {
+  for (let k = 0; k < 160; k++) {
+    pen.fillStyle = viridis(k / 159);
+    pen.fillRect(LEFT + k, y + 8, 1, 8);
+  }
+  Object.assign(pen, { fillStyle: token("--soft"), font: small("10.5px") });
+  pen.fillText(`${top.toFixed(2)} (far)`, LEFT + 160, y + 25);
+  pen.textAlign = "left";
+  pen.fillText("0 (alike)", LEFT, y + 25);
+}
+
+function pointAt(row, column, kept = false) {
+  Object.assign(cell, { row, column, kept });
+  const a = tasksInOrder()[row], b = tasksInOrder()[column];
+  state.spot = row < 0 ? null : (i) => TASK_OF[i] === a || TASK_OF[i] === b;
+  byId("heat-read").textContent = row < 0
+    ? "Hover or arrow keys: compare two tasks. Click or Enter: keep them lit." : compare(a, b);
+  redraw();
+}
+
+function compare(a, b) {
+  const m = matrix(), k = entry(m, a, b), number = (values) => values[k].toFixed(2);
+  if (a === b) return `${TASKS[a]}: 0 to itself.`;
+  if (Number.isNaN(m.value[k])) return `${TASKS[a]} and ${TASKS[b]}: not measured.`;
+  const interval = Number.isNaN(m.low[k]) ? "" : ` [${number(m.low)}, ${number(m.high)}]`;
+  return `${TASKS[a]} and ${TASKS[b]}: ${number(m.value)}${interval}, from ${count(m.n[k])} pairs.`;
+}
+
+function buildHeat() {
+  const inside = (k) => k >= 0 && k < tasksInOrder().length;
+  const under = ({ offsetX: x, offsetY: y }) => {
+    const found = [Math.floor(y / cell.side), Math.floor((x - LEFT) / cell.side)];
+    return found.every(inside) ? found : [-1, -1];
+  };
+  heat.onpointermove = (event) => { if (!cell.kept) pointAt(...under(event)); };
+  heat.onpointerleave = heat.onblur = () => { if (!cell.kept) pointAt(-1, -1); };
+  heat.onclick = (event) => {
+    const [row, column] = under(event);
+    pointAt(row, column, row >= 0 && !(cell.kept && row === cell.row && column === cell.column));
+  };
+  heat.onkeydown = (event) => {
+    const [right, down] = ARROWS[event.key] ?? [0, 0];
+    const to = cell.row < 0 ? [0, 0] : [cell.row + down, cell.column + right];
+    if (ARROWS[event.key]) { if (to.every(inside)) pointAt(...to); }
+    else if (event.key === "Enter") pointAt(cell.row, cell.column, cell.row >= 0 && !cell.kept);
+    else if (event.key === "Escape") pointAt(-1, -1);
+    else return;
+    event.preventDefault();
+  };
+  byId("matrix").onchange = byId("order").onchange = () => pointAt(-1, -1);
+}

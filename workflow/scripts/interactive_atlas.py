@@ -1,0 +1,17 @@
+from medtaskatlas.jobs import job
+
+with job(snakemake):
+    from medtaskatlas.interactive.page import interactive_atlas
+
+    interactive_atlas(
+        snakemake.input.embeddings,
+        snakemake.input.predictions,
+        snakemake.input.pairs,
+        snakemake.input.images,
+        snakemake.input.task_distances,
+        snakemake.output.html,
+        run=snakemake.params.run,
+        heldout_datasets=snakemake.params.heldout_datasets,
+        heldout_tasks=snakemake.params.heldout_tasks,
+        seed=snakemake.params.seed,
+    )
