@@ -161,10 +161,11 @@ class Config(Section):
         Returns
         -------
         list of int
-            All seeds, or the first where a seed makes no difference.
+            Its own or all of the run, or the first where a seed makes no difference.
         """
         made: EncoderKind = self.encoders[encoder]
-        return self.seeds if made.seeded else self.seeds[:1]
+        seeds = made.seeds or self.seeds
+        return seeds if made.seeded else seeds[:1]
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:

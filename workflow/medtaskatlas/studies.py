@@ -124,7 +124,7 @@ def points_of(plan: Plan) -> dict[str, Point]:
 
 def _with_steps(plan: Plan, encoder: str, steps: int | None) -> dict[str, Any]:
     """Options of an encoder with another budget."""
-    options = plan.encoders[encoder].model_dump()
+    options = plan.encoders[encoder].options()
     return options if steps is None else {**options, "steps": steps}
 
 

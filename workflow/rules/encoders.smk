@@ -33,7 +33,7 @@ rule train:
         pairs=RUN.pair_files(RUN.training_cells),
         images=RUN.image_files(RUN.training_cells),
         failures=lambda wildcards: RUN.failure_files(
-            RUN.encoders[wildcards.encoder].model_dump(), RUN.training_cells
+            RUN.encoders[wildcards.encoder].options(), RUN.training_cells
         ),
     output:
         model=f"{RESULTS}/encoders/{{encoder}}/seed{{seed}}/model.safetensors",
@@ -52,7 +52,7 @@ rule train:
         mem_mb=3000,
         runtime=720,
     params:
-        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].model_dump(),
+        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
         # Not `threads`: Snakemake lowers those to --cores, and results must not depend on that.
         torch_threads=RUN.config.torch_threads,
         seed=lambda wildcards: int(wildcards.seed),
@@ -95,7 +95,7 @@ rule embed:
         mem_mb=3000,
         runtime=240,
     params:
-        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].model_dump(),
+        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
         torch_threads=RUN.config.torch_threads,
         pairs_per_cell=None,
         meta=lambda wildcards: {

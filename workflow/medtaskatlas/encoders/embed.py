@@ -119,7 +119,7 @@ def _trained(encoder: EncoderKind, model: str | Path) -> nn.Module:
         tensors, facts = load_tensors(model)
     except ValueError as error:
         raise DataError(str(error), remedy) from error
-    options = encoder.model_dump()
+    options = encoder.options()
     if facts["encoder"] != options:
         raise DataError(f"{model} was trained with {facts['encoder']}, not {options}", remedy)
     network = encoder.network(facts["seed"])

@@ -7,7 +7,7 @@ planned, so they import torch and the like inside their methods only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -48,6 +48,19 @@ class EncoderKind(Section):
 
     # Every kind narrows it to its own name.
     kind: str
+    seeds: list[int] | None = Field(
+        None, min_length=1, description="training seeds of this encoder; null: those of the run"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """What decides its weights and its features.
+
+        Returns
+        -------
+        dict
+            JSON-able; :func:`medtaskatlas.encoders.kinds.encoder_of` makes it an encoder again.
+        """
+        return self.model_dump(mode="json", exclude={"seeds"})
 
     @property
     def role(self) -> Role:

@@ -78,7 +78,7 @@ def train(
         "pair_paths": [str(path) for path in pair_paths],
         "image_paths": [str(path) for path in image_paths],
         "model_path": str(model_path),
-        "encoder": made.model_dump(),
+        "encoder": made.options(),
         "seed": seed,
         "checkpoint": str(checkpoint),
         "threads": threads,
@@ -129,7 +129,7 @@ def train_here(
     # Filling memory that is about to be written shows mistakes and costs a fifth of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     made = encoder_of(encoder)
-    options = made.model_dump()
+    options = made.options()
     network = made.network(seed)
     failure_paths = failure_paths if options.get("failures") else ()
     rows = training_rows(pair_paths, image_paths, failure_paths, pairs_per_cell)
@@ -165,7 +165,7 @@ def _facts(made: EncoderKind, seed: int, rows: TrainingRows) -> dict[str, Any]:
     """What config.json says of a training."""
     task, dataset, _ = rows.names(rows.train)
     return {
-        "encoder": made.model_dump(),
+        "encoder": made.options(),
         "role": made.role,
         "seed": seed,
         "image_size": rows.bank.shape[0],
@@ -192,7 +192,7 @@ def _fingerprint(
 ) -> str:
     """Hash of all that decides the weights: options, seed, data and code."""
     # When to save decides nothing.
-    options = made.model_dump(exclude={"checkpoint_seconds"})
+    options = {k: v for k, v in made.options().items() if k != "checkpoint_seconds"}
     parts = [json.dumps(options, sort_keys=True), str(seed), str(pairs_per_cell)]
     parts += [torch.__version__, code_hash("medtaskatlas.encoders.train", type(made).__module__)]
     parts += [sha256(file) for file in files]

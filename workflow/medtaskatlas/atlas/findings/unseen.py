@@ -29,7 +29,7 @@ def unseen_tasks(tables: Tables) -> Rows:
         test = ""
         if tested:
             test = (
-                f"; {row['reference']:.0f} would if families were dealt out at random, "
+                f"; {row['reference']:.1f} would if families were dealt out at random, "
                 f"adjusted p = {row['p_adjusted']:.2g}"
             )
         share = shares.loc[(encoder, split)].to_dict()

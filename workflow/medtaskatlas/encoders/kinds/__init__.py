@@ -36,7 +36,7 @@ def encoder_of(options: dict[str, Any]) -> EncoderKind:
     Parameters
     ----------
     options
-        As ``model_dump`` of the encoder made them.
+        As :meth:`EncoderKind.options` of the encoder made them.
 
     Returns
     -------

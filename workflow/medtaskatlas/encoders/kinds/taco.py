@@ -43,6 +43,9 @@ class Taco(Residual):
     sees: Literal["pair", "input"] = Field(
         "pair", description="both sides, or as a control the input in place of both"
     )
+    ablation: bool = Field(
+        False, description="whether it is only there to show what a part of another brings"
+    )
     coordinates: Literal["sides", "difference", "texture"] = Field(
         "texture",
         description="the six channels as they are; their mean and difference; or texture beside",
@@ -112,7 +115,7 @@ class Taco(Residual):
         """What it is in comparisons."""
         if self.control is not None:
             return "control"
-        return "ablation" if self.sampler == "plain" else "model"
+        return "ablation" if self.ablation or self.sampler == "plain" else "model"
 
     @property
     def control(self) -> str | None:
