@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from medtaskatlas.encoders.kinds.clip import MODEL
 from medtaskatlas.errors import AtlasError
 
 app = typer.Typer(
@@ -181,6 +182,28 @@ def replay(
         with whole_file(out) as part:
             part.write_bytes(cv2.imencode(".png", beside)[1].tobytes())
         typer.echo(f"wrote {out}")
+
+
+weights = typer.Typer(no_args_is_help=True, help="Weights of encoders that a run does not fetch.")
+app.add_typer(weights, name="weights")
+
+
+@weights.callback()
+def _weights() -> None:
+    """Weights of encoders that a run does not fetch."""
+
+
+@weights.command("clip")
+def fetch_weights_of_clip(
+    model: Annotated[str, typer.Option(help="name at Hugging Face")] = MODEL,
+    folder: Annotated[
+        Path | None, typer.Option(help="where to; by default data/weights/<model>")
+    ] = None,
+) -> None:
+    """Download the weights of CLIP; goes on where an earlier call was cut off."""
+    from medtaskatlas.encoders.clip_weights import fetch_clip
+
+    typer.echo(fetch_clip(model, folder))
 
 
 @app.command()

@@ -132,6 +132,7 @@ def type_name(hint: Any) -> str:
         list: lambda: f"list of {type_name(args[0])}",
         dict: lambda: f"mapping of name to {type_name(args[1])}",
         str: lambda: "text",
+        bool: lambda: "true or false",
         int: lambda: "whole number",
         float: lambda: "number",
         Path: lambda: "path",

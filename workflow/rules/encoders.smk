@@ -78,6 +78,7 @@ rule embed:
             if RUN.has_weights(wildcards.encoder)
             else []
         ),
+        sources=lambda wildcards: RUN.encoders[wildcards.encoder].sources(),
     output:
         embeddings=f"{RESULTS}/embeddings/{{encoder}}/seed{{seed}}.parquet",
     log:
@@ -122,6 +123,7 @@ use rule embed as embed_set with:
         ),
         images=lambda wildcards: RUN.image_files(RUN.cells_of(wildcards.set)),
         model=rules.embed.input.model,
+        sources=rules.embed.input.sources,
     output:
         embeddings=f"{RESULTS}/embeddings/{{encoder}}/seed{{seed}}.{{set}}.parquet",
     log:

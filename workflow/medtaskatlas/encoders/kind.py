@@ -76,6 +76,10 @@ class EncoderKind(Section):
         """Why it cannot be had on this machine, and how to get it; None where it can."""
         return None
 
+    def sources(self) -> list[str]:
+        """Files on this machine that its features come from: when they change, so do these."""
+        return []
+
     def network(self, seed: int) -> nn.Module:
         """Make the network, for kinds that have one.
 
