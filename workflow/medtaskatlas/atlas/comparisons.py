@@ -1,19 +1,28 @@
-"""The table `comparisons`: differences between encoders on the same pairs, draw by draw."""
+"""The table `comparisons`: encoders against each other, on the same pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations
+import json
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from medtaskatlas.arrow import META_KEY
+from medtaskatlas.atlas.cka import DRAWS as CKA_DRAWS
+from medtaskatlas.atlas.cka import cka_rows
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
+from medtaskatlas.atlas.mantel import PERMUTATIONS, mantel_rows
+from medtaskatlas.atlas.noise_ceiling import noise_ceiling_rows
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -23,7 +32,8 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.atlas.tables import read_table, write_table
+from medtaskatlas.errors import DataError
 from medtaskatlas.seeds import generator
 
 PICKED = "the baseline was picked as the best on these same pairs, which favours it"
@@ -36,12 +46,18 @@ def comparisons(
     run: str,
     seed: int = 0,
     n_draws: int = DRAWS,
+    embedding_paths: Iterable[str | Path] = (),
+    task_distances_path: str | Path | None = None,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    n_permutations: int = PERMUTATIONS,
 ) -> None:
     """Write the table `comparisons`.
 
     Every encoder with every other (kNN); every trained encoder with the best baseline by kNN, and
     with the best baseline by any method. Datasets and groups are drawn together for both sides,
-    seeds apart.
+    seeds apart. Then geometry: whether two encoders put the same tasks far apart (Mantel test) and
+    the same pairs (CKA), and how well anything could agree with an encoder (noise ceiling).
 
     Parameters
     ----------
@@ -55,6 +71,19 @@ def comparisons(
         The run's seed.
     n_draws
         Bootstrap draws.
+    embedding_paths
+        All embedding files of the run; without them there are no rows of CKA and noise ceiling.
+    task_distances_path
+        The table `task_distances`; without it there are no rows of the Mantel test.
+    heldout_datasets, heldout_tasks
+        What was kept out of training: for the embeddings.
+    n_permutations
+        Of the Mantel test.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, of another run, or of other pairs, encoders or seeds than the rest.
     """
     predictions = load_predictions(prediction_paths)
     rows = [
@@ -62,10 +91,68 @@ def comparisons(
         for query_set in predictions.query_sets
         for row in _rows(predictions.only(query_set), query_set, seed, n_draws)
     ]
-    frame = pd.DataFrame(rows)
+    if task_distances_path is not None:
+        table = read_table(task_distances_path, "task_distances", run=run)
+        for query_set in predictions.query_sets:
+            n = counts(predictions.only(query_set).frame)
+            found = mantel_rows(table, predictions.encoders, query_set, seed, n_permutations)
+            rows += [{"run": run, "split": query_set, **n, **row} for row in found]
+    paths = list(embedding_paths)
+    if paths:
+        _check_run(paths, run)
+        everyone = list(load_queries(paths, heldout_datasets, heldout_tasks))
+        for query_set in predictions.query_sets:
+            encoders = [queries for queries in everyone if queries.query_set == query_set]
+            chosen = predictions.only(query_set)
+            _check_same(chosen, encoders, query_set)
+            n = counts(chosen.frame)
+            found = cka_rows(encoders, n, seed, min(n_draws, CKA_DRAWS))
+            ceilings = (row for e in encoders for row in noise_ceiling_rows(e, seed))
+            rows += [{"run": run, "split": query_set, **n, **row} for row in chain(found, ceilings)]
+    # One encoder alone has no tests.
+    none: dict[str, Any] = {"p": None, "p_family": None}
+    frame = pd.DataFrame([none | row for row in rows])
     if len(frame):
         frame = adjust(frame)
     write_table("comparisons", frame, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+def _check_run(paths: Iterable[str | Path], run: str) -> None:
+    """Refuse embeddings of another run; a file that cannot be read is left to its reader."""
+    for path in map(Path, paths):
+        if not path.exists():
+            continue
+        try:
+            facts = json.loads((pq.read_schema(path).metadata or {}).get(META_KEY, b"{}"))
+        except (pa.ArrowInvalid, OSError):
+            continue
+        if facts.get("run", run) != run:
+            raise DataError(
+                f"{path} is of run {facts['run']!r}, not {run!r}",
+                f"delete {path} and start the run again",
+            )
+
+
+def _check_same(chosen: Predictions, encoders: list[EncoderQueries], query_set: str) -> None:
+    """Refuse embeddings of other encoders, seeds or pairs than the predictions."""
+    remedy = "delete the predictions folder of the run and start the run again"
+    said = {encoder.name: encoder.seeds for encoder in chosen.encoders}
+    shown = {queries.name: queries.seeds for queries in encoders}
+    for name in sorted(said.keys() | shown.keys()):
+        if said.get(name) != shown.get(name):
+            raise DataError(
+                f"encoder {name}, query set {query_set}: predictions are of seeds "
+                f"{said.get(name, [])}, embeddings of seeds {shown.get(name, [])}",
+                remedy,
+            )
+    pairs = chosen.frame["pair_id"].to_numpy(dtype=str)
+    for queries in encoders:
+        if not np.array_equal(queries.frame["pair_id"].to_numpy(dtype=str), pairs):
+            raise DataError(
+                f"encoder {queries.name}, query set {query_set}: embeddings are of other pairs "
+                "than the predictions",
+                remedy,
+            )
 
 
 class _Statistics:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.dispersion import permdisp
 from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.inference import adjust, percentile_interval
+from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (
     DRAWS,
@@ -25,10 +26,18 @@ from medtaskatlas.atlas.resampling import (
 )
 from medtaskatlas.atlas.silhouettes import silhouettes, silhouettes_within
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.variance import crossed_subset, omega_squared
+from medtaskatlas.atlas.variance import (
+    centred_draws,
+    centred_interval,
+    crossed_subset,
+    omega_squared,
+    omega_squared_draws,
+)
 from medtaskatlas.seeds import generator
 
 DISPERSION_PAIRS = 3000
+# Draws of variance shares: each is an analysis of variance in as many dimensions as the embedding.
+SHARE_DRAWS = 1000
 FACTORS = ("task", "family", "dataset", "modality")
 Rows = Iterator[dict[str, Any]]
 
@@ -44,6 +53,9 @@ def separation(
     n_draws: int = DRAWS,
 ) -> None:
     """Write the table `separation`, over all seeds of each encoder.
+
+    The share of variance of the task is also compared with that of the dataset, and between trained
+    encoders and baselines: on the same pairs, datasets and groups drawn together, seeds apart.
 
     Parameters
     ----------
@@ -61,6 +73,7 @@ def separation(
         Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
+    shares: list[_TaskShare] = []
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
         common = {
             "run": run,
@@ -68,9 +81,13 @@ def separation(
             "kind": queries.kind,
             "split": queries.query_set,
         }
-        for part in (_silhouette_rows, _variance_rows, _dispersion_rows):
-            rows += [common | row for row in part(queries, seed, n_draws)]
-    frame = pd.DataFrame(rows)
+        rows += [common | row for row in _silhouette_rows(queries, seed, n_draws)]
+        rows += [common | row for row in _variance_rows(queries, seed, n_draws, shares)]
+        rows += [common | row for row in _dispersion_rows(queries, seed)]
+    rows += [{"run": run, **row} for row in _gain_rows(shares)]
+    # Tiny runs have no tests.
+    none: dict[str, Any] = {"p": None, "p_family": None}
+    frame = pd.DataFrame([none | row for row in rows])
     write_table("separation", adjust(frame), out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
@@ -153,8 +170,27 @@ def _mean_row(
     return row | _over_seeds(each) | vars(interval) | n
 
 
-def _variance_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Rows:
-    """Omega-squared on the largest crossed subset, and on the largest with all families."""
+@dataclass(frozen=True)
+class _TaskShare:
+    """Share of variance of the task in one encoder, for comparison with others."""
+
+    name: str
+    kind: str
+    role: str
+    query_set: str
+    within: str
+    each: np.ndarray
+    draws: np.ndarray
+    n: Counts
+
+
+def _variance_rows(
+    queries: EncoderQueries, seed: int, n_draws: int, shares: list[_TaskShare]
+) -> Rows:
+    """Omega-squared on the largest crossed subset, and on the largest with all families.
+
+    Shares of the task are added to `shares`.
+    """
     for within, families in (("crossed", False), ("crossed_all_families", True)):
         rng = generator(seed, "crossed", queries.query_set, within)
         subset = crossed_subset(queries.frame, rng, families=families)
@@ -166,23 +202,102 @@ def _variance_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Rows:
             none = counts(queries.frame.iloc[:0])
             yield row | none | {"factor": "task", "note": note}
             continue
-        chosen = np.isin(np.arange(len(queries.frame)), subset.rows)
-        n = counts(queries.frame, chosen)
+        frame = queries.frame.iloc[subset.rows.ravel()]
+        n = counts(frame)
         family = queries.frame["family"].to_numpy(dtype=object)[subset.rows[:, 0, 0]]
         modality = queries.frame["modality"].to_numpy(dtype=object)[subset.rows[0, :, 0]]
-        shares = [omega_squared(v[subset.rows], family, modality) for v in queries.vectors]
-        T, D, per_cell = subset.rows.shape
-        note = (
-            f"no interval: resampling would unbalance the subset of {T} tasks x {D} datasets x "
-            f"{per_cell} pairs"
+        one_seed = [omega_squared(v[subset.rows], family, modality) for v in queries.vectors]
+        if not np.isfinite([share["task"] for share in one_seed]).all():
+            yield row | n | {"factor": "task", "note": "undefined: the embedding is constant here"}
+            continue
+        design, B, S = Design.of(frame), min(n_draws, SHARE_DRAWS), len(one_seed)
+        # The same draws of datasets and groups for all encoders.
+        rng = generator(seed, "bootstrap crossed", queries.query_set, within)
+        draws = draw(design, rng, B)
+        weights = draw_seeds(
+            generator(seed, "bootstrap seeds", queries.query_set, queries.name), S, B
         )
-        for factor in shares[0]:
-            each = np.array([share[factor] for share in shares])
-            if np.isfinite(each).all():
-                yield row | _over_seeds(each) | n | {"factor": factor, "note": note}
+        drawn = [
+            omega_squared_draws(v, subset, design, draws, parents=(family, modality))
+            for v in queries.vectors
+        ]
+        each = {f: np.array([share[f] for share in one_seed]) for f in one_seed[0]}
+        boot = {f: sum(weights[:, s] * drawn[s][f] for s in range(S)) for f in each}
+        for factor, values in each.items():
+            if np.isfinite(values).all():
+                interval = centred_interval(boot[factor], float(values.mean()), n, S)
+                yield row | _over_seeds(values) | vars(interval) | n | {"factor": factor}
+        yield _difference_row(
+            each["task"] - each["dataset"],
+            boot["task"] - boot["dataset"],
+            n,
+            queries.query_set,
+            measure="omega_squared_difference",
+            within=within,
+        )
+        shares.append(
+            _TaskShare(
+                queries.name,
+                queries.kind,
+                queries.role,
+                queries.query_set,
+                within,
+                each["task"],
+                boot["task"],
+                n,
+            )
+        )
 
 
-def _dispersion_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Rows:
+def _gain_rows(shares: list[_TaskShare]) -> Rows:
+    """Share of the task in every trained encoder minus that in every baseline, draw by draw."""
+    for one in shares:
+        if one.role == "baseline":
+            continue
+        for other in shares:
+            same = (other.query_set, other.within) == (one.query_set, one.within)
+            if not same or other.role != "baseline":
+                continue
+            row = _difference_row(
+                one.each.mean(keepdims=True) - other.each.mean(),
+                one.draws - other.draws,
+                one.n,
+                one.query_set,
+                measure="omega_squared_gain",
+                within=one.within,
+                n_seeds=max(len(one.each), len(other.each)),
+            )
+            spread = [v.var(ddof=1) for v in (one.each, other.each) if len(v) > 1]
+            yield row | {
+                "encoder": one.name,
+                "kind": one.kind,
+                "split": one.query_set,
+                "other": other.name,
+                "seed_sd": float(np.sqrt(sum(spread))) if spread else None,
+            }
+
+
+def _difference_row(
+    each: np.ndarray,
+    draws: np.ndarray,
+    n: Counts,
+    query_set: str,
+    *,
+    measure: str,
+    within: str,
+    n_seeds: int | None = None,
+) -> dict[str, Any]:
+    """A paired difference of shares of the task, with its interval and test."""
+    estimate = float(each.mean())
+    interval = centred_interval(draws, estimate, n, len(each) if n_seeds is None else n_seeds)
+    # Without an interval there is no test either.
+    p = None if interval.ci_low is None else bootstrap_p(centred_draws(draws, estimate))
+    tests = {"p": p, "p_family": f"{measure}: {query_set}"}
+    row: dict[str, Any] = {"measure": measure, "factor": "task", "within": within}
+    return row | _over_seeds(each) | vars(interval) | n | tests
+
+
+def _dispersion_rows(queries: EncoderQueries, seed: int) -> Rows:
     """PERMDISP by task."""
     rng = generator(seed, "permdisp", queries.query_set)
     chosen = np.zeros(len(queries.frame), bool)
