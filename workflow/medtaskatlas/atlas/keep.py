@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,15 @@ from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import REPOSITORY, whole_file
 
+NEEDED = (
+    "summary",
+    "identification",
+    "comparisons",
+    "separation",
+    "controls",
+    "shortcuts",
+    "datasets",
+)
 NUMBERS = ["estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets"]
 
 
@@ -39,11 +48,11 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
         If a table of the run is missing.
     """
     results = Path(results)
-    names = ("summary", "identification", "comparisons", "controls", "shortcuts", "datasets")
-    absent = [n for n in names if not (results / "tables" / f"{n}.parquet").is_file()]
+    absent = [n for n in NEEDED if not (results / "tables" / f"{n}.parquet").is_file()]
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
-    tables = {n: read_table(results / "tables" / f"{n}.parquet", n) for n in names}
+    more = [n for n in OPTIONAL if (results / "tables" / f"{n}.parquet").is_file()]
+    tables = {n: read_table(results / "tables" / f"{n}.parquet", n) for n in (*NEEDED, *more)}
     run = tables["summary"]["run"].iloc[0]
     parts = [
         f"# Run {run}",
@@ -57,6 +66,8 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
         *_section("Findings", _findings(tables["summary"])),
         *_section("Identification", _identification(tables["identification"])),
         *_section("Paired differences", _comparisons(tables["comparisons"])),
+        *_section("Shares of variance", _separation(tables["separation"])),
+        *(line for name in more for line in _section(*OPTIONAL[name](tables[name]))),
         *_section("Controls", _controls(tables["controls"])),
         *_section("Shortcuts", _shortcuts(tables["shortcuts"])),
         *_section("Datasets", _datasets(tables["datasets"])),
@@ -110,7 +121,61 @@ def _identification(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _comparisons(frame: pd.DataFrame) -> list[dict[str, Any]]:
     columns = ["encoder", "method", "other", "other_method", "split", "measure", *NUMBERS]
-    return _records(frame[frame["contrast"] != "pair"], [*columns, "p_adjusted"])
+    best = frame[frame["contrast"].isin(["best_baseline", "best_probe"])]
+    return _records(best, [*columns, "p_adjusted"])
+
+
+def _separation(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Shares of task and dataset, their difference, and the gain of the task's on baselines."""
+    shares = frame["measure"].str.startswith("omega_squared")
+    chosen = frame[shares & (frame["within"] == "crossed")]
+    chosen = chosen[chosen["factor"].isin(["task", "dataset"]) | chosen["other"].notna()]
+    columns = ["encoder", "split", "measure", "factor", "other", *NUMBERS]
+    return _records(chosen, [*columns, "p_adjusted"])
+
+
+Kept = tuple[str, list[dict[str, Any]]]
+
+
+def _unseen(frame: pd.DataFrame) -> Kept:
+    columns = ["encoder", "split", "measure", "level", "other", "reference", *NUMBERS]
+    chosen = frame[frame["level"].isin(["overall", "difference"])]
+    return "Unseen tasks", _records(chosen, [*columns, "p_adjusted"])
+
+
+def _trajectories(frame: pd.DataFrame) -> Kept:
+    """The three changes that the paper names, over all images."""
+    chosen = frame[
+        (frame["scope"] == "task")
+        & frame["seed"].isna()
+        & frame["task"].isin(["brightness", "rotation", "noise_addition"])
+        & frame["measure"].isin(
+            ["spearman", "spearman_p10", "path_over_chord", "path_over_chord_difference"]
+        )
+    ]
+    return "Trajectories", _records(
+        chosen, ["encoder", "other", "split", "task", "measure", *NUMBERS]
+    )
+
+
+def _failures(frame: pd.DataFrame) -> Kept:
+    chosen = frame[(frame["task"] == "all") & frame["seed"].isna()]
+    columns = ["encoder", "split", "failure_kind", "measure", "reference", *NUMBERS]
+    return "Failures", _records(chosen, columns)
+
+
+def _scaling(frame: pd.DataFrame) -> Kept:
+    columns = ["encoder", "split", "axis", "measure", "train_datasets", "train_pairs", "steps"]
+    return "Scaling", _records(frame, [*columns, *NUMBERS])
+
+
+# Tables that not every run has.
+OPTIONAL: dict[str, Callable[[pd.DataFrame], Kept]] = {
+    "unseen_tasks": _unseen,
+    "trajectories": _trajectories,
+    "failures": _failures,
+    "scaling": _scaling,
+}
 
 
 def _controls(frame: pd.DataFrame) -> list[dict[str, Any]]:

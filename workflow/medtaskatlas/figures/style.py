@@ -44,12 +44,14 @@ MODALITY_COLOURS = {
 # Other colours than those of the families, so that no encoder looks like one.
 _ENCODER_COLOURS = {
     "taco": OKABE_ITO["purple"],
+    "taco_correspondence": "#882255",
+    "taco_failure": "#332288",
     "pixels": OKABE_ITO["orange"],
     "random": "#8C8C8C",
     "imagenet": OKABE_ITO["sky"],
     "clip": "#B8A800",
 }
-_SPARE_COLOURS = ("#882255", "#44AA99", "#332288", "#999933", "#661100")
+_SPARE_COLOURS = ("#44AA99", "#999933", "#661100", "#6699CC", "#AA4499")
 GREY = "#8C8C8C"
 PALE = "#EFEFEF"
 PNG_DPI = 150

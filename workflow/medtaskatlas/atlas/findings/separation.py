@@ -27,8 +27,17 @@ def task_over_dataset(tables: Tables) -> Rows:
         if {"task", "dataset"} <= set(share.index):
             variance = (
                 f" Of the variance, {100 * share['task']:.0f} % goes with the task and "
-                f"{100 * share['dataset']:.0f} % with the dataset."
+                f"{100 * share['dataset']:.0f} % with the dataset"
             )
+            apart = frame[
+                (frame["measure"] == "omega_squared_difference")
+                & (frame["within"] == "crossed")
+                & (frame["encoder"] == row["encoder"])
+                & (frame["split"] == row["split"])
+            ]
+            if len(apart):
+                variance += f" (difference: {interval(apart.iloc[0])})"
+            variance += "."
         sign = "more" if row["estimate"] > 0 else "less"
         within = interval(row)
         yield {
