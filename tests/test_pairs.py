@@ -154,6 +154,16 @@ def test_trajectories_climb_with_the_same_draws(tmp_path, name) -> None:
                 assert (steps >= -1e-9).all() or (steps <= 1e-9).all(), key
 
 
+def test_a_task_may_have_trajectories_alone(tmp_path) -> None:
+    images = ImageSet(write_dataset(tmp_path / "toy.arrow"))
+    outs = {name: tmp_path / name / "toy.arrow" for name in ("main", "failure", "trajectory")}
+    amounts = Amounts(0, trajectories=2, levels=11)
+    task = BANK["noise_addition"]
+    make_sets(images.path, task, outs, amounts=amounts, splits=SPLITS, seed=0)
+    sizes = {name: len(PairSet(path, images)) for name, path in outs.items()}
+    assert sizes == {"main": 0, "failure": 0, "trajectory": 22}
+
+
 def test_a_heldout_dataset_gives_all_its_images_to_trajectories(tmp_path) -> None:
     images = ImageSet(write_dataset(tmp_path / "toy.arrow"))
     amounts = Amounts(20, trajectories=100, levels=11)

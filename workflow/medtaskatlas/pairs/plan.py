@@ -183,7 +183,7 @@ def plan_cell(
     samples
         The prepared images of the dataset.
     pairs
-        Number of pairs; a split's share goes to the others where it has no usable image.
+        Number of pairs; a split's share goes to the others where it has no usable image. 0: none.
     splits
         Shares of train, val and test.
     seed
@@ -196,7 +196,9 @@ def plan_cell(
     """
     orders = {split: image_order(samples, [split], seed) for split in SPLITS}
     usable = [split for split in SPLITS if first_usable(task, samples, orders[split], 1)]
-    counts = share_out(pairs, {split: splits[split] for split in usable}) if usable else {}
+    counts = {}
+    if usable and pairs:
+        counts = share_out(pairs, {split: splits[split] for split in usable})
     rows = {s: first_usable(task, samples, orders[s], counts[s]) for s in counts}
     return Cell(task, samples.images.dataset, seed, rows, counts)
 
