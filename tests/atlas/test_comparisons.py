@@ -10,19 +10,16 @@ from skbio.stats.distance import permdisp as skbio_permdisp
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.comparisons import comparisons
+from medtaskatlas.atlas.crossed import crossed_subset
 from medtaskatlas.atlas.dispersion import permdisp
 from medtaskatlas.atlas.distances import distance_matrix, task_distances
+from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.resampling import Design, Draws, draw, no_draws
 from medtaskatlas.atlas.separation import separation
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.atlas.variance import (
-    FACTORS,
-    centred_interval,
-    crossed_subset,
-    omega_squared,
-    omega_squared_draws,
-)
+from medtaskatlas.atlas.variance import FACTORS, omega_squared
+from medtaskatlas.atlas.variance_draws import omega_squared_draws
 from medtaskatlas.errors import DataError
 
 HELD = {"heldout_datasets": ["d4"]}
@@ -257,15 +254,15 @@ def test_a_constant_embedding_has_a_reason_instead_of_shares(tmp_path):
 
 
 def test_a_centred_interval_holds_its_estimate():
-    n = {"n_pairs": 90, "n_images": 9, "n_groups": 9, "n_datasets": 2}
+    n = {"n_groups": 9, "n_datasets": 2, "n_seeds": 1}
     draws = np.r_[np.random.default_rng(0).normal(0.9, 0.1, 500), np.nan]
-    made = centred_interval(draws, 0.8, n, 1, high=1.0)
+    made = centred_interval(draws, 0.8, high=1.0, **n)
     assert made.ci_low == pytest.approx(0.6, abs=0.03)
     assert made.ci_high == pytest.approx(1.0, abs=0.03)
     assert made.ci_high <= 1
     assert "only 2 datasets" in made.note
-    assert centred_interval(draws, 0.8, n | {"n_groups": 4}, 1).ci_low is None
-    nothing = centred_interval(np.full(3, np.nan), 0.8, n, 1)
+    assert centred_interval(draws, 0.8, **n | {"n_groups": 4}).ci_low is None
+    nothing = centred_interval(np.full(3, np.nan), 0.8, **n)
     assert nothing.note == "no interval: the statistic is undefined"
 
 

@@ -33,7 +33,7 @@ def between(estimate: float, low: float, high: float) -> dict[str, Any]:
     return {"estimate": estimate, "ci_low": low, "ci_high": high, "ci_method": "bootstrap"}
 
 
-def tested(p_adjusted: float) -> dict[str, Any]:
+def by_test(p_adjusted: float) -> dict[str, Any]:
     return {"p": p_adjusted / 2, "p_adjusted": p_adjusted, "p_family": "tests"}
 
 
@@ -172,8 +172,8 @@ CASES = {
         "comparisons",
         _comparisons,
         "beats_best_baseline",
-        between(0.25, 0.21, 0.3) | tested(0.004),
-        between(0.02, -0.01, 0.05) | tested(0.3),
+        between(0.25, 0.21, 0.3) | by_test(0.004),
+        between(0.02, -0.01, 0.05) | by_test(0.3),
         f"{WHERE}, taco names the task right 25 percentage points (95 % interval 21 to 30) more "
         f"often than the best baseline, pixels, adjusted p = 0.004. {RESTS}",
         {"estimate": None, **NONE, **UNTESTED},
@@ -195,8 +195,8 @@ CASES = {
         "clusters",
         _clusters,
         "families_recovered",
-        {"estimate": 0.58, **tested(0.002)},
-        {"estimate": 0.05, **tested(0.2)},
+        {"estimate": 0.58, **by_test(0.002)},
+        {"estimate": 0.05, **by_test(0.2)},
         f"{WHERE}, the distances between tasks in the space of taco, cut into 3 clusters, agree "
         "with the families that we assign (adjusted mutual information 0.58, where 0 is chance and "
         f"1 is the same; adjusted p = 0.002). {RESTS}",
@@ -207,8 +207,8 @@ CASES = {
         "unseen_tasks",
         _unseen,
         "unseen_tasks_placed",
-        {"estimate": 26.0, **tested(0.0003)},
-        {"estimate": 12.0, **tested(0.4)},
+        {"estimate": 26.0, **by_test(0.0003)},
+        {"estimate": 12.0, **by_test(0.4)},
         f"{WHERE}, 26 of 30 tasks, each kept out of a training of taco, fall among training pairs "
         "of their own family; 11.2 would if families were dealt out at random, adjusted p = "
         f"0.0003. Their family is named right in 80 % (95 % interval 72 to 86) of cases. {RESTS}",
@@ -244,7 +244,7 @@ CASES = {
         "more_pairs",
         between(0.04, 0.02, 0.06),
         between(0.01, -0.01, 0.03),
-        f"{WHERE}, with 300 steps each, every doubling of the training pairs of a cell changed how "
+        f"{WHERE}, with 300 steps each, every doubling of the training pairs changed how "
         "often taco names the task right by 4 percentage points (95 % interval 2 to 6). "
         f"{RESTS}",
     ),
@@ -313,40 +313,20 @@ def test_a_null_is_no_finding_or_none_that_is_supported(case) -> None:
     assert all(pd.isna(row["estimate"]) for row in found)
 
 
-TELLS_NAN = pytest.mark.xfail(strict=True, reason="tells `nan`; see the report on findings")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[TELLS_NAN] if name in ("named", "baselines", "unseen") else [])
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_no_sentence_tells_a_null_as_a_number(name) -> None:
     case = CASES[name]
     for row in case.found("taco", **case.null, note="undefined: too few pairs"):
         assert "nan" not in row["sentence"]
 
 
-@pytest.mark.parametrize("name", ["baselines", pytest.param("families", marks=TELLS_NAN), "unseen"])
+@pytest.mark.parametrize("name", TESTS)
 def test_no_sentence_tells_a_null_p(name) -> None:
     (row,) = CASES[name].found("taco", **CASES[name].good | UNTESTED)
     assert "nan" not in row["sentence"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.xfail(strict=True, reason="tells of any role; see the report")]
-            if name == "scaling"
-            else [],
-        )
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", CASES)
 def test_controls_ablations_and_baselines_are_no_findings(name) -> None:
     case = CASES[name]
     assert {row["encoder"] for row in case.found(*ROLES, **case.good)} == {"taco"}
@@ -375,7 +355,7 @@ def test_a_caution_is_told_where_groups_suffice(name) -> None:
 
 def test_a_loss_is_told_as_less() -> None:
     case = CASES["baselines"]
-    (row,) = case.found("taco", **between(-0.15, -0.18, -0.12), **tested(0.002))
+    (row,) = case.found("taco", **between(-0.15, -0.18, -0.12), **by_test(0.002))
     assert (
         "taco names the task right 15 percentage points (95 % interval 12 to 18) less often"
         in (row["sentence"])
@@ -391,7 +371,7 @@ def test_a_loss_is_told_as_less() -> None:
 def test_the_best_probe_is_told_with_its_method() -> None:
     rows = [
         row | {"contrast": "best_probe", "other_method": "boosted"}
-        for row in _comparisons("taco", **between(0.2, 0.1, 0.3), **tested(0.01))[:1]
+        for row in _comparisons("taco", **between(0.2, 0.1, 0.3), **by_test(0.01))[:1]
     ]
     (row,) = beats_baseline(known() | {"comparisons": conform("comparisons", rows)})
     assert row["finding"] == "beats_best_supervised_baseline"

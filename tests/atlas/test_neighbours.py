@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.centroids import centroid_cosines, shifted_interval
+from medtaskatlas.atlas.centroids import centroid_cosines
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import counts_of_two, task_distances
+from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.task_neighbours import nearest_shares, neighbours
@@ -167,9 +168,10 @@ def test_bad_embeddings_are_a_clear_error(tmp_path, value, message):
 
 def test_an_interval_of_a_distance_holds_it_and_needs_groups():
     draws = np.random.default_rng(0).normal(0.5, 0.1, 500)
-    n = {"n_datasets": 6, "n_seeds": 1}
-    got = shifted_interval(draws, 0.2, n_groups=9, **n)
+    n = {"n_datasets": 6, "n_seeds": 1, "low": 0.0, "named": False}
+    got = centred_interval(draws, 0.2, n_groups=9, **n)
     assert got.ci_low < 0.2 < got.ci_high
-    assert shifted_interval(draws, 0.01, n_groups=9, **n).ci_low == 0
-    few = shifted_interval(draws, 0.2, n_groups=1, side="a dataset", **n)
+    assert got.ci_method.endswith("> group, 95%")
+    assert centred_interval(draws, 0.01, n_groups=9, **n).ci_low == 0
+    few = centred_interval(draws, 0.2, n_groups=1, side="a dataset", **n)
     assert few.note == "no interval: a dataset has 1 group, at least 5 are needed"

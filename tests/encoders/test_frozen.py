@@ -20,21 +20,22 @@ from safetensors.torch import load_file
 from torch import nn
 
 from loopback import PROXIES, Reply, Site
-from medtaskatlas.encoders import frozen
+from medtaskatlas.encoders.clip_network import CLIP_MEAN, CLIP_STD
 from medtaskatlas.encoders.clip_weights import fetch_clip
 from medtaskatlas.encoders.embed import embed
-from medtaskatlas.encoders.frozen import CLIP_MEAN, CLIP_STD, EachOnce, Frozen, Prepared
+from medtaskatlas.encoders.frozen import EachOnce, Frozen, Prepared
 from medtaskatlas.encoders.kinds import clip as clip_kind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds import imagenet as imagenet_kind
 from medtaskatlas.encoders.kinds.clip import MODEL, Clip
+from medtaskatlas.encoders.lite0 import LITE0_MEAN, LITE0_STD, lite0, pinned_tensors
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import REPOSITORY, sha256
 
 CPU = torch.device("cpu")
 COMMIT = "c" * 40
-LITE0 = {"mean": frozen.LITE0_MEAN, "std": frozen.LITE0_STD}
+LITE0 = {"mean": LITE0_MEAN, "std": LITE0_STD}
 TINY = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -181,16 +182,16 @@ def test_other_weights_are_refused(tmp_path) -> None:
     other = tmp_path / "other.pth"
     torch.save({"a": torch.zeros(2)}, other)
     with pytest.raises(DataError, match=rf"other.pth: its SHA-256 is {sha256(other)}, not 5793"):
-        frozen.lite0(other, 64)
+        lite0(other, 64)
     with pytest.raises(DataError, match=r"absent.pth is missing\n  remedy: install it again: pip"):
-        frozen.lite0(tmp_path / "absent.pth", 64)
+        lite0(tmp_path / "absent.pth", 64)
 
 
 def test_weights_that_would_run_code_are_refused(tmp_path) -> None:
     file = tmp_path / "bad.pth"
     torch.save({"a": Malice(tmp_path / "hacked")}, file)
     with pytest.raises(DataError, match=r"bad.pth is damaged or holds more than tensors, and was"):
-        frozen.pinned_tensors(file, sha256(file))
+        pinned_tensors(file, sha256(file))
     assert not (tmp_path / "hacked").exists()
 
 

@@ -52,8 +52,10 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
     more = [n for n in OPTIONAL if (results / "tables" / f"{n}.parquet").is_file()]
-    tables = {n: read_table(results / "tables" / f"{n}.parquet", n) for n in (*NEEDED, *more)}
-    run = tables["summary"]["run"].iloc[0]
+    run = results.resolve().name
+    tables = {
+        n: read_table(results / "tables" / f"{n}.parquet", n, run=run) for n in (*NEEDED, *more)
+    }
     parts = [
         f"# Run {run}",
         "",
@@ -100,10 +102,13 @@ def _section(title: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    """Value as text: three decimals, nothing for null."""
+    """Value as text of one cell: three decimals, nothing for null."""
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    # A bar would part the cell, a line end the row.
+    return " ".join(str(value).split()).replace("|", r"\|")
 
 
 def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
@@ -197,7 +202,9 @@ def _datasets(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _cost(benchmarks: Path) -> list[dict[str, Any]]:
     """Seconds and peak memory of the jobs of each stage, as Snakemake measured them."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if not benchmarks.is_dir():
+        return rows
     for stage in sorted(p for p in benchmarks.iterdir() if p.is_dir()):
         jobs = pd.concat(
             [pd.read_csv(file, sep="\t", na_values="-") for file in sorted(stage.rglob("*.tsv"))]

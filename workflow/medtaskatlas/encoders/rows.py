@@ -94,7 +94,7 @@ def training_rows(
     if not len(rows):
         raise DataError(
             "no pair of a training group is left to train on",
-            "raise `pairs_per_cell` or the share `splits: {train: ...}`",
+            "raise `images_per_dataset`, `pairs_per_cell` or the share `splits: {train: ...}`",
         )
     return TrainingRows(
         bank, rows, np.flatnonzero((split == "val") & ~wrong), np.flatnonzero(kept & wrong)

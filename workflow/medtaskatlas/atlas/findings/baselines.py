@@ -19,7 +19,7 @@ from medtaskatlas.atlas.findings.words import (
 def beats_baseline(tables: Tables) -> Rows:
     """Whether learning from tasks is worth it."""
     frame = of_models(tables, "comparisons")
-    frame = frame[frame["measure"] == "balanced_accuracy"]
+    frame = frame[(frame["measure"] == "balanced_accuracy") & frame["estimate"].notna()]
     against = {
         "best_baseline": ("best_baseline", "the best baseline, {other}"),
         "best_probe": (

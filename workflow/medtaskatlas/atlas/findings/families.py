@@ -9,6 +9,7 @@ from medtaskatlas.atlas.findings.words import (
     Rows,
     Tables,
     copied,
+    known,
     models,
     rests_on,
 )
@@ -29,7 +30,9 @@ def families(tables: Tables) -> Rows:
     about = tables["identification"]
     baselines = frame[frame["encoder"].isin(about[about["role"] == "baseline"]["encoder"])]
     for row in frame[frame["encoder"].isin(models(tables))].to_dict("records"):
-        fits = row["p_adjusted"] < ALPHA
+        tested = known(row["p_adjusted"])
+        fits = tested and row["p_adjusted"] < ALPHA
+        test = f"; adjusted p = {row['p_adjusted']:.3g}" if tested else "; not tested"
         words = "agree with" if fits else "do not agree, beyond chance, with"
         beside, best = "", baselines[baselines["split"] == row["split"]]
         if len(best):
@@ -44,7 +47,7 @@ def families(tables: Tables) -> Rows:
             "sentence": f"{WHERE[row['split']]}, the distances between tasks in the space of "
             f"{row['encoder']}, cut into {row['n_clusters']} clusters, {words} the families "
             f"that we assign (adjusted mutual information {row['estimate']:.2f}, where 0 is chance "
-            f"and 1 is the same; adjusted p = {row['p_adjusted']:.3g}{beside}). {rests_on(row)}.",
+            f"and 1 is the same{test}{beside}). {rests_on(row)}.",
             "supported": bool(fits),
             "control": "duplicated_task",
             **copied(row),

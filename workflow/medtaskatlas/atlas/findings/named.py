@@ -23,6 +23,7 @@ def named(tables: Tables) -> Rows:
         & (frame["level"] == "overall")
         & (frame["task_subset"] == "all")
         & frame["seed"].isna()
+        & frame["estimate"].notna()
     ]
     asked = {
         "balanced_accuracy": ("task", "the task that turns the input of a pair into its output"),

@@ -9,6 +9,7 @@ from medtaskatlas.atlas.findings.words import (
     caution,
     copied,
     known,
+    of_models,
     percent,
     rests_on,
 )
@@ -18,9 +19,9 @@ def scaling(tables: Tables) -> Rows:
     """What more data would buy."""
     if "scaling" not in tables:
         return
-    frame = tables["scaling"]
+    frame = of_models(tables, "scaling")
     chosen = frame[(frame["measure"] == "gain_per_doubling") & frame["estimate"].notna()]
-    words = {"pairs": "training pairs of a cell", "datasets": "training datasets"}
+    words = {"pairs": "training pairs", "datasets": "training datasets"}
     for row in chosen.to_dict("records"):
         yield {
             "finding": f"more_{row['axis']}",

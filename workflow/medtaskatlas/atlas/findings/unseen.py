@@ -23,7 +23,8 @@ def unseen_tasks(tables: Tables) -> Rows:
     frame = tables["unseen_tasks"]
     overall = frame[(frame["level"] == "overall") & (frame["role"] == "model")]
     shares = overall[overall["measure"] == "family_accuracy"].set_index(["encoder", "split"])
-    for row in overall[overall["measure"] == "tasks_placed"].to_dict("records"):
+    placed = overall[(overall["measure"] == "tasks_placed") & overall["estimate"].notna()]
+    for row in placed.to_dict("records"):
         encoder, split = row["encoder"], row["split"]
         tested = known(row["p_adjusted"])
         test = ""
