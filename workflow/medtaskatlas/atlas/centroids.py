@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from medtaskatlas.atlas.inference import MIN_GROUPS, Interval, no_interval, percentile_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
 from medtaskatlas.seeds import generator
@@ -151,47 +150,6 @@ def as_they_are(cosines: Cosines, queries: EncoderQueries) -> np.ndarray:
 def groups_of(design: Design) -> np.ndarray:
     """Number of groups of each task, [T]."""
     return np.asarray((design.sums(np.ones(len(design.task))) > 0).sum(axis=0))
-
-
-def shifted_interval(
-    draws: np.ndarray,
-    estimate: float,
-    *,
-    n_groups: int,
-    n_datasets: int,
-    n_seeds: int,
-    floor: float = 0.0,
-    side: str = "a task",
-) -> Interval:
-    """Percentile interval around the estimate of a distance.
-
-    Resampled centroids are noisier than the real ones, and noise only ever adds to a distance: the
-    draws lie too high by that much, so their mean is brought back to the estimate.
-
-    Parameters
-    ----------
-    draws
-        float [B]; draws that are not finite are left out.
-    estimate
-        The number itself.
-    n_groups, n_datasets, n_seeds
-        What it rests on: ``n_groups`` on the side that has fewer.
-    floor
-        The least value that there can be.
-    side
-        What has so few groups, for the note.
-
-    Returns
-    -------
-    Interval
-        Holds the estimate, unless there is none.
-    """
-    if n_groups < MIN_GROUPS:
-        few = "1 group" if n_groups == 1 else f"{n_groups} groups"
-        return no_interval(f"no interval: {side} has {few}, at least {MIN_GROUPS} are needed")
-    draws = draws[np.isfinite(draws)]
-    moved = np.maximum(draws - draws.mean() + estimate, floor) if len(draws) else draws
-    return percentile_interval(moved, n_groups=n_groups, n_datasets=n_datasets, n_seeds=n_seeds)
 
 
 def _cell_centroids(

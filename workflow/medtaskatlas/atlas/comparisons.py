@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.cka import DRAWS as CKA_DRAWS
-from medtaskatlas.atlas.cka import cka_rows
+from medtaskatlas.atlas.cka_rows import DRAWS as CKA_DRAWS
+from medtaskatlas.atlas.cka_rows import cka_rows
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval

@@ -14,15 +14,15 @@ from medtaskatlas.atlas.centroids import (
     as_they_are,
     bootstrapped,
     dataset_cosines,
-    shifted_interval,
 )
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import DRAWS, counts_of_two
-from medtaskatlas.atlas.inference import adjust, no_interval
-from medtaskatlas.atlas.modality_contrast import SAMPLED, SAMPLED_PAIRS, modality_rows, over_seeds
+from medtaskatlas.atlas.inference import adjust, centred_interval, no_interval
+from medtaskatlas.atlas.modality_contrast import SAMPLED, SAMPLED_PAIRS, modality_rows
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import dataset_energies
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.seeds import generator
 
@@ -116,13 +116,15 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
             if metric == "centroid_cosine":
                 fewest = int(min(groups[a], groups[b]))
                 # The two datasets are kept, so that only groups and seeds are drawn.
-                interval = shifted_interval(
+                interval = centred_interval(
                     boot[:, a, b],
                     float(values.mean()),
                     n_groups=fewest,
                     n_datasets=1,
                     n_seeds=S,
+                    low=0.0,
                     side="a dataset",
+                    named=False,
                 )
             yield row | over_seeds(values) | vars(interval)
         # The same permutations for all encoders: their p differ by their distances only.

@@ -15,10 +15,9 @@ from medtaskatlas.atlas.centroids import (
     bootstrapped,
     centroid_cosines,
     groups_of,
-    shifted_interval,
 )
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.inference import no_interval
+from medtaskatlas.atlas.inference import centred_interval, no_interval
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
@@ -174,12 +173,15 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 yield row | {"note": UNDEFINED[metric]}
                 continue
             if metric == "centroid_cosine":
-                interval = shifted_interval(
+                interval = centred_interval(
                     boot[:, a, b],
                     float(values.mean()),
                     n_groups=int(min(groups[a], groups[b])),
                     n_datasets=n["n_datasets"],
                     n_seeds=S,
+                    low=0.0,
+                    side="a task",
+                    named=False,
                 )
             else:
                 interval = no_interval(f"no interval: from {SAMPLED_PAIRS} pairs a task at most")

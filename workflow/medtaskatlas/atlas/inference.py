@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,13 @@ def no_interval(reason: str) -> Interval:
 
 
 def percentile_interval(
-    draws: np.ndarray, *, n_groups: int, n_datasets: int, n_seeds: int, level: float = LEVEL
+    draws: np.ndarray,
+    *,
+    n_groups: int,
+    n_datasets: int,
+    n_seeds: int,
+    level: float = LEVEL,
+    side: str | None = None,
 ) -> Interval:
     """Percentile interval of a bootstrapped statistic.
 
@@ -52,6 +58,8 @@ def percentile_interval(
         What it rests on; under five groups there is no interval.
     level
         Coverage.
+    side
+        What has so few groups, for the note, where they are not those of all pairs.
 
     Returns
     -------
@@ -60,7 +68,8 @@ def percentile_interval(
     """
     if n_groups < MIN_GROUPS:
         groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
-        return no_interval(f"no interval: {groups}, at least {MIN_GROUPS} are needed")
+        few = groups if side is None else f"{side} has {groups}"
+        return no_interval(f"no interval: {few}, at least {MIN_GROUPS} are needed")
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         return no_interval("no interval: the statistic is undefined")
@@ -71,6 +80,72 @@ def percentile_interval(
         note = f"interval from only {n_datasets} datasets: likely too narrow"
     method = f"percentile bootstrap over {' > '.join(steps)}, {level:.0%}"
     return Interval(float(low), float(high), method, note)
+
+
+def centred_interval(
+    draws: np.ndarray,
+    estimate: float,
+    *,
+    n_groups: int,
+    n_datasets: int,
+    n_seeds: int,
+    low: float = -np.inf,
+    high: float = np.inf,
+    side: str | None = None,
+    named: bool = True,
+) -> Interval:
+    """Percentile interval around the estimate, of a statistic that resampling shifts.
+
+    Drawn groups repeat each other, which adds scatter between means that the data do not have:
+    noise only ever adds to a distance or to a share of variance. Drawn datasets are fewer distinct
+    ones. Both move all draws alike, so their mean is brought back to the estimate.
+
+    Parameters
+    ----------
+    draws
+        float [B], the statistic on every draw; draws that are not finite are left out.
+    estimate
+        The statistic of the data.
+    n_groups, n_datasets, n_seeds
+        What it rests on: ``n_groups`` on the side that has fewer. Under five there is no interval.
+    low, high
+        Least and largest value that the statistic can have.
+    side
+        What has so few groups, for the note, where they are not those of all pairs.
+    named
+        Whether the method's name says that draws were centred; tables of distances do without.
+
+    Returns
+    -------
+    Interval
+        As :func:`percentile_interval`; lies within ``low`` and ``high``.
+    """
+    moved = np.clip(centred_draws(draws, estimate), low, high)
+    made = percentile_interval(
+        moved, n_groups=n_groups, n_datasets=n_datasets, n_seeds=n_seeds, side=side
+    )
+    if made.ci_method is None or not named:
+        return made
+    return replace(made, ci_method=f"{made.ci_method}, centred")
+
+
+def centred_draws(draws: np.ndarray, estimate: float) -> np.ndarray:
+    """Finite draws, moved so that their mean is the estimate.
+
+    Parameters
+    ----------
+    draws
+        float [B].
+    estimate
+        The statistic of the data.
+
+    Returns
+    -------
+    numpy.ndarray
+        float [at most B].
+    """
+    draws = draws[np.isfinite(draws)]
+    return draws - draws.mean() + estimate if len(draws) else draws
 
 
 def bootstrap_p(draws: np.ndarray, null: float = 0.0) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.centroids import shifted_interval
 from medtaskatlas.atlas.cohesion import anosim_r
-from medtaskatlas.atlas.inference import no_interval, permutation_p
+from medtaskatlas.atlas.inference import centred_interval, no_interval, permutation_p
+from medtaskatlas.atlas.seed_spread import over_seeds
 
 FEW_ARRANGEMENTS = 40  # of modalities over datasets: p could hardly be small
 SAMPLED_PAIRS = 4000
@@ -80,14 +80,15 @@ def modality_rows(
         flat = boot[:, at[0], at[1]]
         draws = sum(sign * flat[:, sides[level]].mean(axis=1) for level, sign in of.items())
         return vars(
-            shifted_interval(
+            centred_interval(
                 np.asarray(draws),
                 estimate,
                 n_groups=fewest,
                 n_datasets=1,
                 n_seeds=S,
-                floor=floor,
+                low=floor,
                 side="a dataset",
+                named=False,
             )
         )
 
@@ -135,9 +136,3 @@ def _differences(
     with np.errstate(invalid="ignore", divide="ignore"):
         inside = same @ value
         return (value.sum() - inside) / (len(value) - like) - inside / like
-
-
-def over_seeds(each: np.ndarray) -> dict[str, float | None]:
-    """Mean over seeds and its spread: values [S] to columns of a row."""
-    spread = float(each.std(ddof=1)) if len(each) > 1 else None
-    return {"estimate": float(each.mean()), "seed_sd": spread}

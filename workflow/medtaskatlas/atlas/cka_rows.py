@@ -1,0 +1,135 @@
+"""Rows of the table `comparisons`: CKA of every two encoders, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from medtaskatlas.atlas.cka import MIN_PAIRS, centred, cka_ratio
+from medtaskatlas.atlas.components import leading
+from medtaskatlas.atlas.counts import Counts
+from medtaskatlas.atlas.embeddings import unit
+from medtaskatlas.atlas.hsic import debiased_hsic, hsic_draws
+from medtaskatlas.atlas.inference import centred_interval
+from medtaskatlas.atlas.mantel import both, ordered_pairs
+from medtaskatlas.atlas.queries import EncoderQueries
+from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
+from medtaskatlas.seeds import generator
+
+DRAWS = 500
+# Linear CKA weighs directions by the square of their variance: these hold nearly all of it.
+COMPONENTS = 32
+
+
+def cka_rows(
+    encoders: list[EncoderQueries],
+    n: Counts,
+    seed: int,
+    n_draws: int = DRAWS,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table `comparisons`: CKA of every two encoders, and of one over its seeds.
+
+    The estimate is over all pairs and dimensions, the mean over all combinations of seeds. Its
+    interval comes from the first principal components, centred on the estimate.
+
+    Parameters
+    ----------
+    encoders
+        The same held-out pairs in every embedding.
+    n
+        What the pairs rest on.
+    seed
+        The run's seed.
+    n_draws
+        Bootstrap draws, shared by all encoders.
+
+    Yields
+    ------
+    dict
+        A row a pair of encoders, and one an encoder with itself.
+    """
+    query_set = encoders[0].query_set
+    design = Design.of(encoders[0].frame)
+    rng = generator(seed, "bootstrap", query_set)
+    draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
+    sides = {e.name: _Side(e, design, draws) for e in encoders}
+    for a, b in [*ordered_pairs(encoders), *((e, e) for e in encoders)]:
+        row: dict[str, Any] = {"contrast": "geometry", "measure": "cka_debiased"}
+        row |= both(a, b, "embedding")
+        one, two = sides[a.name], sides[b.name]
+        problem = None
+        if n["n_pairs"] < MIN_PAIRS:
+            problem = f"undefined: {n['n_pairs']} pairs, at least {MIN_PAIRS} are needed"
+        elif not (one.usable and two.usable):
+            name = b.name if one.usable else a.name
+            problem = f"undefined: {name} gives all these pairs the same embedding"
+        elif one is two and len(a.seeds) < 2:
+            problem = "undefined: one seed, at least two are needed"
+        yield row | (
+            {"note": problem}
+            if problem
+            else _row(one, two, design=design, draws=draws, n=n, seed=seed)
+        )
+
+
+class _Side:
+    """One encoder: its centred vectors, what CKA needs of them alone, and their draws."""
+
+    def __init__(self, queries: EncoderQueries, design: Design, draws: Draws) -> None:
+        self.queries = queries
+        self.vectors = [centred(unit(v)) for v in queries.vectors]
+        self.usable = all(v is not None for v in self.vectors)
+        self.own: list[float] = []
+        self.short: list[np.ndarray] = []
+        self.own_draws: list[np.ndarray] = []
+        for v in self.vectors if self.usable and len(queries.frame) >= MIN_PAIRS else []:
+            assert v is not None  # for mypy: `usable` says so
+            self.own.append(debiased_hsic(v, v))
+            self.short.append(leading(v, COMPONENTS))
+            self.own_draws.append(
+                hsic_draws(self.short[-1], self.short[-1], design.group, draws.group)
+            )
+
+
+def _row(
+    one: _Side, two: _Side, *, design: Design, draws: Draws, n: Counts, seed: int
+) -> dict[str, Any]:
+    """Estimate and interval of two encoders, or of one whose seeds are compared."""
+    B, itself = len(draws.group), one is two
+    S, T = len(one.own), len(two.own)
+    each = np.full((S, T), np.nan)
+    drawn = np.zeros(B)
+    weights = [
+        draw_seeds(
+            generator(seed, "bootstrap seeds", q.queries.query_set, q.queries.name), len(q.own), B
+        )
+        for q in (one, two)
+    ]
+    for s in range(S):
+        # A seed is not compared with itself, and seeds are then not drawn: copies agree fully.
+        for t in range(s + 1, T) if itself else range(T):
+            x, y = one.vectors[s], two.vectors[t]
+            assert x is not None  # for mypy: constant sides have no row
+            assert y is not None
+            each[s, t] = cka_ratio(debiased_hsic(x, y), one.own[s], two.own[t])
+            cross = hsic_draws(one.short[s], two.short[t], design.group, draws.group)
+            ratio = cka_ratio(cross, one.own_draws[s], two.own_draws[t])
+            weight = 2 / (S * (S - 1)) if itself else weights[0][:, s] * weights[1][:, t]
+            drawn += np.where(np.asarray(weight) > 0, weight * ratio, 0)
+    found = each[np.triu_indices(S, 1)] if itself else each.ravel()
+    if not np.isfinite(found).all():
+        return {"note": "undefined: the pairs are too few or too alike"}
+    estimate = float(found.mean())
+    n_seeds = 1 if itself else max(S, T)
+    interval = centred_interval(
+        drawn,
+        estimate,
+        n_groups=n["n_groups"],
+        n_datasets=n["n_datasets"],
+        n_seeds=n_seeds,
+        high=1.0,
+    )
+    spread = float(found.std(ddof=1)) if len(found) > 1 else None
+    return {"estimate": estimate, "seed_sd": spread, **vars(interval)}
