@@ -323,6 +323,24 @@ class Plan:
         """
         return self.pair_files(cells, set="failure") if encoder.get("failures") else []
 
+    def trained_on(self, cells: list[tuple[str, str]]) -> dict[str, list[str]]:
+        """What an encoder has learned from, as its embeddings say.
+
+        Parameters
+        ----------
+        cells
+            (task, dataset) pairs that it learns from.
+
+        Returns
+        -------
+        dict
+            ``trained_tasks`` and ``trained_datasets``, sorted.
+        """
+        return {
+            "trained_tasks": sorted({task for task, _ in cells}),
+            "trained_datasets": sorted({dataset for _, dataset in cells}),
+        }
+
     def model_file(self, encoder: str, seed: int) -> str:
         """Path of the weights of an encoder.
 

@@ -20,14 +20,6 @@ rule embeddings:
         ],
 
 
-def trained_on(cells):
-    """What an encoder has learned from, as its embeddings say."""
-    return {
-        "trained_tasks": sorted({task for task, _ in cells}),
-        "trained_datasets": sorted({dataset for _, dataset in cells}),
-    }
-
-
 rule train:
     input:
         pairs=RUN.pair_files(RUN.training_cells),
@@ -103,7 +95,7 @@ rule embed:
             "run": RUN.config.run,
             "encoder": wildcards.encoder,
             "seed": int(wildcards.seed),
-            **trained_on(
+            **RUN.trained_on(
                 RUN.training_cells if RUN.encoders[wildcards.encoder].learns else []
             ),
         },
@@ -193,7 +185,7 @@ use rule embed as embed_point with:
             "point": wildcards.point,
             "pairs_per_cell": RUN.points[wildcards.point].pairs_per_cell,
             "steps": RUN.points[wildcards.point].options["steps"],
-            **trained_on(RUN.points[wildcards.point].training_cells),
+            **RUN.trained_on(RUN.points[wildcards.point].training_cells),
         },
         code=lambda wildcards: RUN.encoder_code(
             RUN.points[wildcards.point].encoder, "medtaskatlas.encoders.embed"
