@@ -33,7 +33,7 @@ report: "workflow/report/workflow.rst"
 wildcard_constraints:
     dataset="|".join(RUN.datasets),
     place="|".join(RUN.dataset_at),
-    task="|".join([*RUN.tasks, *RUN.trajectory_tasks]),
+    task="|".join(RUN.made_tasks),
     encoder="|".join(RUN.encoders),
     seed=r"\d+",
     set="failure|trajectory",

@@ -131,6 +131,14 @@ WRONG = {
     "unknown key": ({"pairs_per_cel": 9}, ["pairs_per_cel'", "pairs_per_cell"]),
     "unknown key, nothing near": ({"qqq": 9}, ["'qqq'", "image_size", "pairs_per_cell"]),
     "unknown key of an encoder": ({"encoders": {"taco": {"widht": 9}}}, ["taco.widht", "width"]),
+    "unknown key of a part of an encoder": (
+        {"encoders": {"mine": {"kind": "taco", "correspondence": {"gird": 9}}}},
+        ["encoders.mine.correspondence.gird", "grid"],
+    ),
+    "unknown key of a study": (
+        {"encoders": {"taco": {}}, "scaling": {"encoder": "taco", "pears": [3]}},
+        ["scaling.pears", "pairs"],
+    ),
     "unknown key of a named encoder": (
         {"encoders": {"mine": {"kind": "taco", "stpes": 9}}},
         ["encoders.mine.stpes", "steps"],

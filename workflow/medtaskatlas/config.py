@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
-from medtaskatlas.encoders.kinds.taco import Correspondence
 from medtaskatlas.errors import ConfigError, nearest
-from medtaskatlas.section import Section
+from medtaskatlas.section import Section, parts_of
 
 
 class Splits(Section):
@@ -281,15 +280,10 @@ def _explain(error: Any) -> str:
 
 def _keys_beside(where: list[str]) -> list[str]:
     """Valid keys of the section in which an unknown key stands."""
-    sections: dict[str, type[BaseModel]] = {
-        "splits": Splits,
-        "heldout": Heldout,
-        "datasets": DatasetFilter,
-        "unseen_tasks": UnseenTasks,
-        "scaling": Scaling,
-        "correspondence": Correspondence,
-        **KINDS,
-    }
+    sections = parts_of(Config)
+    for kind in KINDS.values():
+        sections |= parts_of(kind)
+    sections |= KINDS
     for part in reversed(where[:-1]):
         if part in sections:
             return list(sections[part].model_fields)

@@ -14,8 +14,8 @@ from pydantic_core import PydanticUndefined
 
 from medtaskatlas.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
 from medtaskatlas.encoders.kinds import KINDS
-from medtaskatlas.encoders.kinds.taco import Correspondence
 from medtaskatlas.files import REPOSITORY
+from medtaskatlas.section import parts_of
 
 PAGE = REPOSITORY / "config" / "README.md"
 
@@ -105,7 +105,11 @@ def sections() -> Sections:
         "`splits`": Splits,
         "`unseen_tasks`": UnseenTasks,
         "`scaling`": Scaling,
-        "`encoders`, `correspondence` of kind `taco`": Correspondence,
+        **{
+            f"`encoders`, `{key}` of kind `{kind}`": part
+            for kind, model in KINDS.items()
+            for key, part in parts_of(model).items()
+        },
         **{f"`encoders`, kind `{kind}`": model for kind, model in KINDS.items()},
     }
 

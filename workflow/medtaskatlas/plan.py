@@ -73,12 +73,16 @@ class Plan:
         return self.config.seed
 
     @cached_property
+    def made_tasks(self) -> dict[str, Task]:
+        """Name to task, of all tasks that pairs of some set are made of."""
+        return {**self.tasks, **self.trajectory_tasks}
+
+    @cached_property
     def trajectory_cells(self) -> list[tuple[str, str]]:
         """Cells with trajectories: those of tasks that have degrees."""
-        tasks = {**self.tasks, **self.trajectory_tasks}
         return [
             (task.name, dataset.name)
-            for task in tasks.values()
+            for task in self.made_tasks.values()
             if task.ladder is not None
             for dataset in self.datasets.values()
             if task.needs <= dataset.offers
@@ -401,7 +405,7 @@ class Plan:
         str
             Changes when the task's module or a helper of it changes.
         """
-        apply = {**self.tasks, **self.trajectory_tasks}[task].apply
+        apply = self.made_tasks[task].apply
         if apply.__module__.startswith("medtaskatlas."):
             return code_hash("medtaskatlas.pairs.sets", apply.__module__)
         # A task of the user's own: a file outside the package.

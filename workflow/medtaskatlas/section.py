@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -10,3 +12,25 @@ class Section(BaseModel):
 
     # Defaults are validated too, so that a value is the same whether written out or left out.
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def parts_of(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Keys of a section that are sections themselves.
+
+    Parameters
+    ----------
+    section
+        A section.
+
+    Returns
+    -------
+    dict of str to type
+        Key to its section; of a key that takes one of several types, the one that is a section.
+    """
+    found = {}
+    for key, field in section.model_fields.items():
+        hints: tuple[Any, ...] = (field.annotation, *get_args(field.annotation))
+        for hint in hints:
+            if isinstance(hint, type) and issubclass(hint, BaseModel):
+                found[key] = hint
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, combinations
 from pathlib import Path
@@ -10,10 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.cka_rows import DRAWS as CKA_DRAWS
 from medtaskatlas.atlas.cka_rows import cka_rows
 from medtaskatlas.atlas.counts import counts
@@ -26,8 +22,7 @@ from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
-    average_cells,
-    cell_means,
+    balanced_mean,
     draw,
     draw_seeds,
     no_draws,
@@ -99,8 +94,7 @@ def comparisons(
             rows += [{"run": run, "split": query_set, **n, **row} for row in found]
     paths = list(embedding_paths)
     if paths:
-        _check_run(paths, run)
-        everyone = list(load_queries(paths, heldout_datasets, heldout_tasks))
+        everyone = list(load_queries(paths, heldout_datasets, heldout_tasks, run=run))
         for query_set in predictions.query_sets:
             encoders = [queries for queries in everyone if queries.query_set == query_set]
             chosen = predictions.only(query_set)
@@ -115,22 +109,6 @@ def comparisons(
     if len(frame):
         frame = adjust(frame)
     write_table("comparisons", frame, out, {"run": run, "seed": seed, "n_draws": n_draws})
-
-
-def _check_run(paths: Iterable[str | Path], run: str) -> None:
-    """Refuse embeddings of another run; a file that cannot be read is left to its reader."""
-    for path in map(Path, paths):
-        if not path.exists():
-            continue
-        try:
-            facts = json.loads((pq.read_schema(path).metadata or {}).get(META_KEY, b"{}"))
-        except (pa.ArrowInvalid, OSError):
-            continue
-        if facts.get("run", run) != run:
-            raise DataError(
-                f"{path} is of run {facts['run']!r}, not {run!r}",
-                f"delete {path} and start the run again",
-            )
 
 
 def _check_same(chosen: Predictions, encoders: list[EncoderQueries], query_set: str) -> None:
@@ -160,11 +138,9 @@ class _Statistics:
 
     def __init__(self, chosen: Predictions, query_set: str, seed: int, n_draws: int) -> None:
         self.design = Design.of(chosen.frame)
-        D, T = len(self.design.datasets), len(self.design.tasks)
-        self.everything = np.ones((1, D, T), bool)
         self.query_set, self.seed, self.n_draws = query_set, seed, n_draws
         rng = generator(seed, "bootstrap", query_set)
-        self.draws = draw(self.design, rng, n_draws, fixed_datasets=D == 1)
+        self.draws = draw(self.design, rng, n_draws, fixed_datasets=len(self.design.datasets) == 1)
         self.done: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
 
     def of(
@@ -176,15 +152,14 @@ class _Statistics:
             values = encoder.methods[method].values[MEASURES[measure]]
             S = len(encoder.seeds)
             as_is = no_draws(self.design)
-            each = [self._mean(values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
+            each = [balanced_mean(self.design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
             rng = generator(self.seed, "bootstrap seeds", self.query_set, encoder.name)
             weights = draw_seeds(rng, S, self.n_draws)
-            self.done[key] = np.array(each), self._mean(values, self.draws, weights)
+            self.done[key] = (
+                np.array(each),
+                balanced_mean(self.design, values, self.draws, weights),
+            )
         return self.done[key]
-
-    def _mean(self, values: np.ndarray, draws: Any, seeds: np.ndarray) -> np.ndarray:
-        cells = cell_means(self.design, values, draws, seeds)
-        return average_cells(cells, draws.dataset, self.everything)[:, 0]
 
 
 def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,7 @@ from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions
 from medtaskatlas.atlas.resampling import (
     Design,
-    average_cells,
-    cell_means,
+    balanced_mean,
     draw,
     draw_seeds,
     no_draws,
@@ -122,18 +121,15 @@ def input_only(
     values = said.values["correct"][:, mask] - _by_chance(frame, predicted)
     design = Design.of(frame)
     S, fixed = len(encoder.seeds), len(design.datasets) == 1
-    everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
-
-    def mean(how: Any, weights: np.ndarray) -> np.ndarray:
-        cells = cell_means(design, values, how, weights)
-        return average_cells(cells, how.dataset, everything)[:, 0]
-
     draws = draw(design, generator(seed, "bootstrap", query_set), n_draws, fixed_datasets=fixed)
     seeds = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
     as_is = no_draws(design)
-    by_seed = np.array([mean(as_is, np.eye(S)[[s]])[0] for s in range(S)])
+    by_seed = np.array([balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)])
     interval = percentile_interval(
-        mean(draws, seeds), n_groups=row["n_groups"], n_datasets=row["n_datasets"], n_seeds=S
+        balanced_mean(design, values, draws, seeds),
+        n_groups=row["n_groups"],
+        n_datasets=row["n_datasets"],
+        n_seeds=S,
     )
     low = interval.ci_low
     return row | {

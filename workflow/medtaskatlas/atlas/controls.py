@@ -17,8 +17,7 @@ from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
-    average_cells,
-    cell_means,
+    balanced_mean,
     draw,
     draw_seeds,
     no_draws,
@@ -94,21 +93,15 @@ def _shuffled_gallery(
     said = encoder.methods["knn_shuffled"].values
     design = Design.of(chosen.frame)
     S, n = len(encoder.seeds), counts(chosen.frame)
-    everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
     rng = generator(seed, "bootstrap", query_set)
     draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
     seeds = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
-
-    def mean(values: np.ndarray, how: Any, weights: np.ndarray) -> np.ndarray:
-        cells = cell_means(design, values, how, weights)
-        return average_cells(cells, how.dataset, everything)[:, 0]
-
     as_is, whole = no_draws(design), np.full((1, S), 1 / S)
-    estimate = float(mean(said["correct"], as_is, whole)[0])
-    reference = float(mean(said["chance"], as_is, whole)[0])
-    each = [mean(said["correct"], as_is, np.eye(S)[[s]])[0] for s in range(S)]
+    estimate = float(balanced_mean(design, said["correct"], as_is, whole)[0])
+    reference = float(balanced_mean(design, said["chance"], as_is, whole)[0])
+    each = [balanced_mean(design, said["correct"], as_is, np.eye(S)[[s]])[0] for s in range(S)]
     interval = percentile_interval(
-        mean(said["correct"], draws, seeds),
+        balanced_mean(design, said["correct"], draws, seeds),
         n_groups=n["n_groups"],
         n_datasets=n["n_datasets"],
         n_seeds=S,

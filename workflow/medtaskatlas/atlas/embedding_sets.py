@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from medtaskatlas.atlas.embeddings import Embedding, read_embedding
+from medtaskatlas.atlas.embeddings import Embedding, load_embedding, read_embedding
 from medtaskatlas.atlas.gallery_scale import Scale
 from medtaskatlas.atlas.roles import GALLERY, roles
 from medtaskatlas.errors import DataError
@@ -117,13 +117,7 @@ def load_sets(
         )
     first: tuple[Path, pd.Series, pd.Series] | None = None
     for main_path, set_path in zip(mains, sets, strict=True):
-        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks)
-        told = loaded.main.facts.get("run", run)
-        if run is not None and told != run:
-            raise DataError(
-                f"{main_path} is of run {told!r}, not {run!r}",
-                f"delete {main_path} and start again",
-            )
+        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks, run=run)
         pairs, main_pairs = loaded.frame["pair_id"], loaded.main.frame["pair_id"]
         if first is None:
             first = (set_path, pairs, main_pairs)
@@ -141,6 +135,8 @@ def load_set(
     set_path: str | Path,
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
 ) -> EmbeddingSet:
     """Read one set of one encoder and seed.
 
@@ -150,6 +146,8 @@ def load_set(
         results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.<set>.parquet.
     heldout_datasets, heldout_tasks
         What was kept out of training.
+    run
+        As of :func:`load_sets`.
 
     Returns
     -------
@@ -162,7 +160,7 @@ def load_set(
         As :func:`load_sets`.
     """
     main_path, set_path = Path(main_path), Path(set_path)
-    main = _main(main_path, heldout_datasets, heldout_tasks)
+    main = load_embedding(main_path, heldout_datasets, heldout_tasks, run=run, scaled=False)
     frame, vectors, facts = read_embedding(set_path)
     remedy = f"delete {set_path} and start the run again: Snakemake makes it anew"
     for key in ("encoder", "seed", "kind", "run"):
@@ -231,24 +229,6 @@ class Outside:
             task = frame["failure_of"].where(frame["failure_of"].notna(), task)
         known = task.isin(sorted(set(gallery["task"]))).to_numpy()
         return frame.assign(query_set=query_set, known=known)
-
-
-def _main(
-    path: Path, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
-) -> Embedding:
-    """Main pairs as they are: not scaled."""
-    frame, vectors, facts = read_embedding(path)
-    seen = sorted(set(heldout_datasets) & set(facts.get("trained_datasets", [])))
-    seen += sorted(set(heldout_tasks) & set(facts.get("trained_tasks", [])))
-    if seen:
-        raise DataError(
-            f"{path}: the encoder was trained on {', '.join(seen)}, which are held out now",
-            "train it again: delete its folder under encoders/ and start the run again",
-        )
-    order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
-    frame = frame.iloc[order].reset_index(drop=True)
-    role = roles(frame, heldout_datasets, heldout_tasks)
-    return Embedding(frame, vectors[order], facts, role)
 
 
 def _with_steps(path: Path, frame: pd.DataFrame, remedy: str) -> pd.DataFrame:

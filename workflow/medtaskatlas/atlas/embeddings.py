@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.roles import GALLERY, roles
+from medtaskatlas.atlas.gallery_scale import Scale
+from medtaskatlas.atlas.roles import GALLERY, NO_ROLE, roles
 from medtaskatlas.errors import DataError
 
 NEEDED = (
@@ -79,11 +80,42 @@ class Embedding:
         frame = self.frame.loc[mask].reset_index(drop=True)
         return replace(self, frame=frame, vectors=self.vectors[mask], role=self.role[mask])
 
+    def holding_out(
+        self,
+        heldout_datasets: Collection[str] = (),
+        heldout_tasks: Collection[str] = (),
+        *,
+        scaled: bool = True,
+    ) -> Embedding:
+        """The same pairs with the roles, and on the scale, of a gallery that lacks something.
+
+        Parameters
+        ----------
+        heldout_datasets, heldout_tasks
+            What the gallery lacks.
+        scaled
+            Whether to bring the features to one scale where the encoder asks for it; this
+            embedding must not be scaled yet.
+
+        Returns
+        -------
+        Embedding
+            Rows in the same order.
+        """
+        role = roles(self.frame, heldout_datasets, heldout_tasks)
+        vectors = self.vectors
+        if scaled and self.facts.get("standardise"):
+            vectors = standardise(vectors, role == GALLERY)
+        return replace(self, vectors=vectors, role=role)
+
 
 def load_embedding(
     path: str | Path,
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
+    scaled: bool = True,
 ) -> Embedding:
     """Read one file, check it, and bring the features to one scale where the encoder asks for it.
 
@@ -93,6 +125,10 @@ def load_embedding(
         results/<run>/embeddings/<encoder>/seed<k>.parquet.
     heldout_datasets, heldout_tasks
         What was kept out of training.
+    run
+        The run that the file must be of; not checked where it is None or the file does not say.
+    scaled
+        False leaves the features as they are in the file.
 
     Returns
     -------
@@ -103,11 +139,16 @@ def load_embedding(
     Raises
     ------
     DataError
-        If the file is missing, damaged, of another configuration, or its embeddings are not
-        finite or all the same.
+        If the file is missing, damaged, of another run or configuration, or its embeddings are
+        not finite or all the same.
     """
     path = Path(path)
     frame, vectors, facts = read_embedding(path)
+    if run is not None and facts.get("run", run) != run:
+        raise DataError(
+            f"{path} is of run {facts['run']!r}, not {run!r}",
+            f"delete {path} and start the run again",
+        )
     seen = sorted(set(heldout_datasets) & set(facts.get("trained_datasets", [])))
     seen += sorted(set(heldout_tasks) & set(facts.get("trained_tasks", [])))
     if seen:
@@ -117,17 +158,16 @@ def load_embedding(
         )
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     frame = frame.iloc[order].reset_index(drop=True)
-    role = roles(frame, heldout_datasets, heldout_tasks)
-    vectors = vectors[order]
-    if facts.get("standardise"):
-        vectors = standardise(vectors, role == GALLERY)
-    return Embedding(frame, vectors, facts, role)
+    as_read = Embedding(frame, vectors[order], facts, np.full(len(frame), NO_ROLE, dtype=object))
+    return as_read.holding_out(heldout_datasets, heldout_tasks, scaled=scaled)
 
 
 def load_embeddings(
     paths: Iterable[str | Path],
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
 ) -> Iterator[Embedding]:
     """Read several files one after the other and check that they are of the same pairs.
 
@@ -137,6 +177,8 @@ def load_embeddings(
         Embedding files of one run.
     heldout_datasets, heldout_tasks
         What was kept out of training.
+    run
+        The run that they must be of, see :func:`load_embedding`.
 
     Yields
     ------
@@ -150,7 +192,7 @@ def load_embeddings(
     """
     first: tuple[Path, pd.Series] | None = None
     for path in map(Path, paths):
-        embedding = load_embedding(path, heldout_datasets, heldout_tasks)
+        embedding = load_embedding(path, heldout_datasets, heldout_tasks, run=run)
         pairs = embedding.frame["pair_id"]
         if first is None:
             first = (path, pairs)
@@ -160,10 +202,6 @@ def load_embeddings(
                 "delete the embeddings folder and start the run again",
             )
         yield embedding
-
-
-# Standard deviations from the gallery's mean beyond which a feature counts no more.
-CUT = 5.0
 
 
 def standardise(vectors: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -184,11 +222,7 @@ def standardise(vectors: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float32 [N, D] in -5..5; features that are constant over the gallery are 0.
     """
-    known = vectors[gallery if gallery.any() else slice(None)].astype(np.float64)
-    mean, spread = known.mean(axis=0), known.std(axis=0)
-    usable = spread > 1e-7 * np.maximum(1, np.abs(mean))
-    scaled = (vectors - mean) / np.where(usable, spread, 1)
-    return np.where(usable, np.clip(scaled, -CUT, CUT), 0).astype(np.float32)
+    return Scale.of(vectors[gallery if gallery.any() else slice(None)]).apply(vectors)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

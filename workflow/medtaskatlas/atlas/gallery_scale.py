@@ -1,4 +1,4 @@
-"""The scale of an encoder's features over its gallery, for vectors that are in other files."""
+"""The scale of an encoder's features over its gallery."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medtaskatlas.atlas.embeddings import CUT
-
+# Standard deviations from the gallery's mean beyond which a feature counts no more.
+CUT = 5.0
 _CHUNK = 4096
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.atlas.findings.trajectories import CHANGES
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import REPOSITORY, whole_file
@@ -153,7 +154,7 @@ def _trajectories(frame: pd.DataFrame) -> Kept:
     chosen = frame[
         (frame["scope"] == "task")
         & frame["seed"].isna()
-        & frame["task"].isin(["brightness", "rotation", "noise_addition"])
+        & frame["task"].isin(CHANGES)
         & frame["measure"].isin(
             ["spearman", "spearman_p10", "path_over_chord", "path_over_chord_difference"]
         )

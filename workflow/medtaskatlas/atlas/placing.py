@@ -116,17 +116,12 @@ def place_folds(
     """
     folds: dict[str, list[tuple[Embedding, list[str]]]] = {}
     for path in fold_paths:
-        plain = load_embedding(path, heldout_datasets)
-        if run is not None and plain.facts.get("run") != run:
-            raise DataError(
-                f"{path} is of run {plain.facts.get('run')!r}, not {run!r}", f"delete {path}"
-            )
+        plain = load_embedding(path, heldout_datasets, run=run, scaled=False)
         hidden = sorted(set(plain.frame["task"]) - set(plain.facts["trained_tasks"]))
         if not hidden:
             raise DataError(f"{path}: no task was held out", f"delete {Path(path).parent}")
-        folds.setdefault(plain.name, []).append(
-            (load_embedding(path, heldout_datasets, hidden), hidden)
-        )
+        held = plain.holding_out(heldout_datasets, hidden)
+        folds.setdefault(plain.name, []).append((held, hidden))
     return folds
 
 
@@ -145,12 +140,13 @@ def place(folds: Iterable[tuple[Embedding, list[str]]], k: int = K) -> Placed:
     Placed
         Queries of all folds together.
     """
-    folds = list(folds)
-    first = folds[0][0]
-    family_of = dict(zip(first.frame["task"], first.frame["family"], strict=True))
-    tasks = sorted(family_of)
-    family = np.array([family_of[task] for task in tasks], dtype=object)
-    parts = [_of_fold(embedding, hidden, tasks, family, k) for embedding, hidden in folds]
+    parts = []
+    # One fold in memory at a time, where they are made as they are asked for.
+    for first, hidden in folds:
+        family_of = dict(zip(first.frame["task"], first.frame["family"], strict=True))
+        tasks = sorted(family_of)
+        family = np.array([family_of[task] for task in tasks], dtype=object)
+        parts.append(_of_fold(first, hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     return Placed(

@@ -44,6 +44,8 @@ def load_queries(
     paths: Iterable[str | Path],
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
 ) -> Iterator[EncoderQueries]:
     """Read embeddings and keep the held-out rows.
 
@@ -53,6 +55,8 @@ def load_queries(
         Embedding files of one run.
     heldout_datasets, heldout_tasks
         What was kept out of training.
+    run
+        The run that they must be of, see :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
 
     Yields
     ------
@@ -60,7 +64,7 @@ def load_queries(
         A query set of an encoder; encoders by name.
     """
     found: dict[str, list[Embedding]] = {}
-    for embedding in load_embeddings(paths, heldout_datasets, heldout_tasks):
+    for embedding in load_embeddings(paths, heldout_datasets, heldout_tasks, run=run):
         asked = embedding.only(np.isin(embedding.role, QUERY_SETS))
         found.setdefault(asked.name, []).append(asked)
     for name, seeds in sorted(found.items()):

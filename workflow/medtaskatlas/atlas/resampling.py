@@ -198,6 +198,25 @@ def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarr
     return out
 
 
+def balanced_mean(
+    design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarray
+) -> np.ndarray:
+    """Mean of a value over all (dataset, task) cells, each counting alike, for every draw.
+
+    Parameters
+    ----------
+    design, values, draws, seeds
+        As of :func:`cell_means`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [B].
+    """
+    everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
+    return average_cells(cell_means(design, values, draws, seeds), draws.dataset, everything)[:, 0]
+
+
 def average_cells(cells: np.ndarray, dataset_weight: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Balanced mean over cells: every (dataset, task) cell counts alike, however many its pairs.
 

@@ -17,8 +17,7 @@ from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
     Draws,
-    average_cells,
-    cell_means,
+    balanced_mean,
     draw,
     draw_seeds,
     no_draws,
@@ -164,17 +163,10 @@ def _measured(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Balanced mean over seeds, of each seed, and on every draw."""
     S, values = len(one.seeds), one.values[column]
-    everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
-
-    def mean(how: Draws, weights: np.ndarray) -> np.ndarray:
-        return average_cells(cell_means(design, values, how, weights), how.dataset, everything)[
-            :, 0
-        ]
-
     as_is = no_draws(design)
-    by_seed = np.array([mean(as_is, np.eye(S)[[s]])[0] for s in range(S)])
+    by_seed = np.array([balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)])
     seeds = draw_seeds(generator(*rng, "seeds"), S, len(draws.group))
-    return float(by_seed.mean()), by_seed, mean(draws, seeds)
+    return float(by_seed.mean()), by_seed, balanced_mean(design, values, draws, seeds)
 
 
 def _estimated(estimate: float, boot: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:

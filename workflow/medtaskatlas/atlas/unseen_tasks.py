@@ -18,11 +18,12 @@ from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import distance_matrix
 from medtaskatlas.atlas.embeddings import load_embedding
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
-from medtaskatlas.atlas.placing import Placed, place, place_folds, placement_test
+from medtaskatlas.atlas.placing import Placed, place, place_folds, placed_right, placement_test
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
     average_cells,
+    balanced_mean,
     cell_means,
     draw,
     no_draws,
@@ -79,7 +80,8 @@ def unseen_tasks(
     hidden = [tasks for _, tasks in next(iter(folds.values()))] if folds else []
     placed = {name: place(its) for name, its in sorted(folds.items())}
     for path in baseline_paths:
-        one = place((load_embedding(path, heldout_datasets, tasks), tasks) for tasks in hidden)
+        whole = load_embedding(path, heldout_datasets, run=run, scaled=False)
+        one = place((whole.holding_out(heldout_datasets, tasks), tasks) for tasks in hidden)
         placed[one.name] = one
     _check_same(placed)
     distances = read_table(task_distances_path, "task_distances", run=run)
@@ -195,16 +197,11 @@ def _test(
     _, family = np.unique(one.family.astype(str), return_inverse=True)
     if not asked.all():
         # A task that no held-out pair has: those that are asked are counted, without a test.
-        own = sum(_own_family(votes[i], one.family, i) for i in np.flatnonzero(asked).tolist())
+        own = placed_right(votes, family)[asked].sum()
         note = "no test: some tasks have no held-out pair; no interval: tasks are a fixed set"
         return row | {"estimate": float(own), "note": note}
     right, chance, p = placement_test(votes, family, rng, n_permutations)
     return row | {"estimate": float(right), "reference": chance, "p": p, "p_family": "unseen tasks"}
-
-
-def _own_family(votes: np.ndarray, family: np.ndarray, at: int) -> bool:
-    """Whether most of a task's neighbours are of its own family."""
-    return bool(pd.Series(votes).groupby(family).sum().idxmax() == family[at])
 
 
 def _differences(
@@ -215,13 +212,9 @@ def _differences(
     for name, other in combinations(names, 2):
         one, two = chosen[name], chosen[other]
         design, draws = _drawn(one, rng, n_draws)
-        everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
         values = _right(one) - _right(two)
-        as_is = no_draws(design)
-        cells = cell_means(design, values, as_is, ONE_SEED)
-        estimate = average_cells(cells, as_is.dataset, everything)[0, 0]
-        cells = cell_means(design, values, draws, np.ones((n_draws, 1)))
-        boot = average_cells(cells, draws.dataset, everything)[:, 0]
+        estimate = balanced_mean(design, values, no_draws(design), ONE_SEED)[0]
+        boot = balanced_mean(design, values, draws, np.ones((n_draws, 1)))
         n = counts(one.frame)
         interval = percentile_interval(
             boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1

@@ -118,12 +118,27 @@ def square(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     return tasks, matrix
 
 
+def average_linkage(matrix: np.ndarray) -> np.ndarray:
+    """Tree that distances make, its leaves ordered so that neighbours are near.
+
+    Parameters
+    ----------
+    matrix
+        float [T, T], symmetric; nan where a distance is missing, which counts as far apart: in the
+        tree only.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [T - 1, 4], as of :func:`scipy.cluster.hierarchy.linkage`.
+    """
+    filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
+    return linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
+
+
 def _draw_tree(axes: Axes, matrix: np.ndarray) -> list[int]:
     """Average-linkage tree on the left; the order of its leaves from top to bottom."""
-    # A pair without a distance counts as far apart: in the tree only.
-    filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
-    joined = linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
-    drawn = dendrogram(joined, no_plot=True)
+    drawn = dendrogram(average_linkage(matrix), no_plot=True)
     for depth, at in zip(drawn["dcoord"], drawn["icoord"], strict=True):
         axes.plot(depth, np.array(at) / 10 - 0.5, color="#555555", lw=0.8, clip_on=False)
     axes.set_ylim(len(matrix) - 0.5, -0.5)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import leaves_list
 
 from medtaskatlas.figures.frames import WHERE
-from medtaskatlas.figures.task_distances import METRICS, square
+from medtaskatlas.figures.task_distances import METRICS, average_linkage, square
 from medtaskatlas.interactive.packing import packed
 
 
@@ -74,11 +75,6 @@ def leaves(matrix: np.ndarray) -> list[int]:
     list of int
         Rows of the matrix; as they are where there are fewer than three.
     """
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
     if len(matrix) < 3:
         return list(range(len(matrix)))
-    filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
-    joined = linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
-    return [int(k) for k in leaves_list(joined)]
+    return [int(k) for k in leaves_list(average_linkage(matrix))]
