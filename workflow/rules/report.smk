@@ -388,7 +388,7 @@ rule figure_dendrogram:
         svg=report(
             f"{RESULTS}/figures/dendrogram.svg",
             caption="../report/dendrogram.rst",
-            category="Distances",
+            category="Relations",
             labels={"figure": "tree of the tasks"},
         ),
         png=f"{RESULTS}/figures/dendrogram.png",
@@ -418,7 +418,7 @@ rule figure_dataset_distances:
         svg=report(
             f"{RESULTS}/figures/dataset_distances.svg",
             caption="../report/dataset_distances.rst",
-            category="Distances",
+            category="Relations",
             labels={"figure": "distances between datasets"},
         ),
         png=f"{RESULTS}/figures/dataset_distances.png",
