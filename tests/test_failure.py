@@ -177,6 +177,17 @@ def test_kinds_come_in_turn_and_each_in_every_split(tmp_path) -> None:
         assert [found[split, kind] for split in ("train", "val", "test")] == [3, 1, 1]
 
 
+def test_a_few_failures_of_each_dataset_come_to_all_kinds(tmp_path) -> None:
+    found = set()
+    for name in "abcdefghij":
+        images = write_dataset(tmp_path / f"{name}.arrow")
+        pairs = make(images, "denoising_gaussian", tmp_path / f"{name}.f.arrow", failures=10)
+        tested = pairs.numpy("split") == "test"
+        assert tested.sum() == 2
+        found |= set(pairs.numpy("failure_kind")[tested])
+    assert found == set(FAILURES)
+
+
 def test_a_main_pair_goes_wrong_in_another_way_the_second_time(tmp_path) -> None:
     pairs = make(
         write_dataset(tmp_path / "toy.arrow"), "denoising_gaussian", tmp_path / "f.arrow", pairs=10

@@ -207,6 +207,19 @@ def test_distance_agrees_with_scipy(mask: np.ndarray) -> None:
     np.testing.assert_allclose(drawn, 255 * oracle / oracle.max(), atol=0.51)
 
 
+# Generator and width of masks on which a distance lies between two grey levels.
+@pytest.mark.parametrize(("seed", "width"), [(23, 6), (72, 5), (117, 5), (296, 4), (323, 6)])
+def test_distance_does_not_depend_on_where_memory_lies(seed: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = ndimage.gaussian_filter(rng.random((64, 64)), width) > 0.5
+    sample = picture(mask.astype(np.uint8))
+    held, found = [], set()
+    for size in rng.integers(1, 5000, 60).tolist():
+        held.append(np.empty(size, np.uint8))
+        found.add(REGISTRY["distance_map"].apply(sample, {})[1].tobytes())
+    assert len(found) == 1
+
+
 @given(mask=label_maps().filter(lambda m: m.dtype == np.uint8))
 @settings(max_examples=30, deadline=None)
 def test_boundary_is_where_neighbours_differ(mask: np.ndarray) -> None:

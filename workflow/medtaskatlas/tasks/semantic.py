@@ -18,7 +18,7 @@ from medtaskatlas.tasks.palettes import (
     object_colours,
     painted,
 )
-from medtaskatlas.tasks.pixels import like, scale_of
+from medtaskatlas.tasks.pixels import like, scale_of, to_uint8
 from medtaskatlas.tasks.task import Params, no_params, task
 from medtaskatlas.tasks.thinning import thinned
 
@@ -106,7 +106,9 @@ def distance_map(sample: Sample, params: Params) -> Pair:
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     else:
         distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    drawn = cv2.convertScaleAbs(distance, alpha=255 / float(distance.max()))
+    # Its last digit depends on where in memory the mask lies; its square is a whole number.
+    distance = np.sqrt(np.rint(distance * distance))
+    drawn = to_uint8(distance * (np.float32(255) / distance.max()), negative=False)
     return sample.image, like(drawn, sample.image)
 
 
