@@ -179,7 +179,7 @@ def test_kinds_come_in_turn_and_each_in_every_split(tmp_path) -> None:
 
 def test_a_few_failures_of_each_dataset_come_to_all_kinds(tmp_path) -> None:
     found = set()
-    for name in "abcdefghij":
+    for name in "abcdefghijklmnop":
         images = write_dataset(tmp_path / f"{name}.arrow")
         pairs = make(images, "denoising_gaussian", tmp_path / f"{name}.f.arrow", failures=10)
         tested = pairs.numpy("split") == "test"
