@@ -23,7 +23,7 @@ from medtaskatlas.encoders.history import History
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds.taco import Taco
 from medtaskatlas.encoders.looks import Looks, _vote, looks_of
-from medtaskatlas.encoders.losses import FAILURE
+from medtaskatlas.encoders.losses import EMPTY, FAILURE
 from medtaskatlas.encoders.machine import check_machine, fabric_of
 from medtaskatlas.encoders.ranks import Ranks
 from medtaskatlas.encoders.rows import composer, training_rows
@@ -163,18 +163,25 @@ def gradients(contrast, *, evaluated=True, **more):
 @pytest.fixture
 def contrast():
     rng = np.random.default_rng(0)
-    label = np.array([0, 0, 1, 1, 2, 2, 3, FAILURE])
+    label = np.array([0, 0, 1, 1, 2, 2, FAILURE, EMPTY])
+    image = np.zeros(8, int)
     return [
-        Batch(rng.integers(0, 256, (8, 2, 32, 32, 3)).astype(np.uint8), label, label)
-        for _ in range(3)
+        Batch(
+            rng.integers(0, 256, (8, 2, 32, 32, 3)).astype(np.uint8),
+            label,
+            label,
+            rng.random(8).astype(np.float32),
+            image + number,
+        )
+        for number in range(3)
     ]
 
 
-@pytest.mark.parametrize("loss", ["supcon", "triplet"])
-def test_cached_gradients_are_those_of_one_large_batch(contrast, loss) -> None:
+@pytest.mark.parametrize(("loss", "steadiness"), [("supcon", 0), ("triplet", 0), ("supcon", 1)])
+def test_cached_gradients_are_those_of_one_large_batch(contrast, loss, steadiness) -> None:
     large = Batch(*(np.concatenate([getattr(b, k) for b in contrast]) for k in vars(contrast[0])))
-    one, expected, _ = gradients([large], loss=loss)
-    cached, found, _ = gradients(contrast, loss=loss)
+    one, expected, _ = gradients([large], loss=loss, steadiness=steadiness)
+    cached, found, _ = gradients(contrast, loss=loss, steadiness=steadiness)
     assert cached.item() == pytest.approx(one.item(), rel=1e-5)
     for a, b in zip(found, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max()) + 1e-7)
@@ -210,6 +217,33 @@ def test_shares_and_labels_of_a_batch(pair_files, failure_files) -> None:
     assert [x is not None for x in of] == wrong.tolist()
     plain = composer(rows, Taco(**TINY), 0).picks(5)
     np.testing.assert_array_equal(picks.rows[~wrong], plain.rows)
+
+
+def test_unchanged_pairs_show_the_images_of_pairs_with_a_severity(pair_files) -> None:
+    rows = training_rows(*pair_files)
+    composed = composer(rows, Taco(**{**TINY, "steadiness": 1.0}), 0)
+    plain = composer(rows, Taco(**TINY), 0).picks(2)
+    picks = composed.picks(2)
+    unchanged = picks.labels == EMPTY
+    for name, value in vars(plain).items():
+        np.testing.assert_array_equal(getattr(picks, name)[~unchanged], value)
+    graded = ~np.isnan(plain.severities)
+    assert 0 < graded.sum() < len(graded)
+    np.testing.assert_array_equal(picks.images[unchanged], np.unique(plain.images[graded]))
+    # Codes stand for images, and an unchanged pair is its image twice.
+    image, dataset = (rows.bank.strings(name)[picks.rows] for name in ("image_id", "dataset"))
+    assert len(set(zip(picks.images, dataset, image, strict=True))) == len(set(picks.images))
+    number = range(2, 3)
+    (batch,) = batches(rows.bank, composed, number)
+    sides = batch.pixels[unchanged]
+    assert len(sides)
+    np.testing.assert_array_equal(sides[:, 0], sides[:, 1])
+    for at in np.flatnonzero(unchanged):
+        same = np.flatnonzero((picks.images == picks.images[at]) & ~unchanged)
+        pixels = rows.bank.gather(picks.rows[same])
+        looks = [sides[at - len(plain.rows), 0][::a, ::b] for a in (1, -1) for b in (1, -1)]
+        kept = pixels.reshape(-1, *pixels.shape[2:])
+        assert any(np.array_equal(look, side) for look in looks for side in kept)
 
 
 def test_shuffled_labels_keep_their_numbers_and_lose_their_meaning(pair_files) -> None:

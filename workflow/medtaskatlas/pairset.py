@@ -87,8 +87,21 @@ class PairSet(ArrowFile):
         numpy.ndarray
             uint8 [len(rows), H, W, 3], values 0..255.
         """
-        if side in self._stored:
-            return self._stored[side][rows]
+        return self._stored[side][rows] if side in self._stored else self.image(rows)
+
+    def image(self, rows: np.ndarray | slice | int) -> np.ndarray:
+        """Images that some pairs were made from.
+
+        Parameters
+        ----------
+        rows
+            Rows of this file.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 [len(rows), H, W, 3], values 0..255.
+        """
         return self.images.images[self.image_row[rows]]
 
 

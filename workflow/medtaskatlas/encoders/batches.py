@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medtaskatlas.encoders.failures import FailureSampler
-from medtaskatlas.encoders.losses import FAILURE
+from medtaskatlas.encoders.losses import EMPTY, FAILURE
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.sampler import CrossedSampler, PlainSampler
 from medtaskatlas.seeds import generator
@@ -22,16 +22,49 @@ class Picks:
     Attributes
     ----------
     rows
-        int64 [B] rows of the collection.
+        int64 [B] rows of the collection; an unchanged pair has the row of one on its image.
     labels
-        int64 [B] task codes; failures have :data:`~medtaskatlas.encoders.losses.FAILURE`.
+        int64 [B] task codes; failures have :data:`~medtaskatlas.encoders.losses.FAILURE`,
+        unchanged pairs :data:`~medtaskatlas.encoders.losses.EMPTY`.
     cells
         int64 [B] codes of (task, image).
+    severities
+        float32 [B], NaN where there is none.
+    images
+        int64 [B] codes of images.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     cells: np.ndarray
+    severities: np.ndarray
+    images: np.ndarray
+
+    def followed_by(self, rows: np.ndarray, label: int, images: np.ndarray) -> Picks:
+        """These, and behind them pairs that are of no task.
+
+        Parameters
+        ----------
+        rows
+            int64 [n] rows of the collection.
+        label
+            Label of all of them.
+        images
+            int64 [n] codes of their images.
+
+        Returns
+        -------
+        Picks
+            B + n pairs.
+        """
+        none = np.full(len(rows), label)
+        return Picks(
+            np.concatenate([self.rows, rows]),
+            np.concatenate([self.labels, none]),
+            np.concatenate([self.cells, none]),
+            np.concatenate([self.severities, np.full(len(rows), np.nan, np.float32)]),
+            np.concatenate([self.images, images]),
+        )
 
 
 @dataclass(frozen=True)
@@ -42,18 +75,20 @@ class Batch:
     ----------
     pixels
         uint8 [b, 2, H, W, 3] of the own part.
-    labels, cells
-        int64 [B] of the whole batch, see :class:`Picks`.
+    labels, cells, severities, images
+        Of the whole batch, see :class:`Picks`.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
     cells: np.ndarray
+    severities: np.ndarray
+    images: np.ndarray
 
 
 @dataclass(frozen=True)
 class Composer:
-    """Puts right pairs and failures together.
+    """Puts right pairs, failures and unchanged pairs together.
 
     Attributes
     ----------
@@ -61,6 +96,12 @@ class Composer:
         Composes the right pairs.
     rows
         Rows of the collection that the sampler's numbers stand for.
+    severities
+        float32, severity of each of ``rows``.
+    images
+        int64, code of the image of each of ``rows``.
+    unchanged
+        Whether a batch has an unchanged pair of each image of a pair with a severity.
     failures
         Composes the failures; None where there are none.
     failure_rows
@@ -71,6 +112,9 @@ class Composer:
 
     sampler: CrossedSampler | PlainSampler
     rows: np.ndarray
+    severities: np.ndarray
+    images: np.ndarray
+    unchanged: bool = False
     failures: FailureSampler | None = None
     failure_rows: np.ndarray | None = None
     names: tuple[np.ndarray, ...] = ()
@@ -86,20 +130,20 @@ class Composer:
         Returns
         -------
         Picks
-            Right pairs first, then failures.
+            Right pairs first, then failures, then unchanged pairs.
         """
         chosen, labels = self.sampler.batch(number)
-        rows, cells = self.rows[chosen], self.sampler.cells[chosen]
-        if self.failures is None or self.failure_rows is None:
-            return Picks(rows, labels, cells)
-        task, dataset, image = (column[chosen] for column in self.names)
-        wrong = self.failure_rows[self.failures.beside((task, dataset, image), number)]
-        none = np.full(len(wrong), FAILURE)
-        return Picks(
-            np.concatenate([rows, wrong]),
-            np.concatenate([labels, none]),
-            np.concatenate([cells, none]),
-        )
+        severities, images = self.severities[chosen], self.images[chosen]
+        picks = Picks(self.rows[chosen], labels, self.sampler.cells[chosen], severities, images)
+        if self.failures is not None and self.failure_rows is not None:
+            task, dataset, image = (column[chosen] for column in self.names)
+            wrong = self.failure_rows[self.failures.beside((task, dataset, image), number)]
+            picks = picks.followed_by(wrong, FAILURE, np.full(len(wrong), -1))
+        if self.unchanged:
+            graded = np.flatnonzero(~np.isnan(severities))
+            codes, first = np.unique(images[graded], return_index=True)
+            picks = picks.followed_by(self.rows[chosen[graded[first]]], EMPTY, codes)
+        return picks
 
 
 def mirror_together(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -183,8 +227,9 @@ def batches(
         rng = generator(composer.sampler.seed, "mirror", number)
         # Drawn for the whole batch, so that it does not depend on the number of processes.
         turned = rng.random((2, len(picks.rows))) < 0.5
-        pixels = _mirror(bank.gather(picks.rows[part]), turned[:, part])
-        return Batch(pixels, picks.labels, picks.cells)
+        pixels = bank.gather(picks.rows[part], picks.labels[part] == EMPTY)
+        pixels = _mirror(pixels, turned[:, part])
+        return Batch(pixels, picks.labels, picks.cells, picks.severities, picks.images)
 
     with ThreadPoolExecutor(max_workers=1) as reader:
         ahead = reader.submit(load, numbers[0]) if numbers else None

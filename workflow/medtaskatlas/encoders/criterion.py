@@ -1,4 +1,4 @@
-"""What training makes small: a contrastive loss, and beside it a cross-entropy over tasks."""
+"""What training makes small: a contrastive loss, and what the options put beside it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from medtaskatlas.encoders.losses import (
     triplet,
 )
 from medtaskatlas.encoders.memory import Memory
+from medtaskatlas.encoders.steadiness import Degrees, unsteadiness
 from medtaskatlas.seeds import generator
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Criterion(nn.Module):
 
     def __init__(self, options: Taco, features: int, n_tasks: int, seed: int) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.n_tasks = options, n_tasks
         self.memory = Memory(options.memory, options.embedding_dim)
         self.needs_features = options.cross_entropy > 0
         if self.needs_features:
@@ -57,7 +58,12 @@ class Criterion(nn.Module):
                 torch.manual_seed(int(generator(seed, "classifier").integers(2**62)))
                 self.classifier = nn.Linear(features, n_tasks)
 
-    def forward(self, batch: Compared, features: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self,
+        batch: Compared,
+        features: torch.Tensor | None = None,
+        degrees: Degrees | None = None,
+    ) -> torch.Tensor:
         """Loss of a batch.
 
         Parameters
@@ -66,6 +72,8 @@ class Criterion(nn.Module):
             All embeddings of the contrast.
         features
             float [N, features]; only looked at where :attr:`needs_features`.
+        degrees
+            Only looked at with the option ``steadiness``.
 
         Returns
         -------
@@ -76,6 +84,10 @@ class Criterion(nn.Module):
         if self.needs_features:
             assert features is not None
             loss = loss + self.options.cross_entropy * self.classification(features, batch.label)
+        if self.options.steadiness:
+            assert degrees is not None
+            lost = unsteadiness(batch.embedding, batch.label, degrees, self.n_tasks)
+            loss = loss + self.options.steadiness * lost
         return loss
 
     def contrast(self, batch: Compared) -> torch.Tensor:
@@ -100,7 +112,7 @@ class Criterion(nn.Module):
         return function(cosine, positive, negative, self.options.temperature)
 
     def classification(self, features: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy over tasks; failures, which are of no task, take no part.
+        """Cross-entropy over tasks; what is of no task takes no part.
 
         Parameters
         ----------
@@ -114,4 +126,5 @@ class Criterion(nn.Module):
         torch.Tensor
             Scalar.
         """
+        label = label.clamp(min=FAILURE)
         return functional.cross_entropy(self.classifier(features), label, ignore_index=FAILURE)

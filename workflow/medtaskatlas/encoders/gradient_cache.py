@@ -24,6 +24,7 @@ from medtaskatlas.encoders.criterion import Criterion
 from medtaskatlas.encoders.losses import Compared
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.ranks import Ranks
+from medtaskatlas.encoders.steadiness import Degrees
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -181,14 +182,15 @@ class Step:
             ).requires_grad_()
             for o in range(n_outputs)
         ]
-        label, cell = (
+        label, cell, severity, image = (
             torch.from_numpy(np.concatenate([getattr(b, name) for b in batches])).to(
                 joined[0].device
             )
-            for name in ("labels", "cells")
+            for name in ("labels", "cells", "severities", "images")
         )
         batch = Compared(joined[0], label, cell)
-        loss = self.criterion(batch, joined[1] if n_outputs == 2 else None)
+        features = joined[1] if n_outputs == 2 else None
+        loss = self.criterion(batch, features, Degrees(severity, image))
         gradients = torch.autograd.grad(loss, [*joined, *self.criterion.parameters()])
         self.criterion.memory.remember(batch)
         parts = [g.split(sizes) for g in gradients[:n_outputs]]

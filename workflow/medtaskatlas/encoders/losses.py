@@ -15,7 +15,8 @@ import torch
 from torch.nn import functional
 
 LossName = Literal["supcon", "nt_xent", "triplet"]
-# Labels that are no task: failures, which are nobody's positive, and empty places of a memory.
+# Labels that are no task: failures, which are nobody's positive; and what takes no part at all,
+# empty places of a memory and pairs in which nothing was done.
 FAILURE, EMPTY = -1, -2
 
 

@@ -87,13 +87,15 @@ class PairBank:
         """
         return np.concatenate([s.numpy(name) for s in self.sets])
 
-    def gather(self, rows: np.ndarray) -> np.ndarray:
+    def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
         """Pixels of some pairs.
 
         Parameters
         ----------
         rows
             int [B] rows of the collection.
+        unchanged
+            bool [B], where to give the image of the pair on both sides instead; None: nowhere.
 
         Returns
         -------
@@ -103,6 +105,9 @@ class PairBank:
         batch = np.empty((len(rows), 2, *self.shape), np.uint8)
         owners = np.searchsorted(self.start, rows, side="right") - 1
         for i, (owner, row) in enumerate(zip(owners, rows - self.start[owners], strict=True)):
+            if unchanged is not None and unchanged[i]:
+                batch[i] = self.sets[owner].image(int(row))
+                continue
             for side, name in enumerate(SIDES):
                 batch[i, side] = self.sets[owner].side(name, int(row))
         return batch

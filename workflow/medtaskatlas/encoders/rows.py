@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,8 +135,21 @@ def composer(rows: TrainingRows, options: Taco, seed: int) -> Composer:
             seed=seed,
             n_draws=2 if options.loss == "nt_xent" else 1,
         )
+    composed = Composer(
+        sampler,
+        rows.train,
+        rows.bank.strings("severity")[rows.train].astype(np.float32),
+        _codes(dataset, image),
+        unchanged=options.steadiness > 0,
+    )
     if not options.failures:
-        return Composer(sampler, rows.train)
+        return composed
     of = rows.names(rows.failures, "failure_of")
     failures = FailureSampler(of, share=options.failures, seed=seed)
-    return Composer(sampler, rows.train, failures, rows.failures, names)
+    return replace(composed, failures=failures, failure_rows=rows.failures, names=names)
+
+
+def _codes(dataset: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Codes of images, whose names are unique within a dataset."""
+    names = [f"{d}/{i}" for d, i in zip(dataset, image, strict=True)]
+    return np.unique(names, return_inverse=True)[1]

@@ -69,6 +69,12 @@ class Taco(Residual):
     cross_entropy: float = Field(
         0.0, ge=0, description="weight of a cross-entropy over tasks beside the contrastive loss"
     )
+    steadiness: float = Field(
+        0.0,
+        ge=0,
+        description="weight of asking that the embedding moves away from the unchanged pair as "
+        "severity grows",
+    )
     failures: float = Field(
         0.0, ge=0, le=0.5, description="share of a batch that are failures of tasks, as negatives"
     )
@@ -108,6 +114,8 @@ class Taco(Residual):
             raise ValueError("`loss: nt_xent` pairs draws of one image: take `sampler: crossed`")
         if self.accumulate > 1 and self.memory:
             raise ValueError("choose one of `accumulate` and `memory`")
+        if self.steadiness and self.control is not None:
+            raise ValueError("a control learns nothing of severity: leave out `steadiness`")
         return self
 
     @property
