@@ -51,7 +51,7 @@ def rows_of() -> dict[str, list[dict[str, Any]]]:
         unseen.pop(key)
     track = COMMON | {
         "role": "model", "scope": "task", "task": "rotation", "family": "transformation",
-        "task_trained": True, "measure": "spearman",
+        "task_trained": True, "asked_for": False, "measure": "spearman",
     }  # fmt: skip
     wrong = COMMON | {"role": "model", "task": "all", "n_right": 90, "measure": "separation_auc"}
     amount = COMMON | {"steps": 300, "axis": "all", "measure": "balanced_accuracy"}

@@ -168,10 +168,10 @@ def test_bad_embeddings_are_a_clear_error(tmp_path, value, message):
 
 def test_an_interval_of_a_distance_holds_it_and_needs_groups():
     draws = np.random.default_rng(0).normal(0.5, 0.1, 500)
-    n = {"n_datasets": 6, "n_seeds": 1, "low": 0.0, "named": False}
+    n = {"n_datasets": 6, "n_seeds": 1, "low": 0.0}
     got = centred_interval(draws, 0.2, n_groups=9, **n)
     assert got.ci_low < 0.2 < got.ci_high
-    assert got.ci_method.endswith("> group, 95%")
+    assert got.ci_method.endswith("> group, 95%, centred")
     assert centred_interval(draws, 0.01, n_groups=9, **n).ci_low == 0
     few = centred_interval(draws, 0.2, n_groups=1, side="a dataset", **n)
     assert few.note == "no interval: a dataset has 1 group, at least 5 are needed"

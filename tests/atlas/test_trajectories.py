@@ -42,6 +42,7 @@ def _make(run, out, main=None, trajectory=None, **options):
         out,
         run="synthetic",
         heldout_datasets=HELDOUT,
+        asked_of=["taco"],
         **{"n_draws": 200, **options},
     )
     return read_table(out, "trajectories", run="synthetic")
@@ -206,6 +207,11 @@ def test_the_median_is_that_of_the_images_and_a_mean_over_seeds(table):
     assert over["n_images"] == images["image_id"].groupby(images["dataset"]).nunique().sum()
     assert over["n_pairs"] == 11 * over["n_images"]
     assert "dataset > group > seed" in over["ci_method"]
+
+
+def test_what_training_asked_for_is_told(table):
+    assert set(table["encoder"]) > {"taco"}
+    assert (table["asked_for"] == (table["encoder"] == "taco")).all()
 
 
 def test_only_test_groups_and_heldout_datasets_are_there(table, run):

@@ -382,6 +382,7 @@ rule table_trajectories:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
+        asked_of=[e for e, made in RUN.encoders.items() if made.asks_steadiness],
         seed=RUN.config.seed,
         code=code_hash("medtaskatlas.atlas.trajectories"),
     message:

@@ -12,5 +12,6 @@ with job(snakemake):
         run=snakemake.params.run,
         heldout_datasets=snakemake.params.heldout_datasets,
         heldout_tasks=snakemake.params.heldout_tasks,
+        asked_of=snakemake.params.asked_of,
         seed=snakemake.params.seed,
     )

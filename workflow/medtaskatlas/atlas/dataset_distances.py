@@ -124,7 +124,6 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
                     n_seeds=S,
                     low=0.0,
                     side="a dataset",
-                    named=False,
                 )
             yield row | over_seeds(values) | vars(interval)
         # The same permutations for all encoders: their p differ by their distances only.

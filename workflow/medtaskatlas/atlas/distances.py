@@ -181,7 +181,6 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                     n_seeds=S,
                     low=0.0,
                     side="a task",
-                    named=False,
                 )
             else:
                 interval = no_interval(f"no interval: from {SAMPLED_PAIRS} pairs a task at most")

@@ -92,7 +92,6 @@ def centred_interval(
     low: float = -np.inf,
     high: float = np.inf,
     side: str | None = None,
-    named: bool = True,
 ) -> Interval:
     """Percentile interval around the estimate, of a statistic that resampling shifts.
 
@@ -112,8 +111,6 @@ def centred_interval(
         Least and largest value that the statistic can have.
     side
         What has so few groups, for the note, where they are not those of all pairs.
-    named
-        Whether the method's name says that draws were centred; tables of distances do without.
 
     Returns
     -------
@@ -124,7 +121,7 @@ def centred_interval(
     made = percentile_interval(
         moved, n_groups=n_groups, n_datasets=n_datasets, n_seeds=n_seeds, side=side
     )
-    if made.ci_method is None or not named:
+    if made.ci_method is None:
         return made
     return replace(made, ci_method=f"{made.ci_method}, centred")
 

@@ -88,7 +88,6 @@ def modality_rows(
                 n_seeds=S,
                 low=floor,
                 side="a dataset",
-                named=False,
             )
         )
 

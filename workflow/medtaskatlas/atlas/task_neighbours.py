@@ -122,7 +122,6 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 n_seeds=S,
                 low=0.0,
                 side="a task",
-                named=False,
             )
             sure = few >= MIN_GROUPS
             note = interval.note

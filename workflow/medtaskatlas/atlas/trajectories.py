@@ -43,6 +43,7 @@ def trajectories(
     run: str,
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
+    asked_of: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -63,6 +64,8 @@ def trajectories(
         Name of the run.
     heldout_datasets, heldout_tasks
         What was kept out of training.
+    asked_of
+        Encoders whose training asked that displacement grows with severity.
     seed
         The run's seed.
     n_draws
@@ -89,7 +92,7 @@ def trajectories(
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
                 rows += _difference_rows(setting, one, other)
-    columns = [column.name for column in schema.SPEC.columns]
+    columns = [column.name for column in schema.SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
         name: np.concatenate(
@@ -103,6 +106,7 @@ def trajectories(
         for name in columns
     }
     table = pd.DataFrame(whole).assign(run=run)
+    table["asked_for"] = table["encoder"].isin(asked_of)
     write_table("trajectories", table, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 

@@ -72,6 +72,11 @@ class EncoderKind(Section):
         """What it controls for, where its role is ``control``."""
         return None
 
+    @property
+    def asks_steadiness(self) -> bool:
+        """Whether its training asks that displacement grows with severity."""
+        return False
+
     def missing(self) -> str | None:
         """Why it cannot be had on this machine, and how to get it; None where it can."""
         return None

@@ -47,7 +47,8 @@ def families(tables: Tables) -> Rows:
             "sentence": f"{WHERE[row['split']]}, the distances between tasks in the space of "
             f"{row['encoder']}, cut into {row['n_clusters']} clusters, {words} the families "
             f"that we assign (adjusted mutual information {row['estimate']:.2f}, where 0 is chance "
-            f"and 1 is the same{test}{beside}). {rests_on(row)}.",
+            f"and 1 is the same{test}{beside}; a statistic of one clustering, without an "
+            f"interval). {rests_on(row)}.",
             "supported": bool(fits),
             "control": "duplicated_task",
             **copied(row),

@@ -19,6 +19,7 @@ from medtaskatlas.atlas.findings.words import (
 # The paper names these changes; see docs/decisions.md.
 CHANGES = ("brightness", "rotation", "noise_addition")
 STEADY = 0.9
+ASKED = "Training asked for this, on images of its own. "
 
 
 def trajectories(tables: Tables) -> Rows:
@@ -41,7 +42,8 @@ def trajectories(tables: Tables) -> Rows:
             "sentence": f"{WHERE[row['split']]}, the stronger {row['task']} is done to an image, "
             f"the farther its pair moves in the space of {row['encoder']}: the rank correlation of "
             f"severity and displacement is {row['estimate']:.2f} in the median image "
-            f"({interval(row)}{says}). {rests_on(row)}.{caution(row)}",
+            f"({interval(row)}{says}). {ASKED if row['asked_for'] else ''}"
+            f"{rests_on(row)}.{caution(row)}",
             "supported": bool(known(row["ci_low"]) and row["ci_low"] > STEADY),
             **copied(row),
         }

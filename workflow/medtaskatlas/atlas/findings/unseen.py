@@ -40,7 +40,8 @@ def unseen_tasks(tables: Tables) -> Rows:
             "split": split,
             "sentence": f"{WHERE[split]}, {row['estimate']:.0f} of {row['n_tasks']} tasks, each "
             f"kept out of a training of {encoder}, fall among training pairs of their own family"
-            f"{test}. Their family is named right in {percent(share)} of cases. {rests_on(row)}.",
+            f"{test} (a count over a fixed set of tasks, without an interval). Their family is "
+            f"named right in {percent(share)} of cases. {rests_on(row)}.",
             "supported": bool(tested and row["p_adjusted"] < ALPHA),
             **copied(row),
             **{name: row[name] for name in (*TEST, *COUNTS)},

@@ -42,6 +42,10 @@ SPEC = TableSpec(
         text("task", "the task"),
         text("family", "its family"),
         yes("task_trained", "whether the gallery holds the task"),
+        yes(
+            "asked_for",
+            "whether the encoder was trained to move farther with severity, on other images",
+        ),
         text("dataset", "the dataset; null for a task", nullable=True),
         text("image_id", "the image; null for more than one", nullable=True),
         count("draw", "number of its trajectory; null for more than one", nullable=True),

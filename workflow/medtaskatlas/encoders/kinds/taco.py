@@ -132,6 +132,11 @@ class Taco(Residual):
             return "shuffled_labels"
         return "input_only" if self.sees == "input" else None
 
+    @property
+    def asks_steadiness(self) -> bool:
+        """Whether its training asks that displacement grows with severity."""
+        return self.steadiness > 0
+
     def network(self, seed: int) -> nn.Module:
         """Make the network from a seed; see :class:`~medtaskatlas.encoders.network.TaskEncoder`."""
         from medtaskatlas.encoders.network import TaskEncoder, seeded
