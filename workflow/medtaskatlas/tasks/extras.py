@@ -16,6 +16,7 @@ from medtaskatlas.tasks.noise import normals
 from medtaskatlas.tasks.pixels import (
     blur,
     like,
+    looked_up,
     magnitude,
     mix,
     noise_generator,
@@ -161,12 +162,9 @@ def histogram_equalisation(sample: Sample, params: Params) -> Pair:
     """
     plane = thin(sample.image)
     share = params["share"]
-    if plane.ndim == 2:
-        mixed = cv2.addWeighted(plane, 1 - share, cv2.equalizeHist(plane), share, 0)
-        return sample.image, like(mixed, sample.image)
-    table = _equalising(cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY))
+    table = _equalising(plane if plane.ndim == 2 else cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY))
     levels = cv2.addWeighted(_GREYS, 1 - share, table, share, 0)
-    return sample.image, cv2.LUT(plane, levels)
+    return sample.image, like(looked_up(plane, levels[0]), sample.image)
 
 
 # One of each grey level, in order.
@@ -196,7 +194,7 @@ def pseudocolour(sample: Sample, params: Params) -> Pair:
     """
     plane = thin(sample.image)
     grey = plane if plane.ndim == 2 else cv2.cvtColor(plane, cv2.COLOR_RGB2GRAY)
-    hot = cv2.merge([cv2.LUT(grey, table) for table in _hot_iron()])
+    hot = cv2.merge([looked_up(grey, table) for table in _hot_iron()])
     if sample.image.ndim == 3 and sample.image.shape[2] == 3:
         return sample.image, hot
     return sample.image, like(cv2.cvtColor(hot, cv2.COLOR_RGB2GRAY), sample.image)

@@ -10,6 +10,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from medtaskatlas.tasks.pixels import looked_up
+
 # Black, then the colours of Okabe and Ito (2008), told apart with colour-blindness too, and white.
 FIRST_COLOURS = np.array(
     [
@@ -132,9 +134,9 @@ def painted(numbers: np.ndarray, colours: np.ndarray, image: np.ndarray) -> np.n
         return greys()[once].reshape(image.shape)
     if numbers.dtype != np.uint8:
         return colours[numbers]
-    table = np.zeros((1, 256, 3), np.uint8)
-    table[0, : len(colours)] = colours[:256]
-    return cv2.LUT(cv2.cvtColor(numbers, cv2.COLOR_GRAY2RGB), table)
+    table = np.zeros((3, 256), np.uint8)
+    table[:, : len(colours)] = colours[:256].T
+    return cv2.merge([looked_up(numbers, channel) for channel in table])
 
 
 def filled(colours: np.ndarray, number: int, image: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from medtaskatlas.imageset import Sample
 from medtaskatlas.tasks.geometry import displaced, warped
-from medtaskatlas.tasks.pixels import draw_seed, scale_of
+from medtaskatlas.tasks.pixels import draw_seed, looked_up, scale_of
 from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -151,7 +151,7 @@ def _mapped(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
     Rounds as ``pixels.to_uint8`` does, which takes twice as long on so few numbers.
     """
-    return cv2.LUT(image, np.rint(levels).astype(np.uint8)).reshape(image.shape)
+    return looked_up(image, np.rint(levels).astype(np.uint8))
 
 
 @task(family="transformation", draw=_signed("offset", BRIGHTNESS), ladder=BRIGHTNESS)
