@@ -3,20 +3,22 @@
 import sys
 
 from snakemake.exceptions import WorkflowError
-from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.utils import min_version
 
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.plan import plan_run
 from medtaskatlas.provenance import code_hash
-from medtaskatlas.scheduling import one_look_at_a_time
+from medtaskatlas.repairs import repair_snakemake
+from medtaskatlas.workplace import at_work, check_writable
 
 min_version("9.27")
-one_look_at_a_time(JobScheduler)
+repair_snakemake()
 
 
 try:
     RUN = plan_run(config)
+    # Open as long as this process lives: the locks of one that was killed bind nobody.
+    AT_WORK = at_work() if workflow.is_main_process else None
 except AtlasError as error:
     raise WorkflowError(str(error)) from None
 
@@ -53,3 +55,10 @@ rule all:
         rules.tables.input,
         rules.figures.input,
         rules.report.output,
+
+
+onstart:
+    try:
+        check_writable(RESULTS)
+    except AtlasError as error:
+        raise WorkflowError(str(error)) from None

@@ -88,6 +88,11 @@ class Plan:
             if task.needs <= dataset.offers
         ]
 
+    @cached_property
+    def made_cells(self) -> list[tuple[str, str]]:
+        """Cells that pairs of some set are made of."""
+        return list(dict.fromkeys([*self.cells, *self.trajectory_cells]))
+
     def cells_of(self, set: str) -> list[tuple[str, str]]:
         """Cells that a set of pairs has.
 
@@ -308,6 +313,29 @@ class Plan:
             "failures": config.failures_per_cell if whole else 0,
             "trajectories": config.trajectories_per_cell,
             "levels": config.trajectory_levels,
+        }
+
+    def cell_params(self, task: str, dataset: str) -> dict[str, Any]:
+        """What the pairs of a cell depend on, beside the images.
+
+        Parameters
+        ----------
+        task, dataset
+            Names.
+
+        Returns
+        -------
+        dict
+            The parameters of the rule that makes one cell.
+        """
+        config = self.config
+        return {
+            "amounts": self.amounts(task),
+            "splits": config.splits.model_dump(),
+            "heldout": dataset in self.heldout,
+            "seed": config.seed,
+            "tasks_dir": config.tasks_dir and str(config.tasks_dir),
+            "code": self.task_code(task),
         }
 
     def failure_files(self, encoder: Mapping[str, Any], cells: list[tuple[str, str]]) -> list[str]:

@@ -1,5 +1,10 @@
-# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset
+# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset, or more of them
+from medtaskatlas.batching import batches, cells_per_job, jobs_are_sent_away
 from medtaskatlas.pairs.failed_cells import failed_cells
+
+CELLS_PER_JOB = cells_per_job(
+    RUN.config.cells_per_job, sent_away=jobs_are_sent_away(workflow)
+)
 
 
 rule pairs:
@@ -20,6 +25,9 @@ rule make_pairs:
         f"{RESULTS}/logs/pairs/{{task}}/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/pairs/{{task}}/{{dataset}}.tsv"
+    wildcard_constraints:
+        # Where a job makes many cells, no file is left to this rule.
+        task="|".join(RUN.made_tasks) if CELLS_PER_JOB == 1 else "(?!)",
     conda:
         "../../envs/base.yaml"
     resources:
@@ -38,9 +46,44 @@ rule make_pairs:
         "../scripts/pairs.py"
 
 
+# The same files, many tasks of a dataset in one job.
+for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []:
+
+    rule:
+        name:
+            f"make_pairs_{batch.name}"
+        input:
+            images=f"{RESULTS}/images/{{dataset}}.arrow",
+        output:
+            [
+                f"{RESULTS}/pairs/{set}/{task}/{{dataset}}.arrow"
+                for set in ("main", "failure", "trajectory")
+                for task in batch.tasks
+            ],
+        log:
+            f"{RESULTS}/logs/pairs/{batch.name}/{{dataset}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/pairs/{batch.name}/{{dataset}}.tsv"
+        wildcard_constraints:
+            dataset="|".join(batch.datasets),
+        conda:
+            "../../envs/base.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30 + len(batch.tasks),
+        params:
+            # Of each cell what make_pairs has: see medtaskatlas.cell_records.
+            cells=lambda wildcards, tasks=batch.tasks: {
+                task: RUN.cell_params(task, wildcards.dataset) for task in tasks
+            },
+            logs=f"{RESULTS}/logs/pairs",
+        message:
+            f"pairs of {len(batch.tasks)} tasks on {{wildcards.dataset}}"
+        script:
+            "../scripts/pairs.py"
+
+
 # One bad cell stops its own job only (keep-going); the end says which they were, and why.
 onerror:
-    for line in failed_cells(
-        RESULTS, dict.fromkeys([*RUN.cells, *RUN.trajectory_cells])
-    ):
+    for line in failed_cells(RESULTS, RUN.made_cells):
         print(f"medtaskatlas: {line}", file=sys.stderr)

@@ -2,16 +2,25 @@ from medtaskatlas.jobs import job
 
 with job(snakemake):
     from medtaskatlas.lean import without_pandas
+    from medtaskatlas.pairs.batch import make_batch
     from medtaskatlas.pairs.sets import Amounts, make_sets
     from medtaskatlas.tasks.bank import load_bank
 
     without_pandas()
-    make_sets(
-        snakemake.input.images,
-        load_bank(snakemake.params.tasks_dir)[snakemake.wildcards.task],
-        dict(snakemake.output.items()),
-        amounts=Amounts(**snakemake.params.amounts),
-        splits=snakemake.params.splits,
-        heldout=snakemake.params.heldout,
-        seed=snakemake.params.seed,
-    )
+    if hasattr(snakemake.params, "cells"):
+        make_batch(
+            snakemake.input.images,
+            snakemake.output,
+            cells=snakemake.params.cells,
+            logs=snakemake.params.logs,
+        )
+    else:
+        make_sets(
+            snakemake.input.images,
+            load_bank(snakemake.params.tasks_dir)[snakemake.wildcards.task],
+            dict(snakemake.output.items()),
+            amounts=Amounts(**snakemake.params.amounts),
+            splits=snakemake.params.splits,
+            heldout=snakemake.params.heldout,
+            seed=snakemake.params.seed,
+        )

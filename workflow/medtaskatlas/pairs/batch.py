@@ -1,0 +1,136 @@
+"""Generate the pairs of several tasks on one dataset in one job.
+
+Snakemake deletes what a failed job has written. So finished cells wait beside their place, under a
+hidden name that says what they were made from, until all of the batch are done. A batch that is
+stopped, or of which one cell fails, finds the others when it runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from medtaskatlas.errors import AtlasError, DataError
+from medtaskatlas.pairs.sets import Amounts, make_sets
+from medtaskatlas.tasks.bank import load_bank
+
+logger = logging.getLogger("medtaskatlas")
+
+
+def make_batch(
+    images: str | Path,
+    outs: Iterable[str | Path],
+    *,
+    cells: Mapping[str, Mapping[str, Any]],
+    logs: str | Path,
+) -> None:
+    """Generate and write the pairs of several tasks on one dataset.
+
+    The files are those that a job for each task would make.
+
+    Parameters
+    ----------
+    images
+        Prepared images.
+    outs
+        The Arrow files to make, each ``.../<set>/<task>/<dataset>.arrow``.
+    cells
+        Task to what its pairs depend on: see :meth:`medtaskatlas.plan.Plan.cell_params`.
+    logs
+        Folder of the logs, one ``<task>/<dataset>.log`` each.
+
+    Raises
+    ------
+    DataError
+        If the pairs of a task could not be made; names all such tasks. Those of the others are
+        kept, and taken by the next job that is to make the same.
+    """
+    images, logs = Path(images), Path(logs)
+    wanted: dict[str, dict[str, Path]] = {}
+    for out in map(Path, outs):
+        wanted.setdefault(out.parent.name, {})[out.parent.parent.name] = out
+    failed: dict[str, str] = {}
+    waiting: dict[Path, Path] = {}
+    for task, params in cells.items():
+        stamp = _stamp(images, params)
+        kept = {name: _kept(out, stamp) for name, out in wanted[task].items()}
+        with _log_of(logs / task / f"{images.stem}.log"):
+            try:
+                _make_cell(images, task, params, kept, wanted[task])
+                waiting |= {kept[name]: out for name, out in wanted[task].items()}
+            except AtlasError as error:
+                logger.error("%s", error)
+                failed[task] = error.problem
+            # One broken task must not cost the others; the log has all of it.
+            except Exception as error:
+                logger.error("%s", traceback.format_exc())
+                failed[task] = f"{type(error).__name__}: {error}"
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(cells)} tasks failed on {images.stem}: "
+            + "; ".join(f"{task}: {why}" for task, why in failed.items()),
+            f"see {logs}/<task>/{images.stem}.log; the pairs of the others are kept",
+        )
+    for made, out in waiting.items():
+        made.replace(out)
+
+
+def _make_cell(
+    images: Path,
+    task: str,
+    params: Mapping[str, Any],
+    kept: Mapping[str, Path],
+    outs: Mapping[str, Path],
+) -> None:
+    """Make what is to be kept of a cell, unless it is there; forget what is out of date."""
+    if all(path.exists() for path in kept.values()):
+        logger.info("kept from an earlier job")
+        return
+    for out in outs.values():
+        for old in out.parent.glob(f".{escape(out.name)}.*.kept"):
+            old.unlink()
+    make_sets(
+        images,
+        load_bank(params["tasks_dir"])[task],
+        kept,
+        amounts=Amounts(**params["amounts"]),
+        splits=params["splits"],
+        heldout=params["heldout"],
+        seed=params["seed"],
+    )
+
+
+def _kept(out: Path, stamp: str) -> Path:
+    """Where a finished file waits: in the same folder, so that it can be renamed."""
+    return out.with_name(f".{out.name}.{stamp}.kept")
+
+
+def _stamp(images: Path, params: Mapping[str, Any]) -> str:
+    """What a cell is made from, as 16 hexadecimal digits."""
+    try:
+        state = images.stat()
+    except OSError as error:
+        raise DataError(f"{images}: {error.strerror}", "start the run again") from error
+    made_from = repr((state.st_size, state.st_mtime_ns, sorted(params.items())))
+    return hashlib.sha256(made_from.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _log_of(path: Path) -> Iterator[None]:
+    """Let a cell have a log of its own, beside that of the job."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

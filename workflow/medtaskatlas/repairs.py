@@ -1,0 +1,23 @@
+"""Workarounds for the pinned Snakemake and its Slurm executor, in one call of the Snakefile."""
+
+from __future__ import annotations
+
+import sys
+
+from medtaskatlas.cell_records import remember_cells
+from medtaskatlas.producers import remember_producers
+from medtaskatlas.scheduling import one_look_at_a_time
+from medtaskatlas.slurm import look_steadily
+
+
+def repair_snakemake() -> None:
+    """Apply them; each leaves a Snakemake alone that is not as it expects."""
+    from snakemake.output_index import OutputIndex
+    from snakemake.persistence import PersistenceBase
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    one_look_at_a_time(JobScheduler)
+    remember_producers(OutputIndex)
+    remember_cells(PersistenceBase)
+    # Loaded by Snakemake at its start, wherever it is installed.
+    look_steadily(sys.modules.get("snakemake_executor_plugin_slurm"))

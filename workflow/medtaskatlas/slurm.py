@@ -1,0 +1,112 @@
+"""What a Slurm cluster can tell: of jobs that have ended, and whether it has GPUs.
+
+The executor asks ``sacct`` wherever that program is installed. Where nothing keeps accounts it
+fails, and Snakemake would wait for ever for its first job. ``squeue`` knows an ended job only for a
+while, but the executor asks more and more seldom, up to every three minutes.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from types import ModuleType
+from typing import Any
+
+# As the executor asks it (snakemake_executor_plugin_slurm.job_status_query), for no job.
+_SACCT = ("sacct", "-X", "--parsable2", "--clusters", "all", "--noheader", "--starttime", "now")
+# An ended job must be known for several looks, seconds: see slurm/config.yaml for their pause.
+SHORTEST_MEMORY = 60
+
+
+def status_command() -> str:
+    """Name of the command that answers what became of a job; asked by slurm/config.yaml.
+
+    Returns
+    -------
+    str
+        ``sacct`` where accounts are kept and can be asked, else ``squeue``, also where there is no
+        Slurm at all, as for a dry run on a laptop. ``squeue`` knows an ended job for `MinJobAge`
+        seconds only: where that is too short, a line on standard error says so.
+    """
+    if _ask(*_SACCT) is not None:
+        return "sacct"
+    age = min_job_age(_ask("scontrol", "show", "config") or "")
+    if age is not None and age < SHORTEST_MEMORY:
+        print(
+            f"medtaskatlas: this cluster keeps no accounts and forgets ended jobs after {age} s "
+            "(MinJobAge); Snakemake may miss their end and wait for ever\n"
+            "  remedy: ask for MinJobAge=300, Slurm's default, in slurm.conf",
+            file=sys.stderr,
+        )
+    return "squeue"
+
+
+def has_gpus() -> bool:
+    """Whether jobs can ask for GPUs; asked by slurm/config.yaml.
+
+    Returns
+    -------
+    bool
+        False where Slurm says that no node has any: then it would refuse every job that asks for
+        one, and a line on standard error says that encoders train on CPUs. True where nothing is
+        known.
+    """
+    told = _ask("sinfo", "--noheader", "--format=%G")
+    if told is None or "gpu" in told.lower():
+        return True
+    print("medtaskatlas: no node of this cluster has a GPU; training on CPUs", file=sys.stderr)
+    return False
+
+
+def look_steadily(plugin: ModuleType | None) -> None:
+    """Let the executor look for ended jobs every ``--seconds-between-status-checks``.
+
+    By itself it starts with ``--slurm-init-seconds-before-status-checks``, and adds ten seconds to
+    every look that found nothing new: short jobs then wait longer than they run.
+
+    Parameters
+    ----------
+    plugin
+        ``snakemake_executor_plugin_slurm``; None where Snakemake has not loaded it. One without
+        the setting, as another version may be, is left alone.
+    """
+    executor = getattr(plugin, "Executor", None)
+    name = "next_seconds_between_status_checks"
+    if not isinstance(getattr(executor, name, None), property):
+        return
+
+    def pause(self: Any) -> int:
+        seconds: int = self.workflow.remote_execution_settings.seconds_between_status_checks
+        return seconds
+
+    # Set by the executor, and not heard.
+    setattr(executor, name, property(pause, lambda self, seconds: None))
+
+
+def min_job_age(configuration: str) -> int | None:
+    """For how long a cluster remembers ended jobs.
+
+    Parameters
+    ----------
+    configuration
+        What ``scontrol show config`` prints.
+
+    Returns
+    -------
+    int or None
+        Seconds; None where it is not said.
+    """
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", configuration, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _ask(*command: str) -> str | None:
+    """What a command prints; None where there is none, or where it fails or hangs."""
+    try:
+        done = subprocess.run(  # noqa: S603 a fixed command
+            command, capture_output=True, text=True, check=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
