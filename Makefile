@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 BENCH := .venv-bench
 IN := . $(VENV)/bin/activate &&
 export DVC_NO_ANALYTICS := 1
-.PHONY: help atlas report repro touch test test-long lint bench bench-tasks docs lock
+.PHONY: help atlas report repro touch test test-long lint bench bench-tasks docs site lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,8 @@ repro: $(READY) ## the main job by way of DVC
 	@$(settle)
 
 touch: $(READY) ## after `dvc pull`: tell Snakemake that the files are up to date
+	@# Of files from the future, by a clock that went wrong, Snakemake would delete what they make.
+	@now=$$(mktemp); for d in data results; do [ ! -d $$d ] || find $$d -newer $$now -exec touch {} +; done; rm $$now
 	@$(IN) snakemake --cores 1 --touch $(ARGS)
 
 test: $(READY) ## the tests, minutes
@@ -51,6 +53,9 @@ lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 docs: $(READY) ## the pages that are made from the code
 	@$(IN) python -m medtaskatlas.docs
 	@$(IN) python -m medtaskatlas.docs_gallery
+
+site: $(READY) ## the documentation as a site: site/index.html, readable without a network
+	@$(IN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # What Python to use: the first of $(PYTHON) that runs, is of the right version and can make a venv.
 define find_python

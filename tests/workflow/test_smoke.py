@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
-import time
 
 import numpy as np
 import pandas as pd
@@ -99,32 +97,6 @@ def test_one_job_or_two_make_the_same_bytes(smoke, tmp_path) -> None:
         alone, together = files(tmp_path, pattern), files(smoke, pattern)
         assert alone.keys() == together.keys()
         assert [k for k in alone if alone[k] != together[k]] == []
-
-
-def test_a_killed_run_goes_on_to_the_same_tables(smoke, tmp_path) -> None:
-    """Killed hard while pairs are made; nothing half is taken for whole."""
-    process = subprocess.Popen(
-        command(tmp_path, "--cores", "2", "tables"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    made = tmp_path / "results/smoke/pairs/main"
-    deadline = time.monotonic() + 120
-    while len(list(made.glob("*/*.arrow"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert len(list(made.glob("*/*.arrow"))) < 20
-    snakemake(tmp_path, "--unlock")
-    snakemake(tmp_path, "--cores", "2", "tables")
-    for name in TABLES:
-        whole, resumed = (
-            pd.read_parquet(f / "results/smoke/tables" / f"{name}.parquet")
-            for f in (smoke, tmp_path)
-        )
-        pd.testing.assert_frame_equal(whole, resumed, check_exact=True)
-    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_an_edit_of_a_helper_reruns_its_users_only(smoke, tmp_path) -> None:

@@ -42,7 +42,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+        sweep(path)
         yield part
         with part.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -63,8 +63,15 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what jobs that were killed while they wrote this file have left of it."""
+def sweep(path: str | Path) -> None:
+    """Remove what jobs that were killed while they wrote a file have left of it.
+
+    Parameters
+    ----------
+    path
+        The file; itself it is left alone, and so is what a living process writes.
+    """
+    path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         number = left.name.split(".")[-2]
         if number.isdigit() and not _runs(int(number)):

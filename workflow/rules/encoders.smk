@@ -1,5 +1,6 @@
 # Encoders and embeddings: results/<run>/encoders/<encoder>/seed<k>/ and embeddings/<encoder>/seed<k>.parquet
 # Studies: the same for trainings of their own, results/<run>/studies/<study>/<point>/
+from medtaskatlas.gpus import gpus_to_train
 
 
 rule encoders:
@@ -43,6 +44,7 @@ rule train:
     resources:
         mem_mb=3000,
         runtime=720,
+        gpu=lambda wildcards: gpus_to_train(RUN.encoders[wildcards.encoder].options()),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
         # Not `threads`: Snakemake lowers those to --cores, and results must not depend on that.
@@ -87,6 +89,7 @@ rule embed:
     resources:
         mem_mb=3000,
         runtime=240,
+        gpu=lambda wildcards: int(RUN.encoders[wildcards.encoder].is_network),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
         torch_threads=RUN.config.torch_threads,
@@ -146,6 +149,10 @@ use rule train as train_point with:
         f"{RESULTS}/logs/train/{{point}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{point}}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=720,
+        gpu=lambda wildcards: gpus_to_train(RUN.points[wildcards.point].options),
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,
         torch_threads=RUN.config.torch_threads,
@@ -174,6 +181,10 @@ use rule embed as embed_point with:
     benchmark:
         f"{RESULTS}/benchmarks/embed/{{point}}.tsv"
     threads: RUN.config.torch_threads
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=1,
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,
         torch_threads=RUN.config.torch_threads,

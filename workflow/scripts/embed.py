@@ -1,15 +1,19 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.encoders.embed import embed
+    from medtaskatlas.gpus import lent_gpus
+    from medtaskatlas.provenance_stamp import manifests
 
-    embed(
-        snakemake.input.pairs,
-        snakemake.input.images,
-        snakemake.output.embeddings,
-        encoder=snakemake.params.encoder,
-        model=next(iter(snakemake.input.model), None),
-        pairs_per_cell=snakemake.params.pairs_per_cell,
-        threads=snakemake.params.torch_threads,
-        meta=snakemake.params.meta,
-    )
+    with lent_gpus(snakemake.resources.get("gpu", 0)):
+        from medtaskatlas.encoders.embed import embed
+
+        embed(
+            snakemake.input.pairs,
+            snakemake.input.images,
+            snakemake.output.embeddings,
+            encoder=snakemake.params.encoder,
+            model=next(iter(snakemake.input.model), None),
+            pairs_per_cell=snakemake.params.pairs_per_cell,
+            threads=snakemake.params.torch_threads,
+            meta={**snakemake.params.meta, "manifests": manifests(snakemake.input.images)},
+        )

@@ -1,17 +1,20 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.encoders.train import train
+    from medtaskatlas.gpus import lent_gpus
 
-    train(
-        snakemake.input.pairs,
-        snakemake.input.images,
-        snakemake.output.model,
-        failure_paths=snakemake.input.failures,
-        encoder=snakemake.params.encoder,
-        seed=snakemake.params.seed,
-        pairs_per_cell=snakemake.params.pairs_per_cell,
-        checkpoint=snakemake.params.checkpoint,
-        threads=snakemake.params.torch_threads,
-        title=snakemake.params.title,
-    )
+    with lent_gpus(snakemake.resources.get("gpu", 0)):
+        from medtaskatlas.encoders.train import train
+
+        train(
+            snakemake.input.pairs,
+            snakemake.input.images,
+            snakemake.output.model,
+            failure_paths=snakemake.input.failures,
+            encoder=snakemake.params.encoder,
+            seed=snakemake.params.seed,
+            pairs_per_cell=snakemake.params.pairs_per_cell,
+            checkpoint=snakemake.params.checkpoint,
+            threads=snakemake.params.torch_threads,
+            title=snakemake.params.title,
+        )

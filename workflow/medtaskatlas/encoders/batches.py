@@ -1,13 +1,15 @@
-"""Batches: composed as a pure function of their number, read ahead in a thread."""
+"""Batches: composed as a pure function of their number, read ahead in threads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
 
+from medtaskatlas.encoders.ahead import ahead
 from medtaskatlas.encoders.failures import FailureSampler
 from medtaskatlas.encoders.losses import EMPTY, FAILURE
 from medtaskatlas.encoders.pairbank import PairBank
@@ -169,9 +171,13 @@ def mirror_together(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _mirror(pixels: np.ndarray, turned: np.ndarray) -> np.ndarray:
     """Mirror where bool [2, B] says so: across, down."""
-    across, down = turned
-    pixels[across] = pixels[across, :, :, ::-1]
-    pixels[down] = pixels[down, :, ::-1]
+    # Thirteen times as fast as numpy's copies of reversed views of three-byte pixels, which took
+    # three quarters of the time of a batch.
+    for pair, (across, down) in zip(pixels, turned.T, strict=True):
+        if across or down:
+            way = -1 if across and down else int(across)
+            for side in pair:
+                side[...] = cv2.flip(side, way)
     return pixels
 
 
@@ -201,8 +207,10 @@ def batches(
     numbers: range,
     rank: int = 0,
     world: int = 1,
+    *,
+    readers: int | None = None,
 ) -> Iterator[Batch]:
-    """Batches in turn, read one ahead in a thread.
+    """Batches in turn, read ahead in threads.
 
     Parameters
     ----------
@@ -214,11 +222,14 @@ def batches(
         Which batches.
     rank, world
         Which process of how many; only its part is read.
+    readers
+        Threads, each of which reads a batch ahead; None: the threads of torch where a GPU leaves
+        them nothing else to do, otherwise one.
 
     Yields
     ------
     Batch
-        One a number.
+        One a number, in the order of the numbers; the same whatever the number of readers.
     """
 
     def load(number: int) -> Batch:
@@ -231,10 +242,6 @@ def batches(
         pixels = _mirror(pixels, turned[:, part])
         return Batch(pixels, picks.labels, picks.cells, picks.severities, picks.images)
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = reader.submit(load, numbers[0]) if numbers else None
-        for number in numbers:
-            assert ahead is not None
-            batch = ahead.result()
-            ahead = reader.submit(load, number + 1) if number + 1 in numbers else None
-            yield batch
+    if readers is None:
+        readers = torch.get_num_threads() if torch.cuda.is_available() else 1
+    yield from ahead(load, numbers, readers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from medtaskatlas.files import whole_file
+from medtaskatlas.files import sweep, whole_file
 
 if TYPE_CHECKING:
     from medtaskatlas.encoders.state import TrainingState
@@ -31,10 +33,24 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict
         Name to tensor.
     facts
         Kept in the file's header.
+
+    Raises
+    ------
+    DataError
+        If the disk is full or the folder cannot be written; a file that was there stays.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with whole_file(path) as part:
-        save_file(plain, part, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
+        try:
+            save_file(plain, part, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
+        except SafetensorError as error:
+            raise _of_the_disk(error) from error
+
+
+def _of_the_disk(error: SafetensorError) -> Exception:
+    """The error of the operating system that safetensors tells of in words only, where it does."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -107,6 +123,8 @@ class Resume:
         bool
             Whether there was something to take up.
         """
+        # What a kill left amid the last one would stay for ever if there were no next one.
+        sweep(self.path)
         if not Path(self.path).is_file():
             return False
         try:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from medtaskatlas.encoders.ahead import ahead
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
@@ -66,10 +67,11 @@ def embed(
         more = np.asarray(table["draw"]) >= pairs_per_cell
         rows = rows[~(more & (np.asarray(table["split"]) == "train"))]
         table = table.take(rows)
-    starts = tqdm(range(0, len(rows), made.batch), desc=f"embed {meta['encoder']}", mininterval=2)
-    embedding = np.concatenate(
-        [function(bank.gather(rows[begin : begin + made.batch])) for begin in starts]
+    parts = [rows[begin : begin + made.batch] for begin in range(0, len(rows), made.batch)]
+    read = tqdm(
+        ahead(bank.gather, parts), f"embed {meta['encoder']}", total=len(parts), mininterval=2
     )
+    embedding = np.concatenate([function(pixels) for pixels in read])
     if not np.isfinite(embedding).all():
         raise DataError(
             f"encoder {meta['encoder']}: embeddings are not finite",
