@@ -4,6 +4,28 @@ import re
 
 import pytest
 
+from medtaskatlas.atlas import (
+    cka_rows,
+    control_duplicates,
+    controls,
+    crossed,
+    dispersion_rows,
+    distances,
+    failure_scores,
+    failures,
+    inference,
+    mantel,
+    noise_ceiling,
+    predict,
+    resampling,
+    shortcut_views,
+    shortcuts,
+    task_neighbours,
+    trajectories,
+    trajectory_paths,
+    variance_draws,
+    variance_rows,
+)
 from medtaskatlas.config_docs import TARGETS, sections
 from medtaskatlas.docs import pages
 from medtaskatlas.files import REPOSITORY
@@ -28,3 +50,40 @@ def test_targets_are_rules_without_wildcards():
     files = [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow" / "rules").glob("*.smk")]
     rules = {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.M)}
     assert TARGETS.keys() <= rules
+
+
+COUNT = {2: "two", 3: "three", 4: "four", 5: "five", 10: "ten"}
+FEW_DRAWS = {distances.DRAWS, variance_rows.SHARE_DRAWS, trajectories.DRAWS, failures.DRAWS}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"So each of {resampling.DRAWS:,} draws takes",
+        f"failures use {FEW_DRAWS.pop():,} draws and CKA {cka_rows.DRAWS},",
+        f"the smallest that {resampling.DRAWS:,} draws can give is {2 / resampling.DRAWS:g}",
+        f"Under {COUNT[inference.MIN_GROUPS]} groups there is no interval",
+        f"Two to {COUNT[inference.FEW_DATASETS - 1]} datasets",
+        f"its $k = {predict.K}$ nearest gallery pairs",
+        f"labels permuted ({predict.SHUFFLES} times)",
+        f"down to chance + {controls.CHANCE_MARGIN}",
+        f"97.5 % of {control_duplicates.SPLITS} splits",
+        f"(at least {COUNT[crossed.MIN_CELL]})",
+        f"in more than {variance_draws.COMPONENTS} dimensions",
+        f"at most {dispersion_rows.DISPERSION_PAIRS:,} pairs",
+        f"from at most {distances.SAMPLED_PAIRS} pairs a task",
+        f"names the {COUNT[task_neighbours.RANKS]} nearest",
+        f"with the sizes of the families as they are ({mantel.PERMUTATIONS:,} times)",
+        f"Needs {COUNT[mantel.MIN_TASKS]} tasks with known distances",
+        f"{noise_ceiling.HALVES} random splits",
+        f"fewer than {COUNT[noise_ceiling.MIN_DISTANCES]} known distances",
+        f"or there are fewer than {COUNT[trajectory_paths.MIN_LEVELS]}.",
+        f"to the {failure_scores.K} nearest right gallery pairs",
+        f"only the border of {COUNT[shortcut_views.STRIP]} pixels",
+        f"the interval lies {shortcuts.MARGIN} above both",
+    ],
+)
+def test_statistics_page_has_the_numbers_of_the_code(words):
+    assert not FEW_DRAWS, "distances, shares, trajectories and failures differ in their draws"
+    page = " ".join((REPOSITORY / "docs" / "statistics.md").read_text().split())
+    assert words in page.replace("**", "")

@@ -220,6 +220,73 @@ def keep(
     typer.echo(f"wrote {page}")
 
 
+@app.command()
+def plan(  # noqa: PLR0917 - options of the command line
+    pairs: Annotated[list[str] | None, typer.Argument(help="more key=value of --config")] = None,
+    configfile: Annotated[
+        list[Path] | None, typer.Option(help="as for snakemake; default: config/embedded.yaml")
+    ] = None,
+    config: Annotated[list[str] | None, typer.Option(help="key=value, as for snakemake")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="default: those of this machine")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="how many")] = 0,
+    gpu: Annotated[str, typer.Option(help="which card")] = "H100-class",
+    measure: Annotated[
+        list[Path] | None, typer.Option(help="results/<run>: fit the rates anew, write them")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="with --measure: where to")] = None,
+    rates: Annotated[Path | None, typer.Option(help="rates of yours, of --measure")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False,
+) -> None:
+    """Say what a run will cost before it runs: jobs, hours, memory, disk."""
+    import json
+    import os
+
+    from medtaskatlas.budget.counts import RATES
+
+    if measure:
+        from medtaskatlas.budget.measure import measure as measured
+
+        place = out or RATES
+        found = measured(measure, place)
+        typer.echo(f"wrote {place}: {len(found.by_key)} rates of {found.about['jobs']} jobs")
+        return
+    from medtaskatlas.budget.asked import asked_config
+    from medtaskatlas.budget.estimate import estimate
+    from medtaskatlas.budget.rates import load_rates
+    from medtaskatlas.budget.text import as_text
+    from medtaskatlas.plan import plan_run
+
+    files = configfile or [Path("config/embedded.yaml")]
+    run = plan_run(asked_config(files, [*(config or []), *(pairs or [])]))
+    many = cores or os.cpu_count() or 1
+    cost = estimate(run, load_rates(rates or RATES), cores=many, gpus=gpus, gpu=gpu)
+    typer.echo(json.dumps(cost, indent=1, ensure_ascii=False) if as_json else as_text(cost))
+
+
+@app.command()
+def provenance(
+    table: Annotated[Path, typer.Argument(help="results/<run>/tables/<table>.parquet")],
+    row: Annotated[int | None, typer.Option(help="number of one row, from 0")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='rows by value: "encoder=taco,measure=kappa"')
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="compare sizes, not hashes")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="all of it, as JSON")] = False,
+) -> None:
+    """Trace a table, or a number of it, to the files, the code and the raw data behind it."""
+    from medtaskatlas.provenance_trace import conditions, trace
+
+    found = trace(table, row=row, where=conditions(where), quick=quick)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    from medtaskatlas.provenance_tree import as_tree
+
+    typer.echo(as_tree(found))
+
+
 def main() -> None:
     """Run the command line; errors that users can act on come without a traceback."""
     try:

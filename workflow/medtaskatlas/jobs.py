@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.errors import AtlasError
+from medtaskatlas.provenance_job import job_known_by
 
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Log to the rule's log file; end on an error that users can act on without a traceback.
+
+    Tables that are written inside carry what is known of the job.
 
     Parameters
     ----------
@@ -41,9 +44,12 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         force=True,
     )
     logging.captureWarnings(True)
+    # Where the log lies on a full disk, the message below is worth more than the log's own trouble.
+    logging.raiseExceptions = False
     logger = logging.getLogger("medtaskatlas")
     try:
-        yield logger
+        with job_known_by(lambda: _facts(snakemake)):
+            yield logger
     except AtlasError as error:
         logger.error("%s", error)
         print(f"\nmedtaskatlas: rule {snakemake.rule}: {error}\n", file=sys.stderr)
@@ -51,3 +57,11 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     except BaseException:
         logger.error("%s", traceback.format_exc())
         raise
+
+
+def _facts(snakemake: Any) -> dict[str, Any]:
+    """Facts about the job, gathered when a table is written."""
+    # Late: most jobs write no table, and a pairs job must not pay for the configuration.
+    from medtaskatlas.provenance_stamp import stamp
+
+    return stamp(snakemake)

@@ -95,6 +95,46 @@ def code_hash(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def module_hash(module: str) -> str:
+    """Hash of the code of one module, without what it imports.
+
+    Parameters
+    ----------
+    module
+        Dotted name.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        If it is no module of this package.
+    """
+    file = _file_of(module)
+    if file is None:
+        raise ValueError(f"{module} is no module of medtaskatlas")
+    return hashlib.sha256(_code(file).encode()).hexdigest()[:16]
+
+
+def module_hashes(*modules: str) -> dict[str, str]:
+    """Hash of each module behind some modules, so that one can say which of them changed.
+
+    Parameters
+    ----------
+    modules
+        Dotted names.
+
+    Returns
+    -------
+    dict of str to str
+        Dotted name to hash, of all of :func:`modules_behind`.
+    """
+    return {module: module_hash(module) for module in modules_behind(*modules)}
+
+
 @cache
 def _code(file: Path) -> str:
     """Code of a file without comments and docstrings."""

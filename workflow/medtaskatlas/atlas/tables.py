@@ -21,6 +21,7 @@ from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.schemas import SPECS, Column, TableSpec
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import whole_file
+from medtaskatlas.provenance_job import job_facts
 
 TABLES = tuple(SPECS)
 
@@ -156,7 +157,7 @@ def write_table(
     path: str | Path,
     meta: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Check a table and write it.
+    """Check a table and write it, with what is known of the job that makes it.
 
     Parameters
     ----------
@@ -181,8 +182,11 @@ def write_table(
     """
     frame = conform(name, rows)
     table = arrow.Table.from_pandas(frame, preserve_index=False)
-    facts = json.dumps({"table": name, **(meta or {})}, sort_keys=True, ensure_ascii=False)
-    metadata = {**(table.schema.metadata or {}), META_KEY: facts.encode()}
+    facts = {"table": name, **(meta or {})}
+    if (made_by := job_facts()) is not None:
+        facts["provenance"] = made_by
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
     with whole_file(path) as part:
         pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
     return frame
@@ -205,7 +209,8 @@ def read_table(
     Returns
     -------
     pandas.DataFrame
-        The table; ``attrs["meta"]`` holds the facts of the file.
+        The table; ``attrs["meta"]`` holds the facts of the file, among them ``provenance``, where
+        a job of the workflow made it.
 
     Raises
     ------
