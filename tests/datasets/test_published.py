@@ -266,7 +266,7 @@ def test_public_run():
     assert len(plan.datasets) == 53
     assert {d.source for d in plan.datasets.values()} == {"medmnist", "medsegbench"}
     taco = plan.config.encoders["taco"]
-    assert (taco.backbone, taco.width, plan.config.image_size) == ("resnet50", 64, 128)
+    assert (taco.backbone, taco.width, plan.config.image_size) == ("resnet50", 64, 224)
     # No image of what is held out is trained on under another name.
     assert "busi" in plan.heldout
     assert "busi" not in plan.config.heldout.datasets
