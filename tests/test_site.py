@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from interactive.browser import Browser, find
+from interactive.browser import opened
 
 from medtaskatlas import docs_api
 from medtaskatlas.docs_links import moved, section, taken_in
@@ -167,11 +167,8 @@ def test_the_home_page_has_the_words_of_the_readme(built):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    if find() is None:
-        pytest.skip("no Chromium is installed to open the site with")
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with opened(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 def _asked(browser):

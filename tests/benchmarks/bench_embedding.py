@@ -12,15 +12,13 @@ import time
 import numpy as np
 import torch
 import yaml
+from benchmarks.bank_pairs import bank_pairs
 
-from generated import SPLITS, write_dataset
 from medtaskatlas.config import parse_config
 from medtaskatlas.encoders.ahead import ahead
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.pairs.sets import make_pairs
-from medtaskatlas.tasks.bank import load_bank
 
 RUNS, BATCHES = int(os.environ.get("RUNS", "5")), int(os.environ.get("BATCHES", "40"))
 
@@ -28,12 +26,7 @@ RUNS, BATCHES = int(os.environ.get("RUNS", "5")), int(os.environ.get("BATCHES", 
 def test_embedding(tmp_path) -> None:
     config = parse_config(yaml.safe_load((REPOSITORY / "config/embedded.yaml").read_text()))
     made = config.encoders["taco_correspondence"]
-    images = [write_dataset(tmp_path / f"{d}.arrow", n=60, side=64, seed=d) for d in range(4)]
-    paths = []
-    for task in (t for t in load_bank().values() if not t.needs & {"label", "colour", "boxes"}):
-        for file in images:
-            paths.append(tmp_path / "pairs" / task.name / file.name)
-            make_pairs(file, task, paths[-1], pairs_per_cell=60, splits=SPLITS, seed=0)
+    paths, images = bank_pairs(tmp_path, datasets=4)
     torch.set_num_threads(config.torch_threads)
     bank, network, device = PairBank(paths, images), made.network(0).eval(), torch.device("cpu")
     rows = np.resize(np.arange(len(bank)), BATCHES * made.batch)

@@ -11,9 +11,9 @@ import time
 
 import torch
 import yaml
+from benchmarks.bank_pairs import bank_pairs
 from pytorch_metric_learning.losses import SupConLoss
 
-from generated import SPLITS, write_dataset
 from medtaskatlas.config import parse_config
 from medtaskatlas.encoders.batches import batches
 from medtaskatlas.encoders.criterion import Criterion
@@ -23,8 +23,6 @@ from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.ranks import Ranks
 from medtaskatlas.encoders.rows import composer, training_rows
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.pairs.sets import make_pairs
-from medtaskatlas.tasks.bank import load_bank
 
 RUNS, STEPS = int(os.environ.get("RUNS", "5")), int(os.environ.get("STEPS", "40"))
 
@@ -32,12 +30,7 @@ RUNS, STEPS = int(os.environ.get("RUNS", "5")), int(os.environ.get("STEPS", "40"
 def test_loading(tmp_path) -> None:
     config = parse_config(yaml.safe_load((REPOSITORY / "config/embedded.yaml").read_text()))
     options = config.encoders["taco"]
-    images = [write_dataset(tmp_path / f"{d}.arrow", n=60, side=64, seed=d) for d in range(8)]
-    paths = []
-    for task in (t for t in load_bank().values() if not t.needs & {"label", "colour", "boxes"}):
-        for file in images:
-            paths.append(tmp_path / "pairs" / task.name / file.name)
-            make_pairs(file, task, paths[-1], pairs_per_cell=60, splits=SPLITS, seed=0)
+    paths, images = bank_pairs(tmp_path, datasets=8)
     torch.set_num_threads(config.torch_threads)
     rows = training_rows(paths, images)
     composed = composer(rows, options, 0)

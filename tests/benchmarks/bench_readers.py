@@ -8,12 +8,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from benchmarks.bank_pairs import bank_pairs
 
-from generated import SPLITS, write_dataset
 from medtaskatlas.encoders.batches import _mirror
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.pairs.sets import make_pairs
-from medtaskatlas.tasks.bank import load_bank
 
 SIDE, BATCH, RUNS = 224, 256, 15
 TASKS = ("rotation", "inversion", "brightness", "denoising_gaussian")
@@ -31,13 +29,7 @@ def rate(work: Callable[[], object]) -> float:
 
 
 def test_readers(tmp_path) -> None:
-    bank = load_bank()
-    images = [write_dataset(tmp_path / f"{d}.arrow", n=40, side=SIDE, seed=d) for d in range(4)]
-    paths = []
-    for name in TASKS:
-        for file in images:
-            paths.append(tmp_path / "pairs" / name / file.name)
-            make_pairs(file, bank[name], paths[-1], pairs_per_cell=60, splits=SPLITS, seed=0)
+    paths, images = bank_pairs(tmp_path, datasets=4, n=40, side=SIDE, tasks=TASKS)
     pairs = PairBank(paths, images)
     rng = np.random.default_rng(0)
     rows = rng.integers(0, len(pairs), BATCH)

@@ -11,7 +11,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -195,3 +199,13 @@ class Browser:
         """Events up to now."""
         self.js("0")
         return self.events
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Browser]:
+    """A browser with a profile in a folder; skips the test where none is installed."""
+    if find() is None:
+        pytest.skip("no Chromium is installed")
+    browser = Browser(folder)
+    yield browser
+    browser.close()

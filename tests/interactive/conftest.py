@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from interactive.browser import Browser, find
+from interactive.browser import opened
 from interactive.small import EVIL, make_run
 
 from medtaskatlas.interactive.page import interactive_atlas
@@ -23,8 +23,5 @@ def page(small):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    if find() is None:
-        pytest.skip("no Chromium is installed")
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with opened(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser

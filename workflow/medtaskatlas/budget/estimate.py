@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medtaskatlas.budget.counts import assumed, images_of
+from medtaskatlas.budget.counts import Images, assumed, images_of
 from medtaskatlas.budget.disk import disk_mb, unstated_downloads
 from medtaskatlas.budget.job import Job
 from medtaskatlas.budget.rates import Rates
@@ -218,7 +218,7 @@ def estimate(
             "submissions": sum(job.rule not in LOCAL for job in sent),
             "of_pairs": sum(job.rule == "make_pairs" for job in sent),
         },
-        "notes": _notes(plan, priced, facts, gpu if gpus else None),
+        "notes": _notes(plan, images, priced, facts, gpu if gpus else None),
         "rates": rates.about,
     }
 
@@ -249,7 +249,11 @@ def _rules(priced: list[Priced]) -> list[dict[str, Any]]:
 
 
 def _notes(
-    plan: Plan, priced: list[Priced], facts: Mapping[str, Any], gpu: str | None
+    plan: Plan,
+    images: Mapping[str, Images],
+    priced: list[Priced],
+    facts: Mapping[str, Any],
+    gpu: str | None,
 ) -> list[str]:
     """What the numbers rest on, and what they leave out."""
     notes = [line for line in plan.messages if not line.startswith("caution")]
@@ -262,10 +266,11 @@ def _notes(
     if any(p.job.download_mb for p in priced):
         speed = facts["download_mb_per_second"]
         notes.append(f"downloads: {speed} MB/s is assumed; they are not in the CPU-hours")
-    counted = images_of(plan, {}) if plan.datasets else {}
-    own = sum(found.known == "assumed" for found in counted.values())
-    own -= sum(d.source == "embedded" for d in plan.datasets.values())
-    if own > 0:
+    own = sum(
+        found.known == "assumed" and plan.datasets[name].source != "embedded"
+        for name, found in images.items()
+    )
+    if own:
         notes.append(f"images: {own} folders of your own are taken to have as many as a cell pairs")
     notes.append(
         "GPU-hours are an estimate, never measured by this project: "
