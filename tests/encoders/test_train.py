@@ -11,8 +11,9 @@ from medtaskatlas.encoders.batches import mirror_together
 from medtaskatlas.encoders.checkpoint import load_tensors, save_tensors
 from medtaskatlas.encoders.embed import embed
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.encoders.network import CHANNELS, coordinates, to_input
+from medtaskatlas.encoders.network import coordinates, to_input
 from medtaskatlas.encoders.schedule import learning_rate
+from medtaskatlas.encoders.shapes import CHANNELS
 from medtaskatlas.encoders.train import train
 from medtaskatlas.errors import DataError
 

@@ -7,7 +7,6 @@ and the commit that made them, and what each stage cost.
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import pandas as pd
 
 from medtaskatlas.atlas.findings.trajectories import CHANGES
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.commit import commit
 from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY, whole_file
+from medtaskatlas.files import whole_file
 
 NEEDED = (
     "summary",
@@ -63,7 +63,7 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
         "Made by `medtaskatlas keep`; do not edit.",
         "",
         f"- command: `{command}`",
-        f"- commit: {_commit()}",
+        f"- commit: {commit()}",
         f"- machine: {platform.machine()}, Python {platform.python_version()}",
         "",
         *_section("Findings", _findings(tables["summary"])),
@@ -78,18 +78,6 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
     ]
     with whole_file(out) as part:
         part.write_text("\n".join(parts).rstrip() + "\n")
-
-
-def _commit() -> str:
-    """Commit of the code, and whether it was changed since."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or "not in git"
 
 
 def _section(title: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:

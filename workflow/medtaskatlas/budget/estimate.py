@@ -113,9 +113,7 @@ def wall_seconds(priced: Iterable[Priced], *, cores: int, gpus: int) -> dict[str
             own = [p for p in priced if p.job.stage == stage and (p.gpu_seconds > 0) == on_gpu]
             if not own:
                 continue
-            load = sum(
-                p.wall_seconds * (1 if on_gpu else min(p.job.threads, cores)) * p.job.n for p in own
-            )
+            load = sum(p.wall_seconds * (1 if on_gpu else min(p.job.threads, cores)) for p in own)
             longest = max(p.wall_seconds for p in own)
             found[stage] = max(found[stage], longest, load / max(there, 1))
     return found

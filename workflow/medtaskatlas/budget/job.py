@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """Jobs of one rule that cost the same.
+    """One job.
 
     Attributes
     ----------
@@ -23,8 +23,6 @@ class Job:
         What its memory grows with, MB.
     benchmark
         Its file below benchmarks/.
-    n
-        How many such jobs.
     threads
         Cores that it takes.
     gpu
@@ -43,7 +41,6 @@ class Job:
     work: float
     memory: float
     benchmark: str
-    n: int = 1
     threads: int = 1
     gpu: bool = False
     gpu_tflop: float = 0.0

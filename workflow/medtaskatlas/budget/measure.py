@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from medtaskatlas.budget.counts import Images, assumed, images_of
 from medtaskatlas.budget.job import Job
 from medtaskatlas.budget.rates import Rates, as_json, fitted
 from medtaskatlas.budget.stages import jobs_of
+from medtaskatlas.commit import commit
 from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY, whole_file
+from medtaskatlas.files import whole_file
 from medtaskatlas.plan import Plan, plan_run
 
 
@@ -109,18 +109,11 @@ def _number(text: str) -> float:
 
 def _about(plans: list[Plan], jobs: int) -> dict[str, Any]:
     """Where the rates are from."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "command": " ".join(
             ["medtaskatlas plan", *(f"--measure results/{plan.config.run}" for plan in plans)]
         ),
-        "commit": described.stdout.strip() or "not in git",
+        "commit": commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "jobs": jobs,

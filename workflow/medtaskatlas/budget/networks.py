@@ -10,15 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# As encoders.network has them; that module imports torch.
-LAYERS = {
-    "resnet10": ("basic", [1, 1, 1, 1]),
-    "resnet18": ("basic", [2, 2, 2, 2]),
-    "resnet34": ("basic", [3, 4, 6, 3]),
-    "resnet50": ("bottleneck", [3, 4, 6, 3]),
-    "resnet101": ("bottleneck", [3, 4, 23, 3]),
-}
-CHANNELS = {"sides": 6, "difference": 6, "texture": 12}
+from medtaskatlas.encoders.shapes import CHANNELS, LAYERS
+
 EXPANSION = {"basic": 1, "bottleneck": 4}
 
 

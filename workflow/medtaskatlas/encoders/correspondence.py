@@ -27,8 +27,9 @@ from medtaskatlas.encoders.lookup import (
     resized,
     summary,
 )
-from medtaskatlas.encoders.network import CHANNELS, Coordinates, coordinates, trunk
+from medtaskatlas.encoders.network import coordinates, trunk
 from medtaskatlas.encoders.pair_statistics import STATISTICS, statistics
+from medtaskatlas.encoders.shapes import CHANNELS, Coordinates
 
 if TYPE_CHECKING:
     from medtaskatlas.encoders.kinds.taco import Correspondence

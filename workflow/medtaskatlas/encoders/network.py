@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from medtaskatlas.encoders.shapes import CHANNELS, LAYERS, Coordinates
+
 if TYPE_CHECKING:
     from medtaskatlas.encoders.kinds.taco import Taco
-
-LAYERS = {
-    "resnet10": ("basic", [1, 1, 1, 1]),
-    "resnet18": ("basic", [2, 2, 2, 2]),
-    "resnet34": ("basic", [3, 4, 6, 3]),
-    "resnet50": ("bottleneck", [3, 4, 6, 3]),
-    "resnet101": ("bottleneck", [3, 4, 23, 3]),
-}
-
-
-Coordinates = Literal["sides", "difference", "texture"]
-# Channels that :func:`coordinates` makes of the six of a pair.
-CHANNELS: dict[Coordinates, int] = {"sides": 6, "difference": 6, "texture": 12}
 
 
 def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Module, int]:
