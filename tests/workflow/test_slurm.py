@@ -26,7 +26,8 @@ def why_not() -> str | None:
     return None
 
 
-needs_cluster = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+NO_CLUSTER = why_not()
+needs_cluster = pytest.mark.skipif(NO_CLUSTER is not None, reason=NO_CLUSTER or "")
 
 
 def control(word: str) -> subprocess.CompletedProcess:
