@@ -17,14 +17,14 @@ help: ## this list
 
 atlas: $(READY) ## the main job: config/embedded.yaml, all of it, into results/embedded/
 	@$(IN) snakemake --cores $(CORES)
-	@$(settle)
+	@$(call settle,atlas@embedded)
 
 report: $(READY) ## results/<run>/report.html (ARGS="--configfile config/smoke.yaml" for another run)
 	@$(IN) snakemake --cores $(CORES) $(ARGS) report
 
-repro: $(READY) ## the main job by way of DVC
+repro: $(READY) ## the runs of params.yaml by way of DVC
 	@$(IN) dvc repro
-	@$(settle)
+	@$(call settle,)
 
 touch: $(READY) ## after `dvc pull`: tell Snakemake that the files are up to date
 	@# Of files from the future, by a clock that went wrong, Snakemake would delete what they make.
@@ -113,5 +113,5 @@ case "$$state" in *modified*) \
     exit 1; \
   fi;; \
 esac; \
-dvc commit --quiet --force --no-relink
+[ ! -d data/embedded ] || dvc commit --quiet --force --no-relink data.dvc $(1)
 endef

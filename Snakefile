@@ -3,8 +3,10 @@
 import sys
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
+from medtaskatlas.containers import enter_container
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.plan import plan_run
 from medtaskatlas.provenance import code_hash
@@ -19,6 +21,8 @@ try:
     RUN = plan_run(config)
     # Open as long as this process lives: the locks of one that was killed bind nobody.
     AT_WORK = at_work() if workflow.is_main_process else None
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+        enter_container(RUN.config.container)
 except AtlasError as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,6 +34,10 @@ if workflow.is_main_process:
 
 
 report: "workflow/report/workflow.rst"
+
+
+# With --sdm apptainer; docs/containers.md.
+container: RUN.config.container
 
 
 wildcard_constraints:
@@ -54,6 +62,7 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
+        rules.metrics.output,
         rules.report.output,
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -117,3 +118,17 @@ def test_environment_has_what_its_rules_import(rule, name, script):
                 continue
             owner = {canonicalize_name(x) for x in OWNERS.get(module, [module])}
             assert owner & has, f"{file.name} imports {module}, which envs/{name}.yaml has not"
+
+
+def test_the_image_holds_the_lock_and_nothing_beside_it():
+    text = (REPOSITORY / "envs" / "Containerfile").read_text()
+    installs = re.findall(r"pip install (.*)", text)
+    assert installs == [
+        "-r /opt/requirements.lock",
+        "--no-deps --no-build-isolation --editable .",
+    ]
+    copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.M) for word in line.split()]
+    sent = re.findall(r"^!(.*)$", (REPOSITORY / ".dockerignore").read_text(), re.M)
+    assert sorted(copied) == sorted(sent), "what is copied and what .dockerignore lets through"
+    [base] = re.findall(r"^ARG BASE=python:([0-9.]+)-", text, re.M)
+    assert SpecifierSet(PYPROJECT["project"]["requires-python"]).contains(base)

@@ -4,7 +4,9 @@ Data come out the same everywhere and data.dvc proves it; results of training ma
 machines, so they are recorded, not compared.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +17,14 @@ import pytest
 from medtaskatlas.files import REPOSITORY
 
 BIN = Path(sys.prefix) / "bin"
-OURS = ["Makefile", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "dvc.yaml"]
-# As the real one: data, pairs in between, what dvc.yaml lists, and figures, which it does not.
+OURS = ["Makefile", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"]
+OURS += ["dvc.yaml", "params.yaml"]
+# As the real one: data, pairs in between, what dvc.yaml lists, and a figure, which it does not.
 SNAKEFILE = """
-RESULTS = "results/embedded"
+RESULTS = f"results/{config['run']}"
+PLOTTED = [f"{RESULTS}/figures/{name}.png" for name in ("atlas_map", "identification")]
 rule all:
-    input: f"{RESULTS}/figures/f.svg"
+    input: f"{RESULTS}/figures/f.svg", PLOTTED, f"{RESULTS}/metrics/findings.json"
 rule download:
     output: "data/embedded/ct/MANIFEST.json"
     shell: "echo pixels > data/embedded/ct/image; echo {{}} > {output}"
@@ -44,7 +48,19 @@ rule figures:
     input: rules.tables.output
     output: f"{RESULTS}/figures/f.svg"
     shell: "cat {input} > {output}"
+rule plotted:
+    input: rules.tables.output
+    output: PLOTTED
+    shell: "for file in {output}; do echo png > $file; done"
+rule metrics:
+    input: rules.tables.output
+    output: f"{RESULTS}/metrics/findings.json", f"{RESULTS}/metrics/findings.csv"
+    params: steps=config["encoders"]["taco"]["steps"]
+    shell:
+        "echo '{{\\"supported\\": {params.steps}}}' > {output[0]};"
+        "printf 'label,estimate\\\\nnamed,0.9\\\\n' > {output[1]}"
 """
+CONFIG = "run: {run}\n# Comments stay.\nencoders:\n  taco: {{steps: 5}}\n"
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("make") is None, reason="needs make"),
@@ -71,7 +87,9 @@ class Checkout:
             for what in ("NAME", "EMAIL")
         }
         site = str(folder.parent / "dvc-site")
-        self.environment = inherited | who | {"DVC_SITE_CACHE_DIR": site} | environment
+        path = f"{BIN}{os.pathsep}{inherited['PATH']}"
+        own = {"DVC_SITE_CACHE_DIR": site, "PATH": path}
+        self.environment = inherited | who | own | environment
 
     def run(self, *command, fails=False):
         done = subprocess.run(
@@ -118,9 +136,12 @@ def first(tmp_path_factory):
         shutil.copy(REPOSITORY / name, folder / name)
     (folder / "data.dvc").write_text("outs:\n- path: data/embedded\n")
     (folder / "Snakefile").write_text(SNAKEFILE)
-    for name in ("workflow/code.py", "config/embedded.yaml", "requirements.lock"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text("x: 1\n")
+    profile = "profiles/default/config.yaml"
+    for name in ("workflow/code.py", "config/datasets/x.yaml", "requirements.lock", profile):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text("configfile: config/embedded.yaml\n")
+    for run in ("embedded", "folder"):
+        (folder / "config" / f"{run}.yaml").write_text(CONFIG.format(run=run))
     checkout = Checkout(folder)
     checkout.run("git", "init", "--quiet")
     checkout.make("atlas")
@@ -171,6 +192,38 @@ def test_after_pull_and_touch_only_what_dvc_does_not_hold_is_made(first):
     assert not (clone.folder / "results/embedded/pairs").exists()
     assert "up to date" in clone.dvc("status")
     assert clone.changed() == []
+
+
+def test_findings_are_metrics_and_plots(first):
+    clone = first.clone("shown")
+    clone.make("repro")
+    assert re.search(r"findings\.json\s+5$", clone.dvc("metrics", "show"), re.M)
+    clone.dvc("plots", "show", "--out", "plots")
+    page = clone.read("plots/index.html")
+    assert "identification.png" in page
+    assert '"named"' in page
+
+
+def test_a_sweep_changes_one_key_and_shows_what_it_did(first):
+    clone = first.clone("sweep")
+    clone.make("repro")
+    clone.dvc("exp", "run", "--name", "seven", "-S", "config/embedded.yaml:encoders.taco.steps=7")
+    assert clone.read("config/embedded.yaml") == CONFIG.format(run="embedded").replace("5", "7")
+    table = json.loads(clone.dvc("metrics", "diff", "--json"))
+    assert table["results/embedded/metrics/findings.json"]["supported"]["diff"] == 2
+    assert "seven" in clone.dvc("exp", "list")
+
+
+def test_another_run_is_kept_when_it_is_listed(first):
+    clone = first.clone("two")
+    lines = clone.read("params.yaml").replace("# folder:", "folder:")
+    lines = lines.replace("#   options: --cores all --config", "  options: --cores all --config")
+    (clone.folder / "params.yaml").write_text(lines)
+    assert clone.dvc("stage", "list", "--name-only").split() == ["atlas@embedded", "atlas@folder"]
+    clone.dvc("repro", "atlas@folder")
+    assert "trained on" in clone.read("results/folder/tables/t.parquet")
+    assert not (clone.folder / "results/embedded").exists()
+    assert "results/folder/encoders" in clone.read("dvc.lock")
 
 
 def add_remote(checkout, folder):

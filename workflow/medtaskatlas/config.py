@@ -117,13 +117,20 @@ class Config(Section):
     torch_threads: int = Field(
         2, ge=1, description="threads of a training job; fixed here so --cores changes no result"
     )
-    # Changes no result, so it is no part of what says how a result was made.
+    # The next two change no result, so they are no part of what says how a result was made.
     cells_per_job: int | None = Field(
         None,
         ge=1,
         exclude=True,
         description="tasks of a dataset whose pairs one job makes; changes no result; null: 1 on "
         "this machine, 30 where jobs are sent to a cluster",
+    )
+    container: str = Field(
+        "medtaskatlas.sif",
+        exclude=True,
+        min_length=1,
+        description="image of the jobs with `--sdm apptainer`, a file or an address such as "
+        "docker://NAME; changes no result; docs/containers.md",
     )
     splits: Splits = Field(Splits(), description="shares of groups")
 

@@ -568,6 +568,7 @@ rule table_scaling:
 
 rule table_summary:
     input:
+        # Findings on these are told where the run has them.
         **{
             name: f"{RESULTS}/tables/{name}.parquet"
             for name in (
@@ -585,7 +586,6 @@ rule table_summary:
         task_distances=f"{RESULTS}/tables/task_distances.parquet",
         clusters=f"{RESULTS}/tables/clusters.parquet",
         controls=f"{RESULTS}/tables/controls.parquet",
-        # Findings on these are told where the run has them.
     output:
         table=f"{RESULTS}/tables/summary.parquet",
     log:

@@ -683,6 +683,32 @@ rule run_config:
         "../scripts/run_config.py"
 
 
+# The findings as DVC reads them.
+rule metrics:
+    input:
+        summary=f"{RESULTS}/tables/summary.parquet",
+    output:
+        metrics=f"{RESULTS}/metrics/findings.json",
+        plots=f"{RESULTS}/metrics/findings.csv",
+    log:
+        f"{RESULTS}/logs/report/metrics.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/metrics.tsv"
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        run=RUN.config.run,
+        code=code_hash("medtaskatlas.atlas.metrics"),
+    message:
+        "findings for dvc metrics and dvc plots"
+    script:
+        "../scripts/metrics.py"
+
+
 # Snakemake's own report, made by a second Snakemake over what is finished. It runs no job: it looks
 # at the targets `figures` and `tables`, never at itself, so there is nothing to lock.
 rule report:
@@ -699,6 +725,9 @@ rule report:
     localrule: True
     conda:
         "../../envs/base.yaml"
+    # The Python that runs Snakemake is not in the image.
+    container:
+        None
     threads: 1
     resources:
         mem_mb=1000,

@@ -261,7 +261,7 @@ def _report(plan: Plan, counted: Mapping[str, Any]) -> Iterator[Job]:
     for figure in [*named, "findings"]:
         size = rows if figure in ("atlas_map", "trajectories") else 0.0
         yield Job(f"figure_{figure}", "report", f"figure_{figure}", size, size, f"figures/{figure}")
-    for rule in ("interactive_atlas", "run_config", "report"):
+    for rule in ("interactive_atlas", "run_config", "metrics", "report"):
         size = rows * len(plan.encoders) if rule == "interactive_atlas" else 0.0
         yield Job(rule, "report", rule, size, size, f"report/{rule}")
     yield Job("all", "report", "all", 0, 0, "none")

@@ -1,0 +1,51 @@
+"""The findings as DVC reads them: numbers of `dvc metrics`, rows of `dvc plots`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.files import whole_file
+
+PLOTTED = ("finding", "split", "encoder", "estimate", "ci_low", "ci_high", "supported", "n_groups")
+
+
+def metrics(
+    summary_path: str | Path, metrics_out: str | Path, plots_out: str | Path, *, run: str
+) -> None:
+    """Write the estimates of the table `summary` where `dvc metrics` and `dvc plots` find them.
+
+    Parameters
+    ----------
+    summary_path
+        results/<run>/tables/summary.parquet.
+    metrics_out
+        JSON: ``supported`` and ``not_supported`` are numbers of findings; then the estimate by
+        finding, split and encoder, NaN as null.
+    plots_out
+        CSV, one row a finding, split and encoder: columns ``label`` and :data:`PLOTTED`.
+    run
+        Name of the run.
+
+    Raises
+    ------
+    DataError
+        If the table is missing, damaged or of another run.
+    """
+    table = read_table(summary_path, "summary", run=run)
+    supported = int(table["supported"].sum())
+    numbers: dict[str, object] = {
+        "supported": supported,
+        "not_supported": len(table) - supported,
+    }
+    findings: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in table.itertuples():
+        value = None if math.isnan(row.estimate) else round(row.estimate, 6)
+        findings.setdefault(row.finding, {}).setdefault(row.split, {})[row.encoder] = value
+    with whole_file(metrics_out) as part:
+        part.write_text(json.dumps(numbers | findings, indent=1, sort_keys=True) + "\n")
+    label = table["finding"] + ", " + table["split"] + ", " + table["encoder"]
+    with whole_file(plots_out) as part:
+        table.assign(label=label)[["label", *PLOTTED]].to_csv(part, index=False)
