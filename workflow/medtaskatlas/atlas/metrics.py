@@ -36,16 +36,14 @@ def metrics(
     """
     table = read_table(summary_path, "summary", run=run)
     supported = int(table["supported"].sum())
-    numbers: dict[str, object] = {
-        "supported": supported,
-        "not_supported": len(table) - supported,
-    }
     findings: dict[str, dict[str, dict[str, float | None]]] = {}
-    for row in table.itertuples():
-        value = None if math.isnan(row.estimate) else round(row.estimate, 6)
-        findings.setdefault(row.finding, {}).setdefault(row.split, {})[row.encoder] = value
+    for row in table.to_dict("records"):
+        value = None if math.isnan(row["estimate"]) else round(float(row["estimate"]), 6)
+        by_split = findings.setdefault(str(row["finding"]), {})
+        by_split.setdefault(str(row["split"]), {})[str(row["encoder"])] = value
+    numbers = {"supported": supported, "not_supported": len(table) - supported, **findings}
     with whole_file(metrics_out) as part:
-        part.write_text(json.dumps(numbers | findings, indent=1, sort_keys=True) + "\n")
+        part.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
     label = table["finding"] + ", " + table["split"] + ", " + table["encoder"]
     with whole_file(plots_out) as part:
         table.assign(label=label)[["label", *PLOTTED]].to_csv(part, index=False)
