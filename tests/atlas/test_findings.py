@@ -266,6 +266,21 @@ def test_a_sentence_carries_number_interval_and_n(case) -> None:
     assert len(conform("summary", [{"run": "r", **row}])) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "trained", "words"),
+    [
+        (True, False, "Training asked for this of other tasks, and never saw this one. n ="),
+        (False, True, "). n ="),
+        (False, False, "Training never saw this task. n ="),
+    ],
+)
+def test_a_trajectory_says_what_training_had_to_do_with_it(asked, trained, words) -> None:
+    said = {"asked_for": asked, "task_trained": trained}
+    rows = [row | said for row in _trajectories("taco", **between(0.98, 0.95, 1.0))]
+    (row,) = trajectories(known() | {"trajectories": conform("trajectories", rows)})
+    assert words in row["sentence"]
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_number_that_chance_would_give_is_told_but_not_supported(case) -> None:
     (row,) = case.found("taco", **case.bad)

@@ -138,7 +138,7 @@ def _unseen(frame: pd.DataFrame) -> Kept:
 
 
 def _trajectories(frame: pd.DataFrame) -> Kept:
-    """The three changes that the paper names, over all images."""
+    """The changes that the paper names, over all images."""
     chosen = frame[
         (frame["scope"] == "task")
         & frame["seed"].isna()
