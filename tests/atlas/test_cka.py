@@ -11,7 +11,7 @@ from medtaskatlas.atlas.cka import centred, debiased_cka
 from medtaskatlas.atlas.cka_rows import cka_rows
 from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.hsic import debiased_hsic, hsic_draws
+from medtaskatlas.atlas.hsic import Kernel, debiased_hsic, hsic_draws
 from medtaskatlas.atlas.noise_ceiling import halves, noise_ceiling, noise_ceiling_rows
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
@@ -38,7 +38,7 @@ def _naive(x, y, weights=None):
 def test_hsic_is_the_mean_over_distinct_rows(dims):
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=(7, d)) + 0.3 for d in dims)
-    assert debiased_hsic(x, y) == pytest.approx(_naive(x, y))
+    assert debiased_hsic(Kernel.of(x), Kernel.of(y)) == pytest.approx(_naive(x, y))
 
 
 def test_hsic_of_draws_counts_a_row_as_often_as_it_was_drawn():
@@ -47,7 +47,7 @@ def test_hsic_of_draws_counts_a_row_as_often_as_it_was_drawn():
     group = np.array([2, 0, 1, 1, 0, 3, 3, 2])
     weights = np.array([[1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]], float)
     got = hsic_draws(x, y, group, weights)
-    assert got[0] == pytest.approx(debiased_hsic(x, y))
+    assert got[0] == pytest.approx(debiased_hsic(Kernel.of(x), Kernel.of(y)))
     assert got == pytest.approx([_naive(x, y, w[group]) for w in weights])
 
 

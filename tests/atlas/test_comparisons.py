@@ -194,7 +194,7 @@ def _crossed(dim):
 
 def test_shares_of_the_data_as_they_are():
     vectors, subset, design, parents = _crossed(20)
-    expected = omega_squared(vectors[subset.rows], *parents)
+    expected = omega_squared(vectors, subset.rows, *parents)
     got = omega_squared_draws(vectors, subset, design, no_draws(design), parents=parents)
     assert set(expected) == set(FACTORS)
     assert {f: v[0] for f, v in got.items()} == pytest.approx(expected, abs=1e-6)
@@ -213,7 +213,7 @@ def test_shares_of_a_draw_are_those_of_the_drawn_layout():
         # Rows of a cell are in the order of its groups, one a group.
         rows = np.stack([subset.rows[:, d][:, drawn[d]] for d in datasets], axis=1)
         assert rows.shape == (T, 3, 8)
-        expected = omega_squared(vectors[rows], parents[0], np.array(list("xyz")))
+        expected = omega_squared(vectors, rows, parents[0], np.array(list("xyz")))
         for factor in ("task", "family", "dataset", "interaction"):
             assert got[factor][0] == pytest.approx(expected[factor], abs=1e-6), factor
 
@@ -225,7 +225,7 @@ def test_a_cell_without_drawn_groups_is_taken_as_it_is():
     got = omega_squared_draws(
         vectors, subset, design, Draws(np.ones((1, 3)), only), parents=parents
     )
-    expected = omega_squared(vectors[subset.rows], *parents)
+    expected = omega_squared(vectors, subset.rows, *parents)
     assert got["task"][0] == pytest.approx(expected["task"], abs=1e-6)
 
 

@@ -43,7 +43,8 @@ def test_omega_squared_is_the_textbook_anova_in_one_dimension():
     rng = np.random.default_rng(0)
     T, D, n = 4, 3, 5
     y = rng.normal(size=(T, D, n)) + np.arange(T)[:, None, None] + 2 * np.arange(D)[None, :, None]
-    got = omega_squared(y[..., None], np.array(list("aabb")), np.array(list("xyz")))
+    rows = np.arange(y.size).reshape(y.shape)
+    got = omega_squared(y.reshape(-1, 1), rows, np.array(list("aabb")), np.array(list("xyz")))
     grand = y.mean()
     ss = {
         "task": D * n * ((y.mean((1, 2)) - grand) ** 2).sum(),
@@ -61,8 +62,9 @@ def test_omega_squared_is_the_textbook_anova_in_one_dimension():
 
 
 def test_omega_squared_of_noise_is_about_zero():
-    cells = np.random.default_rng(0).normal(size=(6, 5, 20, 16))
-    got = omega_squared(cells, np.array(list("aabbcc")), np.array(list("xxyyy")))
+    vectors = np.random.default_rng(0).normal(size=(6 * 5 * 20, 16))
+    rows = np.arange(600).reshape(6, 5, 20)
+    got = omega_squared(vectors, rows, np.array(list("aabbcc")), np.array(list("xxyyy")))
     assert all(abs(value) < 0.01 for value in got.values())
 
 

@@ -6,9 +6,11 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings, standardise, unit
+from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings, unit
+from medtaskatlas.atlas.gallery_scale import Scale, ScaleSum
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.roles import roles
 from medtaskatlas.errors import DataError
 
@@ -137,9 +139,63 @@ def test_baselines_get_boosted_trees_and_trained_encoders_do_not(run):
 
 def test_standardise_uses_the_gallery_only():
     vectors = np.array([[0, 5], [2, 5], [100, 7]], np.float32)
-    got = standardise(vectors, np.array([True, True, False]))
+    got = Scale.of(vectors[:2]).apply(vectors)
     assert got[:2, 0].tolist() == [-1, 1]
     assert (got[:, 1] == 0).all()  # constant over the gallery
+
+
+def test_a_scale_of_parts_is_that_of_the_whole():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(1e3, 1, (500, 6)).astype(np.float32)
+    vectors[:, 2] = 0.1  # constant
+    total = ScaleSum(6)
+    for part in np.split(vectors, [1, 2, 300]):
+        total.add(part)
+    scale = total.scale()
+    exact = vectors.astype(np.float64)
+    np.testing.assert_allclose(scale.mean, exact.mean(axis=0), rtol=1e-12)
+    spread = np.where(np.arange(6) == 2, 0, exact.std(axis=0))
+    np.testing.assert_allclose(scale.spread, spread, rtol=1e-9)
+    moved = scale.apply(vectors)
+    assert scale.apply(vectors, inplace=True) is vectors
+    np.testing.assert_array_equal(vectors, moved)
+
+
+def test_rows_that_are_wanted_are_those_of_the_whole(tmp_path, monkeypatch):
+    frame = make_frame(n_datasets=3).sample(frac=1, random_state=0)
+    vectors = make_vectors(frame)
+    path = write_embedding(tmp_path / "a.parquet", frame, vectors, standardise=True)
+    whole = load_embedding(path)
+    assert whole.frame["pair_id"].is_monotonic_increasing
+    sorted_vectors = vectors[np.argsort(frame["pair_id"].to_numpy())]
+    scale = Scale.of(sorted_vectors[whole.role == "gallery"])
+    np.testing.assert_allclose(whole.vectors, scale.apply(sorted_vectors), rtol=1e-5, atol=1e-6)
+    # Read in many parts, and some rows only, in an order of their own.
+    monkeypatch.setattr("medtaskatlas.atlas.embedding_file.BLOCK", 700)
+    some = load_embedding(path, wanted=lambda _, role: np.flatnonzero(role == "groups")[::-1])
+    at = np.flatnonzero(whole.role == "groups")[::-1]
+    np.testing.assert_allclose(some.vectors, whole.vectors[at], rtol=1e-5, atol=1e-6)
+    assert some.frame["pair_id"].tolist() == whole.frame["pair_id"].iloc[at].tolist()
+    assert set(some.role) == {"groups"}
+
+
+def test_queries_are_read_one_encoder_at_a_time_by_name_and_seed(tmp_path):
+    frame = make_frame(n_datasets=3)
+    paths = [
+        write_embedding(tmp_path / f"{n}{s}.parquet", frame, make_vectors(frame, s), n, s)
+        for n, s in (("b", 1), ("a", 0), ("b", 0))
+    ]
+    found = list(load_queries(paths))
+    assert [(q.name, q.query_set, q.seeds) for q in found] == [
+        ("a", "groups", [0]),
+        ("a", "datasets", [0]),
+        ("b", "groups", [0, 1]),
+        ("b", "datasets", [0, 1]),
+    ]
+    whole = load_embedding(paths[0])
+    np.testing.assert_array_equal(found[3].vectors[1], whole.vectors[whole.role == "datasets"])
+    only = list(load_queries(paths, query_sets=("datasets",)))
+    np.testing.assert_array_equal(only[1].vectors[1], found[3].vectors[1])
 
 
 @pytest.mark.parametrize(

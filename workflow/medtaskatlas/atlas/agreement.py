@@ -38,10 +38,7 @@ def kappa(
     numpy.ndarray
         float64 [B, K]; NaN where a draw has no cell or a level has one true task only.
     """
-    T = len(design.tasks)
-    code = {task: i for i, task in enumerate(design.tasks)}
-    # Names that no query has: they count as wrong and share nothing with the truth.
-    named = np.array([[code.get(p, T) for p in row] for row in predicted])
+    named = _codes(design, predicted)
     right = (named == design.task).astype(float)
     cells = cell_means(design, right, draws, seeds)
     observed = average_cells(cells, draws.dataset, masks)
@@ -52,6 +49,15 @@ def kappa(
         return np.where(several, (observed - expected) / (1 - expected), np.nan)
 
 
+def _codes(design: Design, predicted: np.ndarray) -> np.ndarray:
+    """Position of every name among the tasks, [S, N].
+
+    T for names that no query has: they count as wrong and share nothing with the truth.
+    """
+    at = pd.Index(design.tasks).get_indexer(pd.Index(predicted.ravel()))
+    return np.where(at < 0, len(design.tasks), at).reshape(predicted.shape)
+
+
 def _shares(
     design: Design, named: np.ndarray, draws: Draws, seeds: np.ndarray, masks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -60,25 +66,28 @@ def _shares(
     B, K, S = len(draws.group), len(masks), len(named)
     pairs = design.sums(np.ones(len(design.task)))
     at = (design.group * T + design.task) * (T + 1)
-    answers = np.stack([np.bincount(at + row, minlength=G * T * (T + 1)) for row in named]).reshape(
-        S, G, T, T + 1
-    )
+    answers = np.stack([np.bincount(at + row, minlength=G * T * (T + 1)) for row in named])
+    answers = answers.reshape(S, G, T * (T + 1)).astype(float)
     true, answered = np.zeros((B, K, T)), np.zeros((B, K, T + 1))
     for d in range(len(design.datasets)):
+        own = np.flatnonzero(masks[:, d].any(axis=-1))
+        if not len(own):
+            continue
+        # Most levels ask for the same tasks of a dataset: their sums are made once.
+        patterns, which = np.unique(masks[own, d], axis=0, return_inverse=True)
         members = design.group_dataset == d
         weight = draws.group[:, members]
         total = weight @ pairs[members]
         once = np.divide(draws.dataset[:, [d]], total, out=np.zeros_like(total), where=total > 0)
-        said = sum(
-            seeds[:, [s]] * (weight @ answers[s][members].reshape(members.sum(), -1))
-            for s in range(S)
-        )
-        share = np.asarray(said).reshape(B, T, T + 1) * once[:, :, None]
+        asked = once[:, None] * patterns  # [B, P, T]
+        share = np.zeros((B, len(patterns), T + 1))
+        for s in range(S):
+            said = (weight @ answers[s][members]).reshape(B, T, T + 1)
+            share += seeds[:, s, None, None] * (asked @ said)
         there = (total > 0) * draws.dataset[:, [d]]
-        for k in np.flatnonzero(masks[:, d].any(axis=-1)):
-            chosen = masks[k, d]
-            true[:, k] += there * chosen
-            answered[:, k] += share[:, chosen].sum(axis=1)
+        for k, pattern in zip(own, which.ravel(), strict=True):
+            true[:, k] += there * masks[k, d]
+            answered[:, k] += share[:, pattern]
     with np.errstate(invalid="ignore"):
         true /= true.sum(axis=-1, keepdims=True)
         answered /= answered.sum(axis=-1, keepdims=True)
@@ -106,8 +115,7 @@ def agreement_by_chance(
     dict
         For ``balanced_accuracy`` and ``family_balanced_accuracy``.
     """
-    code = {task: i for i, task in enumerate(design.tasks)}
-    named = np.array([[code.get(p, len(code)) for p in row] for row in predicted])
+    named = _codes(design, predicted)
     seeds = np.full((1, len(named)), 1 / len(named))
     everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
     true, answered = _shares(design, named, as_is, seeds, everything)

@@ -164,7 +164,7 @@ def _cell_centroids(
     members = [np.flatnonzero(design.group_dataset == d) for d in range(D)]
     for first in range(0, vectors.shape[1], FEATURES):
         block = vectors[:, first : first + FEATURES]
-        sums = np.moveaxis(design.sums(block.T), 0, -1).astype(np.float32)
+        sums = design.sums_of_rows(block).astype(np.float32)
         flat = [sums[own].reshape(len(own), -1) for own in members]
         for start in range(0, len(draws.group), DRAWS_AT_ONCE):
             part = slice(start, min(start + DRAWS_AT_ONCE, len(draws.group)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.hsic import debiased_hsic
+from medtaskatlas.atlas.hsic import Kernel, debiased_hsic
 from medtaskatlas.atlas.variance import CONSTANT
 from medtaskatlas.errors import DataError
 
@@ -41,7 +41,14 @@ def debiased_cka(one: np.ndarray, other: np.ndarray) -> float:
     x, y = centred(one), centred(other)
     if x is None or y is None:
         return float("nan")
-    return cka_ratio(debiased_hsic(x, y), debiased_hsic(x, x), debiased_hsic(y, y))
+    one_kernel, other_kernel = Kernel.of(x), Kernel.of(y)
+    return float(
+        cka_ratio(
+            debiased_hsic(one_kernel, other_kernel),
+            debiased_hsic(one_kernel, one_kernel),
+            debiased_hsic(other_kernel, other_kernel),
+        )
+    )
 
 
 def cka_ratio(cross: Any, one: Any, other: Any) -> Any:
@@ -65,21 +72,25 @@ def cka_ratio(cross: Any, one: Any, other: Any) -> Any:
     return float(value) if np.ndim(value) == 0 else value
 
 
-def centred(vectors: np.ndarray) -> np.ndarray | None:
+def centred(vectors: np.ndarray, *, inplace: bool = False) -> np.ndarray | None:
     """Vectors around their mean.
 
     Parameters
     ----------
     vectors
         float [N, D].
+    inplace
+        Whether to write over them, which spares their memory.
 
     Returns
     -------
     numpy.ndarray or None
         float [N, D]; None where all rows are the same but for rounding.
     """
-    moved = vectors - vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
-    spread, size = (np.einsum("nd,nd->", v, v, dtype=np.float64) for v in (moved, vectors))
+    size = np.einsum("nd,nd->", vectors, vectors, dtype=np.float64)
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
+    moved = np.subtract(vectors, mean, out=vectors if inplace else None)
+    spread = np.einsum("nd,nd->", moved, moved, dtype=np.float64)
     return None if spread <= CONSTANT * size else moved
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from medtaskatlas.atlas.cka import MIN_PAIRS, centred, cka_ratio
 from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import Counts
 from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.hsic import debiased_hsic, hsic_draws
+from medtaskatlas.atlas.hsic import Kernel, debiased_hsic, hsic_draws
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.mantel import both, ordered_pairs
 from medtaskatlas.atlas.queries import EncoderQueries
@@ -24,7 +24,7 @@ COMPONENTS = 32
 
 
 def cka_rows(
-    encoders: list[EncoderQueries],
+    encoders: Iterable[EncoderQueries],
     n: Counts,
     seed: int,
     n_draws: int = DRAWS,
@@ -37,7 +37,7 @@ def cka_rows(
     Parameters
     ----------
     encoders
-        The same held-out pairs in every embedding.
+        The same held-out pairs in every embedding; taken one by one.
     n
         What the pairs rest on.
     seed
@@ -50,22 +50,24 @@ def cka_rows(
     dict
         A row a pair of encoders, and one an encoder with itself.
     """
-    query_set = encoders[0].query_set
-    design = Design.of(encoders[0].frame)
-    rng = generator(seed, "bootstrap", query_set)
-    draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
-    sides = {e.name: _Side(e, design, draws) for e in encoders}
-    for a, b in [*ordered_pairs(encoders), *((e, e) for e in encoders)]:
+    sides: list[_Side] = []
+    for queries in encoders:
+        if not sides:
+            design = Design.of(queries.frame)
+            rng = generator(seed, "bootstrap", queries.query_set)
+            draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
+        sides.append(_Side(queries, design, draws))
+        del queries  # before the next is read
+    for one, two in [*ordered_pairs(sides), *((side, side) for side in sides)]:
         row: dict[str, Any] = {"contrast": "geometry", "measure": "cka_debiased"}
-        row |= both(a, b, "embedding")
-        one, two = sides[a.name], sides[b.name]
+        row |= both(one, two, "embedding")
         problem = None
         if n["n_pairs"] < MIN_PAIRS:
             problem = f"undefined: {n['n_pairs']} pairs, at least {MIN_PAIRS} are needed"
         elif not (one.usable and two.usable):
-            name = b.name if one.usable else a.name
+            name = two.name if one.usable else one.name
             problem = f"undefined: {name} gives all these pairs the same embedding"
-        elif one is two and len(a.seeds) < 2:
+        elif one is two and one.n_seeds < 2:
             problem = "undefined: one seed, at least two are needed"
         yield row | (
             {"note": problem}
@@ -78,15 +80,18 @@ class _Side:
     """One encoder: its centred vectors, what CKA needs of them alone, and their draws."""
 
     def __init__(self, queries: EncoderQueries, design: Design, draws: Draws) -> None:
-        self.queries = queries
-        self.vectors = [centred(unit(v)) for v in queries.vectors]
-        self.usable = all(v is not None for v in self.vectors)
+        self.name, self.kind, self.role = queries.name, queries.kind, queries.role
+        self.query_set, self.n_seeds = queries.query_set, len(queries.seeds)
         self.own: list[float] = []
+        self.kernels: list[Kernel] = []
         self.short: list[np.ndarray] = []
         self.own_draws: list[np.ndarray] = []
-        for v in self.vectors if self.usable and len(queries.frame) >= MIN_PAIRS else []:
+        vectors = [centred(unit(v), inplace=True) for v in queries.vectors]
+        self.usable = all(v is not None for v in vectors)
+        for v in vectors if self.usable and len(queries.frame) >= MIN_PAIRS else []:
             assert v is not None  # for mypy: `usable` says so
-            self.own.append(debiased_hsic(v, v))
+            self.kernels.append(Kernel.of(v))
+            self.own.append(debiased_hsic(self.kernels[-1], self.kernels[-1]))
             self.short.append(leading(v, COMPONENTS))
             self.own_draws.append(
                 hsic_draws(self.short[-1], self.short[-1], design.group, draws.group)
@@ -102,18 +107,14 @@ def _row(
     each = np.full((S, T), np.nan)
     drawn = np.zeros(B)
     weights = [
-        draw_seeds(
-            generator(seed, "bootstrap seeds", q.queries.query_set, q.queries.name), len(q.own), B
-        )
+        draw_seeds(generator(seed, "bootstrap seeds", q.query_set, q.name), len(q.own), B)
         for q in (one, two)
     ]
     for s in range(S):
         # A seed is not compared with itself, and seeds are then not drawn: copies agree fully.
         for t in range(s + 1, T) if itself else range(T):
-            x, y = one.vectors[s], two.vectors[t]
-            assert x is not None  # for mypy: constant sides have no row
-            assert y is not None
-            each[s, t] = cka_ratio(debiased_hsic(x, y), one.own[s], two.own[t])
+            whole = debiased_hsic(one.kernels[s], two.kernels[t])
+            each[s, t] = cka_ratio(whole, one.own[s], two.own[t])
             cross = hsic_draws(one.short[s], two.short[t], design.group, draws.group)
             ratio = cka_ratio(cross, one.own_draws[s], two.own_draws[t])
             weight = 2 / (S * (S - 1)) if itself else weights[0][:, s] * weights[1][:, t]

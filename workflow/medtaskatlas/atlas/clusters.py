@@ -88,12 +88,12 @@ def clusters(
     if embedding_paths:
         for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
             name, split = queries.name, queries.query_set
-            if name not in set(table.loc[table["split"] == split, "encoder"]):
-                continue
-            matrix = distance_matrix(table, name, split)
-            _check_same(matrix, queries, task_distances_path)
-            common = _common(run, name, split, "centroid_cosine", totals[split])
-            rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
+            if name in set(table.loc[table["split"] == split, "encoder"]):
+                matrix = distance_matrix(table, name, split)
+                _check_same(matrix, queries, task_distances_path)
+                common = _common(run, name, split, "centroid_cosine", totals[split])
+                rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
+            del queries  # before the next is read
     frame = pd.DataFrame(rows)
     if len(frame):
         frame = adjust(frame)

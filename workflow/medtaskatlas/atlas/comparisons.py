@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain, combinations
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +94,14 @@ def comparisons(
             rows += [{"run": run, "split": query_set, **n, **row} for row in found]
     paths = list(embedding_paths)
     if paths:
-        everyone = list(load_queries(paths, heldout_datasets, heldout_tasks, run=run))
         for query_set in predictions.query_sets:
-            encoders = [queries for queries in everyone if queries.query_set == query_set]
+            encoders = load_queries(
+                paths, heldout_datasets, heldout_tasks, run=run, query_sets=(query_set,)
+            )
             chosen = predictions.only(query_set)
-            _check_same(chosen, encoders, query_set)
             n = counts(chosen.frame)
-            found = cka_rows(encoders, n, seed, min(n_draws, CKA_DRAWS))
-            ceilings = (row for e in encoders for row in noise_ceiling_rows(e, seed))
-            rows += [{"run": run, "split": query_set, **n, **row} for row in chain(found, ceilings)]
+            found = _geometry_rows(chosen, encoders, query_set, seed, n_draws)
+            rows += [{"run": run, "split": query_set, **n, **row} for row in found]
     # One encoder alone has no tests.
     none: dict[str, Any] = {"p": None, "p_family": None}
     frame = pd.DataFrame([none | row for row in rows])
@@ -111,26 +110,54 @@ def comparisons(
     write_table("comparisons", frame, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
-def _check_same(chosen: Predictions, encoders: list[EncoderQueries], query_set: str) -> None:
-    """Refuse embeddings of other encoders, seeds or pairs than the predictions."""
-    remedy = "delete the predictions folder of the run and start the run again"
+def _geometry_rows(
+    chosen: Predictions,
+    encoders: Iterable[EncoderQueries],
+    query_set: str,
+    seed: int,
+    n_draws: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows of CKA, then of noise ceilings: of embeddings that are read one by one."""
+    ceilings: list[dict[str, Any]] = []
+
+    def checked() -> Iterator[EncoderQueries]:
+        shown: dict[str, list[int]] = {}
+        for queries in encoders:
+            _check_pairs(chosen, queries)
+            shown[queries.name] = queries.seeds
+            ceilings.extend(noise_ceiling_rows(queries, seed))
+            yield queries
+            del queries  # before the next is read
+        _check_seeds(chosen, shown, query_set)
+
+    yield from cka_rows(checked(), counts(chosen.frame), seed, min(n_draws, CKA_DRAWS))
+    yield from ceilings
+
+
+REMEDY = "delete the predictions folder of the run and start the run again"
+
+
+def _check_seeds(chosen: Predictions, shown: dict[str, list[int]], query_set: str) -> None:
+    """Refuse embeddings of other encoders or seeds than the predictions."""
     said = {encoder.name: encoder.seeds for encoder in chosen.encoders}
-    shown = {queries.name: queries.seeds for queries in encoders}
     for name in sorted(said.keys() | shown.keys()):
         if said.get(name) != shown.get(name):
             raise DataError(
                 f"encoder {name}, query set {query_set}: predictions are of seeds "
                 f"{said.get(name, [])}, embeddings of seeds {shown.get(name, [])}",
-                remedy,
+                REMEDY,
             )
-    pairs = chosen.frame["pair_id"].to_numpy(dtype=str)
-    for queries in encoders:
-        if not np.array_equal(queries.frame["pair_id"].to_numpy(dtype=str), pairs):
-            raise DataError(
-                f"encoder {queries.name}, query set {query_set}: embeddings are of other pairs "
-                "than the predictions",
-                remedy,
-            )
+
+
+def _check_pairs(chosen: Predictions, queries: EncoderQueries) -> None:
+    """Refuse embeddings of other pairs than the predictions."""
+    one, other = (f["pair_id"].to_numpy(dtype=str) for f in (queries.frame, chosen.frame))
+    if not np.array_equal(one, other):
+        raise DataError(
+            f"encoder {queries.name}, query set {queries.query_set}: embeddings are of other pairs "
+            "than the predictions",
+            REMEDY,
+        )
 
 
 class _Statistics:

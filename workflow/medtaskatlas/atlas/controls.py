@@ -76,6 +76,7 @@ def controls(
             ]
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
         rows.append(duplicated_task(queries, seed))
+        del queries  # before the next is read
     by_role = {e.name: e for e in predictions.encoders}
     rows += against_untrained(
         read_table(comparisons_path, "comparisons", run=run),

@@ -68,6 +68,7 @@ def dataset_distances(
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         rows += [common | row for row in _rows(queries, seed, n_draws, n_permutations)]
+        del queries  # before the next is read
     facts = {"run": run, "seed": seed, "n_draws": n_draws, "n_permutations": n_permutations}
     frame = adjust(pd.DataFrame(rows)) if rows else pd.DataFrame()
     write_table("dataset_distances", frame, out, facts)

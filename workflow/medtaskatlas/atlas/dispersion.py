@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from medtaskatlas.atlas.gallery_scale import row_blocks
 from medtaskatlas.atlas.inference import permutation_p
+from medtaskatlas.atlas.silhouettes import BLOCK, label_sums
 
 
 def distances_to_centroid(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
@@ -22,11 +24,12 @@ def distances_to_centroid(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float64 [N].
     """
-    vectors = vectors.astype(np.float64)
-    centre = np.zeros((code.max() + 1, vectors.shape[1]))
-    np.add.at(centre, code, vectors)
+    centre = label_sums(vectors, code)
     centre /= np.maximum(np.bincount(code), 1)[:, None]
-    return np.linalg.norm(vectors - centre[code], axis=1)
+    distance = np.empty(len(vectors))
+    for part in row_blocks(vectors, BLOCK):
+        distance[part] = np.linalg.norm(vectors[part] - centre[code[part]], axis=1)
+    return distance
 
 
 def f_statistic(values: np.ndarray, code: np.ndarray) -> np.ndarray:

@@ -68,6 +68,7 @@ def task_distances(
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         totals[queries.query_set] = dict(counts(queries.frame))
         rows += [common | row for row in _rows(queries, seed, n_draws)]
+        del queries  # before the next is read
     meta = {"run": run, "seed": seed, "n_draws": n_draws, "counts": totals}
     write_table("task_distances", rows, out, meta)
 
@@ -93,10 +94,10 @@ def distance_matrix(
         (table["encoder"] == encoder) & (table["split"] == split) & (table["metric"] == metric)
     ]
     tasks = sorted(set(chosen["task_a"]) | set(chosen["task_b"]))
-    matrix = pd.DataFrame(np.zeros((len(tasks), len(tasks))), index=tasks, columns=tasks)
-    for a, b, value in zip(chosen["task_a"], chosen["task_b"], chosen["estimate"], strict=True):
-        matrix.loc[a, b] = matrix.loc[b, a] = value
-    return matrix
+    matrix = np.zeros((len(tasks), len(tasks)))
+    a, b = (pd.Index(tasks).get_indexer(pd.Index(chosen[f"task_{side}"])) for side in "ab")
+    matrix[a, b] = matrix[b, a] = chosen["estimate"].to_numpy(float, na_value=np.nan)
+    return pd.DataFrame(matrix, index=tasks, columns=tasks)
 
 
 def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:

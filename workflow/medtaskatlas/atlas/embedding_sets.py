@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from medtaskatlas.atlas.embeddings import Embedding, load_embedding, read_embedding
-from medtaskatlas.atlas.gallery_scale import Scale
+from medtaskatlas.atlas.embedding_file import EmbeddingFile, open_embedding
+from medtaskatlas.atlas.embeddings import Embedding, Wanted, open_pairs
 from medtaskatlas.atlas.roles import GALLERY, roles
 from medtaskatlas.errors import DataError
 
@@ -37,46 +35,46 @@ class EmbeddingSet:
     vectors
         float32 [N, D], on the scale of the main pairs where the encoder asks for it.
     main
-        The main pairs, not scaled.
-    scale
-        Scale of the gallery; None where the encoder does not ask for one.
+        All main pairs, sorted by ``pair_id``.
+    near
+        Those of the main pairs that were asked for, on the same scale.
     """
 
     frame: pd.DataFrame
     vectors: np.ndarray
-    main: Embedding
-    scale: Scale | None
+    main: pd.DataFrame
+    near: Embedding
 
     @property
     def name(self) -> str:
         """Name of the encoder."""
-        return self.main.name
+        return self.near.name
 
     @property
     def role(self) -> str:
         """Role of the encoder; see :mod:`medtaskatlas.encoders.kind`."""
-        return str(self.main.facts["role"])
+        return str(self.near.facts["role"])
 
     @property
     def seed(self) -> int:
         """Seed of the encoder."""
-        return self.main.seed
+        return self.near.seed
 
-    def main_vectors(self, rows: np.ndarray) -> np.ndarray:
-        """Vectors of some main pairs on the scale of the set.
 
-        Parameters
-        ----------
-        rows
-            Positions in the main pairs' frame.
+def none(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+    """Keep no main pair.
 
-        Returns
-        -------
-        numpy.ndarray
-            float32 [len(rows), D].
-        """
-        vectors = self.main.vectors[rows]
-        return vectors if self.scale is None else self.scale.apply(vectors)
+    Parameters
+    ----------
+    frame, role
+        All main pairs and their roles.
+
+    Returns
+    -------
+    numpy.ndarray
+        No row.
+    """
+    return np.empty(0, int)
 
 
 def load_sets(
@@ -86,6 +84,7 @@ def load_sets(
     heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
+    near: Wanted = none,
 ) -> Iterator[EmbeddingSet]:
     """Read one set of several encoders and check that it is the same set in each.
 
@@ -97,6 +96,9 @@ def load_sets(
         What was kept out of training.
     run
         The run that the files must be of; not checked where it is None or a file does not say.
+    near
+        Which main pairs to keep in memory, as ``wanted`` of
+        :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
 
     Yields
     ------
@@ -117,8 +119,8 @@ def load_sets(
         )
     first: tuple[Path, pd.Series, pd.Series] | None = None
     for main_path, set_path in zip(mains, sets, strict=True):
-        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks, run=run)
-        pairs, main_pairs = loaded.frame["pair_id"], loaded.main.frame["pair_id"]
+        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks, run=run, near=near)
+        pairs, main_pairs = loaded.frame["pair_id"], loaded.main["pair_id"]
         if first is None:
             first = (set_path, pairs, main_pairs)
         elif not (pairs.equals(first[1]) and main_pairs.equals(first[2])):
@@ -137,6 +139,7 @@ def load_set(
     heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
+    near: Wanted = none,
 ) -> EmbeddingSet:
     """Read one set of one encoder and seed.
 
@@ -146,7 +149,7 @@ def load_set(
         results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.<set>.parquet.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    run
+    run, near
         As of :func:`load_sets`.
 
     Returns
@@ -160,29 +163,25 @@ def load_set(
         As :func:`load_sets`.
     """
     main_path, set_path = Path(main_path), Path(set_path)
-    main = load_embedding(main_path, heldout_datasets, heldout_tasks, run=run, scaled=False)
-    frame, vectors, facts = read_embedding(set_path)
+    main = open_pairs(main_path, heldout_datasets, heldout_tasks, run=run)
+    file = open_embedding(set_path)
     remedy = f"delete {set_path} and start the run again: Snakemake makes it anew"
     for key in ("encoder", "seed", "kind", "run"):
-        one, other = facts.get(key), main.facts.get(key)
+        one, other = file.facts.get(key), main.file.facts.get(key)
         if one != other:
             raise DataError(f"{set_path} is of {key} {one!r}, {main_path} of {other!r}", remedy)
-    if vectors.shape[1] != main.vectors.shape[1]:
+    if file.dim != main.file.dim:
         raise DataError(
-            f"{set_path} has {vectors.shape[1]} dimensions, {main_path} {main.vectors.shape[1]}",
-            remedy,
+            f"{set_path} has {file.dim} dimensions, {main_path} {main.file.dim}", remedy
         )
-    frame = _with_steps(set_path, frame, remedy)
-    frame = Outside(main.frame, heldout_datasets, heldout_tasks).mark(frame)
+    frame = Outside(main.frame, heldout_datasets, heldout_tasks).mark(_with_steps(file))
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     order = order[(frame["query_set"] != OUTSIDE).to_numpy()[order]]
-    frame, vectors = frame.iloc[order].reset_index(drop=True), vectors[order]
-    scale = None
-    if main.facts.get("standardise"):
-        gallery = main.role == GALLERY
-        scale = Scale.of(main.vectors[gallery if gallery.any() else slice(None)])
-        vectors = scale.apply(vectors)
-    return EmbeddingSet(frame, vectors, main, scale)
+    kept, scale = main.read(near)
+    vectors, _ = file.vectors(order)
+    if scale is not None:
+        vectors = scale.apply(vectors, inplace=True)
+    return EmbeddingSet(frame.iloc[order].reset_index(drop=True), vectors, main.frame, kept)
 
 
 @dataclass(frozen=True)
@@ -231,14 +230,10 @@ class Outside:
         return frame.assign(query_set=query_set, known=known)
 
 
-def _with_steps(path: Path, frame: pd.DataFrame, remedy: str) -> pd.DataFrame:
-    """Add the columns that only the pairs of such a set need."""
+def _with_steps(file: EmbeddingFile) -> pd.DataFrame:
+    """Pairs with the columns that only the pairs of such a set need."""
     wanted = ["severity", "level", "draw", "failure_of", "failure_kind"]
-    there = set(pq.read_schema(path).names)
-    absent = [name for name in wanted if name not in there]
-    if absent:
-        raise DataError(f"{path} lacks {', '.join(absent)}", remedy)
-    more: dict[str, Any] = pq.read_table(path, columns=wanted).to_pandas().to_dict("series")
+    more = file.columns(wanted)
     for name in ("failure_of", "failure_kind"):
         more[name] = more[name].astype(object).where(more[name].notna(), None)
-    return frame.drop(columns="failure_of", errors="ignore").assign(**more)
+    return pd.concat([file.frame.drop(columns="failure_of", errors="ignore"), more], axis=1)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, EmbeddingSet
-from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.neighbours import BLOCK
+from medtaskatlas.atlas.embeddings import Wanted, unit
+from medtaskatlas.atlas.neighbours import at_once
 from medtaskatlas.atlas.roles import GALLERY
 from medtaskatlas.errors import DataError
 from medtaskatlas.seeds import generator
@@ -45,16 +45,36 @@ class Scored:
     named: np.ndarray
 
 
-def score(sets: Iterable[EmbeddingSet], seed: int) -> tuple[pd.DataFrame, list[Scored], list[str]]:
+def gallery_and_right(seed: int) -> Wanted:
+    """Main pairs that failures are judged by: the gallery by its tasks, then right pairs.
+
+    Parameters
+    ----------
+    seed
+        The run's seed: it chooses the right pairs.
+
+    Returns
+    -------
+    callable
+        ``near`` of :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
+    """
+
+    def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+        gallery = np.flatnonzero(role == GALLERY)
+        by_task = np.argsort(frame["task"].to_numpy(dtype=str)[gallery], kind="stable")
+        return np.concatenate([gallery[by_task], right_pairs(frame, role, seed)])
+
+    return wanted
+
+
+def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], list[str]]:
     """Score the failures of all encoders and seeds, one file in memory at a time.
 
     Parameters
     ----------
     sets
-        Failures of each encoder and seed; see
+        Failures of each encoder and seed, with the main pairs of :func:`gallery_and_right`; see
         :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
-    seed
-        The run's seed: it chooses the right pairs.
 
     Returns
     -------
@@ -72,39 +92,38 @@ def score(sets: Iterable[EmbeddingSet], seed: int) -> tuple[pd.DataFrame, list[S
         If there is no file, no failure outside training or no gallery.
     """
     frame: pd.DataFrame | None = None
-    chosen = np.empty(0, int)
     tasks: list[str] = []
     found: dict[str, list[tuple[int, str, np.ndarray, np.ndarray]]] = {}
     for one in sets:
-        main = one.main.frame
-        gallery = np.flatnonzero(one.main.role == GALLERY)
+        near, size = one.near.frame, int((one.near.role == GALLERY).sum())
         if frame is None:
-            if not len(gallery) or one.frame.empty:
-                what = "no failure is held out" if len(gallery) else "no right pair was trained on"
+            if not size or one.frame.empty:
+                what = "no failure is held out" if size else "no right pair was trained on"
                 raise DataError(
                     f"{what}: failures cannot be judged",
                     "give more datasets, other `splits`, or failures_per_cell above 0",
                 )
-            chosen = right_pairs(main, one.main.role, seed)
-            right = main.iloc[chosen][_COLUMNS].assign(
-                query_set=one.main.role[chosen], known=True, of=main["task"].iloc[chosen],
-                failure_kind=None,
-            )  # fmt: skip
+            right = near.iloc[size:]
+            right = right[_COLUMNS].assign(
+                query_set=one.near.role[size:], known=True, of=right["task"], failure_kind=None
+            )
             wrong = one.frame[[*_COLUMNS, "query_set", "known", "failure_kind"]].assign(
                 of=one.frame["failure_of"]
             )
             frame = pd.concat([wrong, right], ignore_index=True)
             frame["failure_kind"] = frame["failure_kind"].astype(object)
-            tasks = sorted(set(main["task"].iloc[gallery]))
-        vectors = np.concatenate([one.vectors, one.main_vectors(chosen)])
-        similarity, named = judge(
-            unit(vectors),
-            _code(frame["of"], tasks),
-            unit(one.main_vectors(gallery)),
-            _code(main["task"].iloc[gallery], tasks),
-        )
+            tasks = sorted(set(near["task"].iloc[:size]))
+        for vectors in (one.vectors, one.near.vectors):
+            unit(vectors, inplace=True)
+        of, known = _code(frame["of"], tasks), _code(near["task"].iloc[:size], tasks)
+        n, gallery = len(one.frame), one.near.vectors[:size]
+        parts = [
+            judge(one.vectors, of[:n], gallery, known),
+            judge(one.near.vectors[size:], of[n:], gallery, known),
+        ]
+        similarity, named = (np.concatenate(both) for both in zip(*parts, strict=True))
         found.setdefault(one.name, []).append((one.seed, one.role, similarity, named))
-        del one, vectors  # before the next file is read
+        del one, vectors, gallery, near  # before the next file is read
     if frame is None:
         raise DataError("no embedding of failures was given", "start the run again to make them")
     scored = []
@@ -162,7 +181,7 @@ def judge(
     gallery
         float32 [M, D], of length 1.
     task
-        int [M], task of each gallery pair, from 0.
+        int [M], task of each gallery pair, from 0; the gallery is copied where it is not sorted.
     k
         Number of neighbours, or all that a task has.
 
@@ -173,16 +192,18 @@ def judge(
     named
         int [N], majority among the k nearest of all.
     """
-    order = np.argsort(task, kind="stable")
-    turned, task = np.ascontiguousarray(gallery[order].T), task[order]
+    if (np.diff(task) < 0).any():
+        order = np.argsort(task, kind="stable")
+        gallery, task = gallery[order], task[order]
     begin = np.searchsorted(task, np.arange(task.max() + 2))
     similarity = np.full(len(queries), np.nan, np.float32)
     named = np.empty(len(queries), int)
+    step = at_once(len(gallery))
     for t in np.unique(of):
         own = np.flatnonzero(of == t)
-        for start in range(0, len(own), BLOCK):
-            part = own[start : start + BLOCK]
-            cosine = queries[part] @ turned
+        for start in range(0, len(own), step):
+            part = own[start : start + step]
+            cosine = queries[part] @ gallery.T
             named[part] = _vote(cosine, task, len(begin) - 1, k)
             if t >= 0:
                 near = cosine[:, begin[t] : begin[t + 1]]

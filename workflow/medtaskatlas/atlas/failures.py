@@ -11,7 +11,7 @@ import numpy as np
 from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
 from medtaskatlas.atlas.failure_auc import auc_draws, rate_draws
 from medtaskatlas.atlas.failure_cells import ALL, FailureCells
-from medtaskatlas.atlas.failure_scores import Scored, score
+from medtaskatlas.atlas.failure_scores import Scored, gallery_and_right, score
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import write_table
@@ -60,8 +60,15 @@ def failures(
         If files are missing, damaged or do not fit together, embeddings are not finite or all the
         same, or there is no held-out failure.
     """
-    sets = load_sets(main_paths, failure_paths, heldout_datasets, heldout_tasks, run=run)
-    frame, scored, tasks = score(sets, seed)
+    sets = load_sets(
+        main_paths,
+        failure_paths,
+        heldout_datasets,
+        heldout_tasks,
+        run=run,
+        near=gallery_and_right(seed),
+    )
+    frame, scored, tasks = score(sets)
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         here = (frame["query_set"] == split).to_numpy()

@@ -152,13 +152,15 @@ def mantel_rows(
     dict
         A row a pair of encoders, the trained one first; a reason where it cannot be compared.
     """
-    for encoder, other in ordered_pairs(encoders):
+    everyone = list(encoders)
+    matrices = {e.name: distance_matrix(table, e.name, query_set, METRIC) for e in everyone}
+    for encoder, other in ordered_pairs(everyone):
         row: dict[str, Any] = {
             "contrast": "geometry",
             "measure": "mantel_spearman",
             **both(encoder, other, METRIC),
         }
-        one, two, note = _common(table, encoder.name, other.name, query_set)
+        one, two, note = _common(matrices[encoder.name], matrices[other.name])
         why = None
         if len(one) < MIN_TASKS:
             tasks = "1 task" if len(one) == 1 else f"{len(one)} tasks"
@@ -224,11 +226,8 @@ def both(encoder: Encoder, other: Encoder, method: str) -> dict[str, str]:
     }
 
 
-def _common(
-    table: pd.DataFrame, encoder: str, other: str, query_set: str
-) -> tuple[np.ndarray, np.ndarray, str]:
+def _common(one: pd.DataFrame, two: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, str]:
     """Distances between the tasks that both know, and a note that says how many were left out."""
-    one, two = (distance_matrix(table, name, query_set, METRIC) for name in (encoder, other))
     tasks = [task for task in one.index if task in set(two.index)]
     matrices = [m.loc[tasks, tasks].to_numpy(float) for m in (one, two)]
     known = np.isfinite(matrices[0]) & np.isfinite(matrices[1])

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from medtaskatlas.atlas.embeddings import unit
+
 BLOCK = 512
+COSINES = 2**24  # held at once, where a gallery is so large that fewer queries must do
 
 
 def nearest(
@@ -17,7 +20,7 @@ def nearest(
     Parameters
     ----------
     queries
-        float32 [Q, D], of length 1.
+        float32 [Q, D], of any length.
     gallery
         float32 [M, D], of length 1.
     count
@@ -29,10 +32,10 @@ def nearest(
         Slice of the queries, int [b, count] gallery rows, float32 [b, count] cosine similarities.
     """
     count = min(count, len(gallery))
-    turned = np.ascontiguousarray(gallery.T)
-    for start in range(0, len(queries), BLOCK):
-        part = slice(start, min(start + BLOCK, len(queries)))
-        similarity = queries[part] @ turned
+    step = at_once(len(gallery))
+    for start in range(0, len(queries), step):
+        part = slice(start, min(start + step, len(queries)))
+        similarity = unit(queries[part]) @ gallery.T
         if count < len(gallery):
             rows = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
         else:
@@ -44,6 +47,22 @@ def nearest(
             np.take_along_axis(rows, order, axis=1),
             np.take_along_axis(near, order, axis=1),
         )
+
+
+def at_once(n_gallery: int) -> int:
+    """How many queries are compared with a whole gallery at once.
+
+    Parameters
+    ----------
+    n_gallery
+        Rows of the gallery.
+
+    Returns
+    -------
+    int
+        At most :data:`BLOCK`.
+    """
+    return min(BLOCK, max(1, COSINES // max(1, n_gallery)))
 
 
 def vote(labels: np.ndarray, similarity: np.ndarray, n_labels: int) -> np.ndarray:

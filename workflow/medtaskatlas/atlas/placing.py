@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embeddings import Embedding, load_embedding, unit
+from medtaskatlas.atlas.embedding_file import open_embedding
+from medtaskatlas.atlas.embeddings import Pairs, open_pairs, unit
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.neighbours import nearest, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
@@ -88,50 +89,66 @@ class Placed:
         return means.reindex(self.tasks).to_numpy(dtype=float)
 
 
-def place_folds(
-    fold_paths: Iterable[str | Path],
-    heldout_datasets: Collection[str] = (),
-    run: str | None = None,
-) -> dict[str, list[tuple[Embedding, list[str]]]]:
-    """Read the embeddings of the folds, and which tasks each held out.
+@dataclass(frozen=True)
+class Fold:
+    """An embedding from whose gallery some tasks are taken.
+
+    Attributes
+    ----------
+    path
+        Its file.
+    hidden
+        The tasks.
+    """
+
+    path: Path
+    hidden: list[str]
+
+
+def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
+    """Tell which tasks each fold held out.
 
     Parameters
     ----------
     fold_paths
         results/<run>/studies/unseen_tasks/<encoder>_fold<i>/embeddings.parquet.
-    heldout_datasets
-        Datasets kept out of training.
-    run
-        The run that they must be of.
 
     Returns
     -------
     dict
-        Encoder to its folds: embedding, and the tasks that it was not trained on.
+        Encoder to its folds, with the tasks that they were not trained on.
 
     Raises
     ------
     DataError
-        If a file is of another run, or a fold held out nothing.
+        If a file is missing or damaged, or a fold held out nothing.
     """
-    folds: dict[str, list[tuple[Embedding, list[str]]]] = {}
-    for path in fold_paths:
-        plain = load_embedding(path, heldout_datasets, run=run, scaled=False)
-        hidden = sorted(set(plain.frame["task"]) - set(plain.facts["trained_tasks"]))
+    folds: dict[str, list[Fold]] = {}
+    for path in map(Path, fold_paths):
+        file = open_embedding(path)
+        hidden = sorted(set(file.frame["task"]) - set(file.facts["trained_tasks"]))
         if not hidden:
-            raise DataError(f"{path}: no task was held out", f"delete {Path(path).parent}")
-        held = plain.holding_out(heldout_datasets, hidden)
-        folds.setdefault(plain.name, []).append((held, hidden))
+            raise DataError(f"{path}: no task was held out", f"delete {path.parent}")
+        folds.setdefault(str(file.facts["encoder"]), []).append(Fold(path, hidden))
     return folds
 
 
-def place(folds: Iterable[tuple[Embedding, list[str]]], k: int = K) -> Placed:
+def place(
+    folds: Iterable[Fold],
+    heldout_datasets: Collection[str] = (),
+    run: str | None = None,
+    k: int = K,
+) -> Placed:
     """Find the neighbours of all held-out pairs of held-out tasks of one encoder.
 
     Parameters
     ----------
     folds
-        Embedding of each fold, its roles made with the tasks of the fold held out, and these tasks.
+        The folds of the encoder; one is in memory at a time.
+    heldout_datasets
+        Datasets kept out of training.
+    run
+        The run that they must be of.
     k
         Neighbours.
 
@@ -139,20 +156,26 @@ def place(folds: Iterable[tuple[Embedding, list[str]]], k: int = K) -> Placed:
     -------
     Placed
         Queries of all folds together.
+
+    Raises
+    ------
+    DataError
+        As :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
     """
     parts = []
-    # One fold in memory at a time, where they are made as they are asked for.
-    for first, hidden in folds:
-        family_of = dict(zip(first.frame["task"], first.frame["family"], strict=True))
+    for fold in folds:
+        pairs = open_pairs(fold.path, heldout_datasets, fold.hidden, run=run)
+        family_of = dict(zip(pairs.frame["task"], pairs.frame["family"], strict=True))
         tasks = sorted(family_of)
         family = np.array([family_of[task] for task in tasks], dtype=object)
-        parts.append(_of_fold(first, hidden, tasks, family, k))
+        facts = pairs.file.facts
+        parts.append(_of_fold(pairs, fold.hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     return Placed(
-        first.name,
-        str(first.facts["kind"]),
-        str(first.facts["role"]),
+        str(facts["encoder"]),
+        str(facts["kind"]),
+        str(facts["role"]),
         tasks,
         family,
         frame.iloc[order].reset_index(drop=True),
@@ -162,24 +185,27 @@ def place(folds: Iterable[tuple[Embedding, list[str]]], k: int = K) -> Placed:
 
 
 def _of_fold(
-    embedding: Embedding, hidden: list[str], tasks: list[str], family: np.ndarray, k: int
+    pairs: Pairs, hidden: list[str], tasks: list[str], family: np.ndarray, k: int
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Queries of a fold, the shares of the tasks among their neighbours, and the family named."""
-    gallery = embedding.only(embedding.role == GALLERY)
-    asked = np.isin(embedding.role, QUERY_SETS) & embedding.frame["task"].isin(hidden).to_numpy()
-    queries = embedding.only(asked)
-    codes = np.searchsorted(tasks, gallery.frame["task"].to_numpy(dtype=str))
+    asked = np.isin(pairs.role, QUERY_SETS) & pairs.frame["task"].isin(hidden).to_numpy()
+    known = np.flatnonzero(pairs.role == GALLERY)
+    kept, _ = pairs.read(lambda _, role: np.concatenate([known, np.flatnonzero(asked)]))
+    M = len(known)
+    known_vectors = unit(kept.vectors[:M], inplace=True)
+    gallery, queries = kept.frame.iloc[:M], kept.frame.iloc[M:].reset_index(drop=True)
+    codes = np.searchsorted(tasks, gallery["task"].to_numpy(dtype=str))
     families, family_code = np.unique(family.astype(str), return_inverse=True)
-    shares = np.zeros((len(queries.frame), len(tasks)), np.float32)
-    named = np.empty(len(queries.frame), dtype=object)
-    for part, rows, cosine in nearest(unit(queries.vectors), unit(gallery.vectors), k):
+    shares = np.zeros((len(queries), len(tasks)), np.float32)
+    named = np.empty(len(queries), dtype=object)
+    for part, rows, cosine in nearest(kept.vectors[M:], known_vectors, k):
         near = codes[rows]
         flat = near + len(tasks) * np.arange(len(near))[:, None]
         count = np.bincount(flat.ravel(), minlength=len(tasks) * len(near))
         shares[part] = count.reshape(len(near), -1) / rows.shape[1]
         named[part] = families[vote(family_code[near], cosine, len(families))]
-    inside = set(gallery.frame["dataset"])
-    frame = queries.frame.assign(inside=queries.frame["dataset"].isin(inside))
+    inside = set(gallery["dataset"])
+    frame = queries.assign(inside=queries["dataset"].isin(inside))
     return frame, shares, named
 
 

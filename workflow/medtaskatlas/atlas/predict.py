@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.embeddings import load_embedding, standardise, unit
+from medtaskatlas.atlas.embeddings import load_embedding, unit
+from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
 from medtaskatlas.errors import DataError
@@ -30,10 +31,12 @@ from medtaskatlas.seeds import generator
 log = logging.getLogger(__name__)
 K = 20
 SHUFFLES = 50
-# Boosted trees cost gallery x features x classes x rounds; these bounds keep one fit near 15 s.
+# Boosted trees cost gallery x features x classes x rounds; these bounds keep one fit near 15 s of
+# some hundred features, and at two to three minutes of four thousand.
 BOOSTED_ROWS = 6000
 BOOSTED_ROUNDS = 40
 BOOSTED_FEATURES = 0.3
+PREDICTED_AT_ONCE = 2**22  # numbers
 PAIR_COLUMNS = (
     "pair_id",
     "dataset",
@@ -86,23 +89,28 @@ def predict(
     DataError
         If there is no gallery or no query.
     """
-    embedding = load_embedding(embedding_path, heldout_datasets, heldout_tasks)
-    gallery = embedding.only(embedding.role == GALLERY)
-    queries = embedding.only(np.isin(embedding.role, QUERY_SETS))
-    if not len(gallery.frame) or not len(queries.frame):
-        what = "no training pair" if not len(gallery.frame) else "no held-out pair"
+    embedding = load_embedding(
+        embedding_path, heldout_datasets, heldout_tasks, wanted=_gallery_then_queries
+    )
+    size = int((embedding.role == GALLERY).sum())
+    gallery, queries = embedding.frame.iloc[:size], embedding.frame.iloc[size:]
+    if not len(gallery) or not len(queries):
+        what = "no training pair" if not len(gallery) else "no held-out pair"
         raise DataError(
             f"{embedding_path} has {what} to compare with",
             "give more datasets, or other `splits` or `heldout`",
         )
-    tasks, truth = np.unique(gallery.frame["task"].to_numpy(dtype=str), return_inverse=True)
-    family_of = dict(zip(gallery.frame["task"], gallery.frame["family"], strict=True))
+    # Parts of one array: an embedding may be wide, and is not to be copied.
+    known, asked = embedding.vectors[:size], embedding.vectors[size:]
+    tasks, truth = np.unique(gallery["task"].to_numpy(dtype=str), return_inverse=True)
+    family_of = dict(zip(gallery["task"], gallery["family"], strict=True))
     task_family = np.array([family_of[task] for task in tasks], dtype=object)
     # Queries of tasks that the gallery does not hold have code -1: their task is never right.
     code = {task: i for i, task in enumerate(tasks)}
-    wanted = np.array([code.get(task, -1) for task in queries.frame["task"]])
-    base = queries.frame[list(PAIR_COLUMNS)].assign(query_set=queries.role)
-    family = queries.frame["family"].to_numpy(dtype=object)
+    wanted = np.array([code.get(task, -1) for task in queries["task"]])
+    base = queries[list(PAIR_COLUMNS)].reset_index(drop=True)
+    base = base.assign(query_set=embedding.role[size:])
+    family = queries["family"].to_numpy(dtype=object)
 
     def rows(method: str, guess: np.ndarray) -> pd.DataFrame:
         named = task_family[guess]
@@ -116,7 +124,7 @@ def predict(
             chance=np.float32("nan"),
         )
 
-    near = _neighbours(queries.vectors, gallery.vectors, truth, wanted, k)
+    near = _neighbours(asked, known, truth, wanted, k)
     parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
     parts[0]["ap_at_r"] = near.ap_at_r
     hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
@@ -127,12 +135,13 @@ def predict(
         )
     )
     if probes and len(tasks) > 1:
-        fitted: dict[str, Callable[..., np.ndarray]] = {"linear": _linear}
+        boosted = None
         if embedding.facts["role"] == "baseline":
-            fitted["boosted"] = _boosted
-        for method, probe in fitted.items():
-            guess = probe(gallery.vectors, truth, queries.vectors, seed)
-            parts.append(rows(method, guess))
+            boosted = _boosted(known, truth, asked, seed)
+        # The last to see the vectors, which it overwrites.
+        parts.append(rows("linear", _linear(embedding.vectors, truth)))
+        if boosted is not None:
+            parts.append(rows("boosted", boosted))
     facts = {
         **embedding.facts,
         "k": min(k, len(truth)),
@@ -143,6 +152,12 @@ def predict(
         "heldout_tasks": sorted(heldout_tasks),
     }
     _write(pd.concat(parts, ignore_index=True), facts, out)
+
+
+def _gallery_then_queries(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+    """Rows of the gallery, then of all queries."""
+    asked = np.isin(role, QUERY_SETS)
+    return np.concatenate([np.flatnonzero(role == GALLERY), np.flatnonzero(asked)])
 
 
 class _Near:
@@ -165,7 +180,7 @@ def _neighbours(
     similarity = np.empty((len(queries), k), np.float32)
     precision = np.empty(len(queries), np.float32)
     deep = max(k, int(per_task.max()))
-    for part, ranked, cosine in nearest(unit(queries), unit(gallery), deep):
+    for part, ranked, cosine in nearest(queries, unit(gallery), deep):
         rows[part], similarity[part] = ranked[:, :k], cosine[:, :k]
         precision[part] = average_precision_at_r(truth[ranked], wanted[part], R[part])
     return _Near(rows, similarity, precision)
@@ -190,13 +205,16 @@ def _shuffled(
     return (hit / SHUFFLES).astype(np.float32), chance.astype(np.float32)
 
 
-def _linear(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
-    """Logistic regression on features of one scale (L2 penalty, C = 1)."""
-    both = standardise(
-        np.concatenate([known, asked]), np.arange(len(known) + len(asked)) < len(known)
-    )
+def _linear(vectors: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Logistic regression on features of one scale (L2 penalty, C = 1).
+
+    The first rows of the vectors are the gallery, as many as ``truth``, the others are asked. All
+    are overwritten.
+    """
+    size = len(truth)
+    Scale.of(vectors[:size]).apply(vectors, inplace=True)
     model = LogisticRegression(max_iter=100, tol=1e-3)
-    return np.asarray(model.fit(both[: len(known)], truth).predict(both[len(known) :]))
+    return np.asarray(model.fit(vectors[:size], truth).predict(vectors[size:]))
 
 
 def _boosted(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray:
@@ -217,7 +235,10 @@ def _boosted(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int)
     )
     # One thread: beside another job the threads of OpenMP wait for each other, up to eight times.
     with threadpool_limits(1):
-        return np.asarray(model.fit(known[rows], truth[rows]).predict(asked))
+        model.fit(known[rows], truth[rows])
+        # Some at a time: it makes 64-bit numbers of them.
+        parts = row_blocks(asked, PREDICTED_AT_ONCE)
+        return np.concatenate([model.predict(asked[part]) for part in parts])
 
 
 def _write(frame: pd.DataFrame, facts: dict[str, object], out: str | Path) -> None:

@@ -132,11 +132,11 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
         If a file is missing, damaged, or of other queries than the rest.
     """
     base: pd.DataFrame | None = None
-    found: dict[str, list[tuple[int, dict[str, Any], dict[str, pd.DataFrame]]]] = {}
+    found: dict[str, list[tuple[int, dict[str, Any], dict[str, MethodPredictions]]]] = {}
     for path in map(Path, paths):
         frame, facts = read_predictions(path)
-        methods = {str(m): rows.reset_index(drop=True) for m, rows in frame.groupby("method")}
-        pairs = methods["knn"][[*PAIR_COLUMNS, "query_set"]]
+        methods = {str(m): rows for m, rows in frame.groupby("method")}
+        pairs = methods["knn"][[*PAIR_COLUMNS, "query_set"]].reset_index(drop=True)
         if base is None:
             base = pairs
         elif not pairs.equals(base):
@@ -144,31 +144,43 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
                 f"{path} is of other pairs or roles than the other predictions",
                 "delete the predictions folder and start the run again",
             )
-        seeded = (int(facts["seed"]), facts, methods)
-        found.setdefault(str(facts["encoder"]), []).append(seeded)
+        # Of each file only what it says is kept: its pairs are those of the first.
+        said = {method: _said(rows) for method, rows in methods.items()}
+        found.setdefault(str(facts["encoder"]), []).append((int(facts["seed"]), facts, said))
     if base is None:
         raise DataError("no predictions were given", "name at least one encoder in `encoders`")
     encoders = []
     for name, by_seed in sorted(found.items()):
         by_seed.sort(key=lambda item: item[0])
-        frames = [methods for _, _, methods in by_seed]
-        stacked = {
-            method: MethodPredictions(
-                {
-                    v: np.stack([f[method][v].to_numpy(dtype=np.float32) for f in frames])
-                    for v in VALUES
-                },
-                *(
-                    np.stack([f[method][name].to_numpy(dtype=object) for f in frames])
-                    for name in ("predicted", "predicted_family")
-                ),
-            )
-            for method in frames[0]
-        }
+        seeds = [said for _, _, said in by_seed]
+        stacked = {method: _stack([said[method] for said in seeds]) for method in seeds[0]}
         facts = by_seed[0][1]
         who = (name, str(facts["kind"]), str(facts["role"]), facts.get("control"))
         encoders.append(EncoderPredictions(*who, [s for s, _, _ in by_seed], stacked))
     return Predictions(base, encoders)
+
+
+def _said(rows: pd.DataFrame) -> MethodPredictions:
+    """What one method of one file said, S = 1."""
+    return MethodPredictions(
+        {name: rows[name].to_numpy(dtype=np.float32)[None] for name in VALUES},
+        *(_names(rows[name])[None] for name in ("predicted", "predicted_family")),
+    )
+
+
+def _names(column: pd.Series) -> np.ndarray:
+    """Strings as objects, one for each name and not one a row; None where there is none."""
+    code, names = pd.factorize(column)
+    return np.array([*names, None], dtype=object)[code]
+
+
+def _stack(seeds: list[MethodPredictions]) -> MethodPredictions:
+    """Several seeds as one."""
+    return MethodPredictions(
+        {name: np.concatenate([one.values[name] for one in seeds]) for name in VALUES},
+        np.concatenate([one.predicted for one in seeds]),
+        np.concatenate([one.predicted_family for one in seeds]),
+    )
 
 
 def read_predictions(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embeddings import Embedding, load_embeddings
+from medtaskatlas.atlas.embedding_file import read_facts
+from medtaskatlas.atlas.embeddings import load_embeddings
 from medtaskatlas.atlas.roles import QUERY_SETS
 
 
@@ -46,8 +47,11 @@ def load_queries(
     heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
+    query_sets: Sequence[str] = QUERY_SETS,
 ) -> Iterator[EncoderQueries]:
-    """Read embeddings and keep the held-out rows.
+    """Read the held-out rows of embeddings, one encoder in memory at a time.
+
+    Whoever takes them one by one should drop what he took before he asks for the next.
 
     Parameters
     ----------
@@ -57,28 +61,55 @@ def load_queries(
         What was kept out of training.
     run
         The run that they must be of, see :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
+    query_sets
+        Those that are read.
 
     Yields
     ------
     EncoderQueries
         A query set of an encoder; encoders by name.
     """
-    found: dict[str, list[Embedding]] = {}
-    for embedding in load_embeddings(paths, heldout_datasets, heldout_tasks, run=run):
-        asked = embedding.only(np.isin(embedding.role, QUERY_SETS))
-        found.setdefault(asked.name, []).append(asked)
-    for name, seeds in sorted(found.items()):
-        seeds.sort(key=lambda e: e.seed)
-        role, frame = seeds[0].role, seeds[0].frame
-        for query_set in QUERY_SETS:
-            mask = role == query_set
-            if mask.any():
+
+    def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+        # Set by set, so that each set is a part of the array and no copy.
+        return np.concatenate([np.flatnonzero(role == name) for name in query_sets])
+
+    ordered = _by_encoder(paths)
+    files = load_embeddings(
+        [path for own in ordered for path in own],
+        heldout_datasets,
+        heldout_tasks,
+        run=run,
+        wanted=wanted,
+    )
+    for own in ordered:
+        found = [next(files) for _ in own]
+        facts, role, frame = found[0].facts, found[0].role, found[0].frame
+        seeds, vectors = [e.seed for e in found], [e.vectors for e in found]
+        del found
+        for query_set in query_sets:
+            rows = np.flatnonzero(role == query_set)
+            if len(rows):
+                part = slice(int(rows[0]), int(rows[-1]) + 1)
                 yield EncoderQueries(
-                    name,
-                    str(seeds[0].facts["kind"]),
-                    str(seeds[0].facts["role"]),
+                    str(facts["encoder"]),
+                    str(facts["kind"]),
+                    str(facts["role"]),
                     query_set,
-                    frame.loc[mask].reset_index(drop=True),
-                    [e.seed for e in seeds],
-                    [e.vectors[mask] for e in seeds],
+                    frame.iloc[part].reset_index(drop=True),
+                    seeds,
+                    [v[part] for v in vectors],
                 )
+        del vectors  # before the next encoder is read
+
+
+def _by_encoder(paths: Iterable[str | Path]) -> list[list[Path]]:
+    """Files of each encoder, by its name, each encoder's by their seeds."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in map(Path, paths):
+        facts = read_facts(path)
+        found.setdefault(str(facts["encoder"]), []).append((int(facts["seed"]), path))
+    return [
+        [path for _, path in sorted(own, key=lambda made: made[0])]
+        for _, own in sorted(found.items())
+    ]

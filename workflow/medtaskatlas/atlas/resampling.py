@@ -83,6 +83,26 @@ class Design:
         out = np.stack([np.bincount(at, row, minlength=groups * tasks) for row in flat])
         return out.reshape(*np.shape(values)[:-1], groups, tasks)
 
+    def sums_of_rows(self, vectors: np.ndarray) -> np.ndarray:
+        """Sum vectors over the pairs of each group and task; :meth:`sums` for many values a pair.
+
+        Parameters
+        ----------
+        vectors
+            float [N, F].
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 [G, T, F].
+        """
+        from scipy.sparse import csr_array
+
+        (groups, tasks), N = self.shape, len(self.task)
+        at = self.group * tasks + self.task
+        into = csr_array((np.ones(N), (at, np.arange(N))), shape=(groups * tasks, N))
+        return np.asarray(into @ vectors).reshape(groups, tasks, -1)
+
 
 @dataclass(frozen=True)
 class Draws:

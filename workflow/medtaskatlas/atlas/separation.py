@@ -59,6 +59,7 @@ def separation(
         rows += [common | row for row in silhouette_rows(queries, seed, n_draws)]
         rows += [common | row for row in variance_rows(queries, seed, n_draws, shares)]
         rows += [common | row for row in dispersion_rows(queries, seed)]
+        del queries  # before the next is read
     rows += [{"run": run, **row} for row in gain_rows(shares)]
     # Tiny runs have no tests.
     none: dict[str, Any] = {"p": None, "p_family": None}

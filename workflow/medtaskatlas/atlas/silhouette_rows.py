@@ -24,6 +24,7 @@ from medtaskatlas.atlas.silhouettes import silhouettes, silhouettes_within
 from medtaskatlas.seeds import generator
 
 FACTORS = ("task", "family", "dataset", "modality")
+NESTED = (("task", "dataset"), ("family", "dataset"), ("dataset", "task"))
 
 
 def silhouette_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
@@ -45,21 +46,26 @@ def silhouette_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterato
     """
     frame = queries.frame
     labels = {f: frame[f].to_numpy(dtype=str) for f in FACTORS}
-    vectors = [unit(v) for v in queries.vectors]
-    wide = {
-        factor: np.stack([silhouettes(v, labels[factor]) for v in vectors]) for factor in FACTORS
-    }
+    each: list[dict[tuple[str, str], np.ndarray]] = []
+    for one in queries.vectors:
+        vectors = unit(one)
+        found = {(factor, "all"): silhouettes(vectors, labels[factor]) for factor in FACTORS}
+        for factor, within in NESTED:
+            found[factor, within] = silhouettes_within(vectors, labels[factor], labels[within])
+        each.append(found)
+        del vectors  # before those of the next seed are made
+    values = {key: np.stack([found[key] for found in each]) for key in each[0]}
     for factor in FACTORS:
         yield _mean_row(
             queries,
-            wide[factor],
+            values[factor, "all"],
             measure="silhouette",
             factor=factor,
             within="all",
             seed=seed,
             n_draws=n_draws,
         )
-    difference = wide["task"] - wide["dataset"]
+    difference = values["task", "all"] - values["dataset", "all"]
     yield _mean_row(
         queries,
         difference,
@@ -69,11 +75,10 @@ def silhouette_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterato
         seed=seed,
         n_draws=n_draws,
     )
-    for factor, within in (("task", "dataset"), ("family", "dataset"), ("dataset", "task")):
-        nested = np.stack([silhouettes_within(v, labels[factor], labels[within]) for v in vectors])
+    for factor, within in NESTED:
         yield _mean_row(
             queries,
-            nested,
+            values[factor, within],
             measure="silhouette",
             factor=factor,
             within=within,

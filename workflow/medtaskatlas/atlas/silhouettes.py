@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from medtaskatlas.atlas.gallery_scale import row_blocks
+
+BLOCK = 2**19  # numbers that are made 64-bit at once
+
 
 def silhouettes(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     r"""Silhouette of every row, with cosine distance.
@@ -29,14 +33,15 @@ def silhouettes(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     names, code = np.unique(labels, return_inverse=True)
     if len(names) < 2:
         return np.full(len(vectors), np.nan)
-    vectors = vectors.astype(np.float64)
     size = np.bincount(code)
-    total = np.zeros((len(names), vectors.shape[1]))
-    np.add.at(total, code, vectors)
-    products = vectors @ total.T
+    total = label_sums(vectors, code)
+    products, itself = np.empty((len(vectors), len(names))), np.empty(len(vectors))
+    for part in row_blocks(vectors, BLOCK):
+        block = vectors[part].astype(np.float64)
+        products[part] = block @ total.T
+        itself[part] = np.einsum("nd,nd->n", block, block)
     rows = np.arange(len(vectors))
     own = size[code]
-    itself = np.einsum("nd,nd->n", vectors, vectors)
     with np.errstate(invalid="ignore", divide="ignore"):
         a = 1 - (products[rows, code] - itself) / (own - 1)
         distance = 1 - products / size
@@ -44,6 +49,28 @@ def silhouettes(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
         b = distance.min(axis=1)
         s = (b - a) / np.maximum(a, b)
     return np.where(own > 1, np.nan_to_num(s), 0.0)
+
+
+def label_sums(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
+    """Sums of the rows of each label, without a copy of all rows.
+
+    Parameters
+    ----------
+    vectors
+        float [N, D].
+    code
+        int [N], labels from 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [T, D].
+    """
+    total = np.zeros((int(code.max()) + 1, vectors.shape[1]))
+    member = np.eye(len(total))
+    for part in row_blocks(vectors, BLOCK):
+        total += member[code[part]].T @ vectors[part].astype(np.float64)
+    return total
 
 
 def silhouettes_within(vectors: np.ndarray, labels: np.ndarray, blocks: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ def neighbours(
             "metric": "centroid_cosine",
         }
         rows += [common | row for row in _rows(queries, seed, n_draws)]
+        del queries  # before the next is read
     write_table("neighbours", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 

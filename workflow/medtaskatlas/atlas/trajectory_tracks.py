@@ -196,7 +196,7 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
     found: dict[str, list[tuple[int, str, dict[str, np.ndarray], np.ndarray]]] = {}
     for one in sets:
         if trajectories is None:
-            trajectories, main = Trajectories.of(one.frame), one.main.frame
+            trajectories, main = Trajectories.of(one.frame), one.main
         values, moved = _on_sphere(trajectories, one.vectors)
         found.setdefault(one.name, []).append((one.seed, one.role, values, moved))
         del one  # before the next file is read

@@ -16,9 +16,15 @@ import pandas as pd
 
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import distance_matrix
-from medtaskatlas.atlas.embeddings import load_embedding
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
-from medtaskatlas.atlas.placing import Placed, place, place_folds, placed_right, placement_test
+from medtaskatlas.atlas.placing import (
+    Fold,
+    Placed,
+    folds_of,
+    place,
+    placed_right,
+    placement_test,
+)
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -76,12 +82,11 @@ def unseen_tasks(
     DataError
         If a file is damaged, of another run, or of other pairs than the rest.
     """
-    folds = place_folds(fold_paths, heldout_datasets, run)
-    hidden = [tasks for _, tasks in next(iter(folds.values()))] if folds else []
-    placed = {name: place(its) for name, its in sorted(folds.items())}
-    for path in baseline_paths:
-        whole = load_embedding(path, heldout_datasets, run=run, scaled=False)
-        one = place((whole.holding_out(heldout_datasets, tasks), tasks) for tasks in hidden)
+    folds = folds_of(fold_paths)
+    hidden = [fold.hidden for fold in next(iter(folds.values()))] if folds else []
+    placed = {name: place(its, heldout_datasets, run) for name, its in sorted(folds.items())}
+    for path in map(Path, baseline_paths):
+        one = place([Fold(path, tasks) for tasks in hidden], heldout_datasets, run)
         placed[one.name] = one
     _check_same(placed)
     distances = read_table(task_distances_path, "task_distances", run=run)

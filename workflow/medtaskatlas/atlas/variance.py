@@ -10,7 +10,7 @@ CONSTANT = 1e-10
 
 
 def omega_squared(
-    cells: np.ndarray, task_parent: np.ndarray, dataset_parent: np.ndarray
+    vectors: np.ndarray, rows: np.ndarray, task_parent: np.ndarray, dataset_parent: np.ndarray
 ) -> dict[str, float]:
     r"""Variance shares of a balanced two-way layout with interaction, in Euclidean space.
 
@@ -20,8 +20,10 @@ def omega_squared(
 
     Parameters
     ----------
-    cells
-        float [T, D, n, dim].
+    vectors
+        float [N, dim].
+    rows
+        int [T, D, n], the rows of each cell.
     task_parent, dataset_parent
         Family of each task [T], modality of each dataset [D].
 
@@ -33,14 +35,20 @@ def omega_squared(
         as many as there are tasks or datasets, and all are NaN where all pairs are the same but for
         rounding. Small negative values mean none.
     """
-    T, D, n, _ = cells.shape
-    # One copy, around the grand mean: a wide embedding has hundreds of megabytes.
-    cells = cells.astype(np.float64)
-    size = float(squared_lengths(cells).sum())
-    cells -= cells.mean(axis=(0, 1, 2))
-    by_cell = cells.mean(axis=2)
+    T, D, n = rows.shape
+    by_cell = np.empty((T, D, vectors.shape[1]))
+    # A cell at a time, twice: a wide embedding has hundreds of megabytes.
+    size = 0.0
+    for cell in np.ndindex(T, D):
+        one = vectors[rows[cell]].astype(np.float64)
+        size += float(squared_lengths(one).sum())
+        by_cell[cell] = one.mean(axis=0)
+    grand = by_cell.mean(axis=(0, 1))
+    total = 0.0
+    for cell in np.ndindex(T, D):
+        total += float(squared_lengths(vectors[rows[cell]] - grand).sum())
+    by_cell -= grand
     by_task, by_dataset = by_cell.mean(axis=1), by_cell.mean(axis=0)
-    total = float(squared_lengths(cells).sum())
     if total <= CONSTANT * size:
         return dict.fromkeys(FACTORS, float("nan"))
     error = total - n * float(squared_lengths(by_cell).sum())

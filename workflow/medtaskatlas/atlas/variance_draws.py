@@ -53,16 +53,14 @@ def omega_squared_draws(
     B = len(draws.group)
     # Around the grand mean, lest squares lose digits; shares do not depend on it.
     chosen = vectors[subset.rows.ravel()]
-    chosen = chosen - chosen.mean(axis=0, dtype=np.float64).astype(chosen.dtype)
+    chosen -= chosen.mean(axis=0, dtype=np.float64).astype(chosen.dtype)
     lengths = np.einsum("nd,nd->n", chosen, chosen, dtype=np.float64)
     # Scatter within cells is kept whole; means of cells hardly leave the first components.
     chosen = leading(chosen, COMPONENTS)
     dim = chosen.shape[1]
     G = len(design.group_dataset)
     at = design.group * T + design.task
-    sums = np.zeros((G * T, dim))
-    np.add.at(sums, at, chosen)
-    sums = sums.reshape(G, T, dim).astype(np.float32)
+    sums = design.sums_of_rows(chosen).astype(np.float32)
     squares = np.bincount(at, lengths, G * T).reshape(G, T)
     size = np.bincount(at, minlength=G * T).reshape(G, T).astype(float)
     coded = [np.unique(np.asarray(p, dtype=str), return_inverse=True) for p in parents]

@@ -89,7 +89,7 @@ def variance_rows(
         n = counts(frame)
         family = queries.frame["family"].to_numpy(dtype=object)[subset.rows[:, 0, 0]]
         modality = queries.frame["modality"].to_numpy(dtype=object)[subset.rows[0, :, 0]]
-        one_seed = [omega_squared(v[subset.rows], family, modality) for v in queries.vectors]
+        one_seed = [omega_squared(v, subset.rows, family, modality) for v in queries.vectors]
         if not np.isfinite([share["task"] for share in one_seed]).all():
             yield row | n | {"factor": "task", "note": "undefined: the embedding is constant here"}
             continue
