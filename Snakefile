@@ -6,6 +6,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
+from medtaskatlas.budget.memory import Memory
 from medtaskatlas.containers import enter_container
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.plan import plan_run
@@ -27,6 +28,7 @@ except AtlasError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = RUN.results
+MEMORY = Memory(RUN)
 
 if workflow.is_main_process:
     for line in [RUN.summary(), *RUN.messages]:

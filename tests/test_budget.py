@@ -15,6 +15,7 @@ from medtaskatlas.budget.counts import assumed, images_of
 from medtaskatlas.budget.disk import ROW_BYTES, disk_mb, pair_bytes
 from medtaskatlas.budget.estimate import estimate
 from medtaskatlas.budget.measure import measure
+from medtaskatlas.budget.memory import Memory
 from medtaskatlas.budget.networks import cost_of
 from medtaskatlas.budget.rates import Line, above, fit, load_rates, prefixes
 from medtaskatlas.budget.stages import jobs_of
@@ -290,3 +291,31 @@ def test_configurations_are_put_together_as_snakemake_does(tmp_path) -> None:
 def test_an_unknown_card_is_told() -> None:
     with pytest.raises(ConfigError, match="no card that is known"):
         estimate(plan_of("smoke"), load_rates(), cores=1, gpus=1, gpu="H10")
+
+
+def test_rules_ask_for_memory_as_the_run_grows_and_twice_after_a_kill() -> None:
+    small, large = Memory(plan_of("smoke")), Memory(plan_of("public"))
+    for table in small.tables:
+        assert small.of_table(table)(None, 1) == 1500, "a small run asks for the least"
+    assert large.of_table("comparisons")(None, 2) == 2 * large.of_table("comparisons")(None, 1)
+    # The widest embeddings of the paper's scale are some gigabytes; no table holds many of them.
+    widest = max(large.embeddings_mb(name) for name in large.plan.encoders)
+    assert 4000 < widest < 8000
+    for table in large.tables:
+        assert large.of_table(table)(None, 1) < 4 * widest, table
+    assert large.embed_mb("imagenet") == 3 * large.embeddings_mb("imagenet")
+    assert large.embed_mb("imagenet", "failure") < large.embed_mb("imagenet") / 5
+
+
+def test_the_plan_and_the_rules_go_by_the_same_numbers() -> None:
+    plan = plan_of("smoke", **STUDIES)
+    held = {
+        job.rule.removeprefix("table_"): job.memory
+        for job in jobs_of(plan, images_of(plan, {}), assumed()["networks"])
+        if job.rule.startswith("table_")
+    }
+    known = Memory(plan).tables
+    assert held.keys() - known.keys() == {"task_grid", "shortcuts", "datasets", "tasks", "summary"}
+    assert {name: mb for name, mb in held.items() if name in known} == {
+        name: mb for name, mb in known.items() if name in held
+    }

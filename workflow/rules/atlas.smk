@@ -59,7 +59,7 @@ rule predict:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.asked(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
         runtime=60,
     params:
         heldout_datasets=RUN.heldout,
@@ -82,6 +82,9 @@ use rule predict as predict_point with:
         f"{RESULTS}/logs/predict/{{point}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{point}}.tsv"
+    resources:
+        mem_mb=1500,
+        runtime=60,
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -183,7 +186,7 @@ rule table_identification:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("identification"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -211,7 +214,7 @@ rule table_confusion:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("confusion"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -238,7 +241,7 @@ rule table_comparisons:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("comparisons"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -265,7 +268,7 @@ rule table_separation:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("separation"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -292,7 +295,7 @@ rule table_task_distances:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("task_distances"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -319,7 +322,7 @@ rule table_dataset_distances:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=MEMORY.of_table("dataset_distances"),
         runtime=60,
     params:
         run=RUN.config.run,
@@ -346,7 +349,7 @@ rule table_neighbours:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=MEMORY.of_table("neighbours"),
         runtime=60,
     params:
         run=RUN.config.run,
@@ -376,7 +379,7 @@ rule table_trajectories:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=5000,
+        mem_mb=MEMORY.of_table("trajectories"),
         runtime=60,
     params:
         run=RUN.config.run,
@@ -405,7 +408,7 @@ rule table_failures:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=5000,
+        mem_mb=MEMORY.of_table("failures"),
         runtime=60,
     params:
         run=RUN.config.run,
@@ -433,7 +436,7 @@ rule table_clusters:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("clusters"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -462,7 +465,7 @@ rule table_controls:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("controls"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -525,7 +528,7 @@ rule table_unseen_tasks:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("unseen_tasks"),
         runtime=30,
     params:
         run=RUN.config.run,
@@ -554,7 +557,7 @@ rule table_scaling:
         "../../envs/base.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=MEMORY.of_table("scaling"),
         runtime=30,
     params:
         run=RUN.config.run,

@@ -87,7 +87,12 @@ rule embed:
             RUN.config.torch_threads if RUN.has_weights(wildcards.encoder) else 1
         )
     resources:
-        mem_mb=3000,
+        mem_mb=MEMORY.asked(
+            lambda wildcards: MEMORY.embed_mb(
+                wildcards.encoder, wildcards.get("set", "main")
+            ),
+            least=3000,
+        ),
         runtime=240,
         gpu=lambda wildcards: int(RUN.encoders[wildcards.encoder].is_network),
     params:

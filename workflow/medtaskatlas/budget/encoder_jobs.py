@@ -183,4 +183,4 @@ class EncoderJobs:
         """
         mb = megabytes(n, self.cost)
         key = f"predict/{'probes' if probes else 'neighbours'}"
-        return Job(rule, "tables", key, mb, held_mb(n, mb), benchmark)
+        return Job(rule, "tables", key, mb, 1.5 * held_mb(n, mb), benchmark)

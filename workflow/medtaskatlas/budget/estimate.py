@@ -278,7 +278,7 @@ def _notes(
     )
     notes.append(
         "memory is without pixels that are read memory-mapped: the system takes that back where it "
-        "must. Embeddings are held whole"
+        "must"
     )
     if gpu is not None:
         notes.append("memory of training is the card's")

@@ -10,8 +10,9 @@ from typing import Any
 
 from medtaskatlas.batching import batches, cells_per_job
 from medtaskatlas.budget.counts import Images, pairs_of
-from medtaskatlas.budget.encoder_jobs import EncoderJobs, held_mb, megabytes
+from medtaskatlas.budget.encoder_jobs import EncoderJobs, megabytes
 from medtaskatlas.budget.job import Job
+from medtaskatlas.budget.memory import Memory
 from medtaskatlas.budget.networks import cost_of
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.plan import Plan
@@ -228,26 +229,24 @@ def points_mb(plan: Plan, counted: Mapping[str, Any], study: str) -> float:
 def _tables(plan: Plan, images: Mapping[str, Images], counted: Mapping[str, Any]) -> Iterator[Job]:
     n, runs = pairs_of(plan, plan.cells, "main"), len(plan.encoder_runs)
     floats = sum(embeddings_mb(plan, counted))
-    # Table to its work, and to the MB that it holds.
-    sizes: dict[str, tuple[float, float]] = {
-        **dict.fromkeys(FLOATS, (floats, held_mb(runs * n, floats))),
-        **dict.fromkeys(ROWS, (runs * n / 1e3, held_mb(runs * n, 0))),
-        **dict.fromkeys(PAIRS, (n / 1e3, held_mb(n, 0))),
-        "datasets": (sum(found.n for found in images.values()) / 1e3, 0.0),
-        "tasks": (0.0, 0.0),
-        "summary": (0.0, 0.0),
+    works = {
+        **dict.fromkeys(FLOATS, floats),
+        **dict.fromkeys(ROWS, runs * n / 1e3),
+        **dict.fromkeys(PAIRS, n / 1e3),
+        "datasets": sum(found.n for found in images.values()) / 1e3,
+        "tasks": 0.0,
+        "summary": 0.0,
     }
     for table, set_name in (("failures", "failure"), ("trajectories", "trajectory")):
         if set_name in plan.described_sets:
-            floats = sum(embeddings_mb(plan, counted, set_name))
-            m = len(plan.described_runs) * pairs_of(plan, plan.cells_of(set_name), set_name)
-            sizes[table] = floats, held_mb(m, floats)
+            works[table] = sum(embeddings_mb(plan, counted, set_name))
     for study in (UNSEEN_TASKS, SCALING):
         if getattr(plan.config, study):
-            floats = points_mb(plan, counted, study)
-            sizes[study] = floats, floats
-    for table, (work, held) in sizes.items():
-        yield Job(f"table_{table}", "tables", f"table_{table}", work, held, f"tables/{table}")
+            works[study] = points_mb(plan, counted, study)
+    held = Memory(plan).tables
+    for table, work in works.items():
+        name = f"table_{table}"
+        yield Job(name, "tables", name, work, held.get(table, 0.0), f"tables/{table}")
 
 
 def _report(plan: Plan, counted: Mapping[str, Any]) -> Iterator[Job]:

@@ -114,7 +114,8 @@ def gather(
     family_of = _family_of(frame, predictions.encoders, table)
     names = _names(frame, family_of)
     encoders = []
-    for embedding in _first_seeds(embedding_paths, heldout_datasets, heldout_tasks):
+    shown = frame["pair_id"]
+    for embedding in _first_seeds(embedding_paths, heldout_datasets, heldout_tasks, shown):
         if embedding.name not in said:
             raise DataError(
                 f"there are embeddings of {embedding.name} but no predictions",
@@ -122,7 +123,7 @@ def gather(
             )
         own = table[table["encoder"] == embedding.name]
         told = _told(said[embedding.name], embedding.seed, rows, names["task"])
-        spots = _spots(embedding, frame["pair_id"], seed)
+        spots = _spots(embedding, shown, seed)
         middles = _middles(spots, frame["task"].to_numpy(), names["task"])
         encoders.append(
             told
@@ -149,15 +150,23 @@ def gather(
 
 
 def _first_seeds(
-    paths: Sequence[str | Path], datasets: Collection[str], tasks: Collection[str]
+    paths: Sequence[str | Path],
+    datasets: Collection[str],
+    tasks: Collection[str],
+    shown: pd.Series,
 ) -> Iterable[Embedding]:
-    """Embeddings of each encoder's first seed, encoders in the order in which they are given."""
+    """Of each encoder's first seed the pairs that are shown, encoders in the order given."""
     first: dict[str, tuple[int, str | Path]] = {}
     for path in paths:
         name, number = _encoder_and_seed(path)
         if name not in first or number < first[name][0]:
             first[name] = (number, path)
-    return load_embeddings([path for _, path in first.values()], datasets, tasks)
+    return load_embeddings(
+        [path for _, path in first.values()],
+        datasets,
+        tasks,
+        wanted=lambda pairs, _: np.flatnonzero(pairs["pair_id"].isin(shown)),
+    )
 
 
 def _encoder_and_seed(path: str | Path) -> tuple[str, int]:
@@ -247,8 +256,7 @@ def _spots(embedding: Embedding, pairs: pd.Series, seed: int) -> np.ndarray:
 
     known = embedding.frame["pair_id"].to_numpy(dtype=str)
     wanted = pairs.to_numpy(dtype=str)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    if (known[at] != wanted).any():
+    if not np.array_equal(known, np.sort(wanted)):
         raise DataError(
             f"embeddings of {embedding.name} lack pairs that its predictions have",
             "delete the predictions folder and start the run again",
@@ -257,7 +265,7 @@ def _spots(embedding: Embedding, pairs: pd.Series, seed: int) -> np.ndarray:
         turn = 2 * np.pi * np.arange(len(wanted)) / len(wanted)
         return np.stack([np.cos(turn), np.sin(turn)], axis=1)
     with threadpool_limits(1):  # sums in another order would give another picture
-        return project(embedding.vectors[at], seed)
+        return project(embedding.vectors[np.searchsorted(known, wanted)], seed)
 
 
 def _scaled(spots: np.ndarray) -> dict[str, Any]:

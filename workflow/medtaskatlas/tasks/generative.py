@@ -272,7 +272,7 @@ def super_resolution(sample: Sample, params: Params) -> Pair:
     height, width = sample.image.shape[:2]
     factor = params["factor"]
     # Whole sizes only, and never below 4 px: below that nothing of the picture is left.
-    small = tuple(max(4, round(side / factor)) for side in (width, height))
+    small = max(4, round(width / factor)), max(4, round(height / factor))
     plane = thin(sample.image)
     if params["reduce"] == "area":
         coarse = cv2.resize(plane.astype(np.float32), small, interpolation=cv2.INTER_AREA)
@@ -303,8 +303,9 @@ def inpainting(sample: Sample, params: Params) -> Pair:
     """
     plane = thin(sample.image)
     hole = holes(params["shape"], params["share"], plane.shape[:2], params["seed"])
-    holed = np.full_like(plane, params["level"])
-    cv2.copyTo(plane, hole ^ 1, holed)
+    holed = np.empty_like(plane)
+    holed.fill(params["level"])
+    cv2.copyTo(plane, np.bitwise_xor(hole, 1, out=hole), holed)
     return like(holed, sample.image), sample.image
 
 

