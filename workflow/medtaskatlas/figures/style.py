@@ -138,9 +138,10 @@ def panel_title(axes: Axes, title: str, counts: str) -> None:
     axes
         The panel.
     title, counts
-        The two lines.
+        The title, and what stands in small below it, in one line or more.
     """
-    axes.set_title(title, pad=15)
+    # Room for every line of the counts.
+    axes.set_title(title, pad=15 + 9 * counts.count("\n"))
     axes.annotate(
         counts, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
         fontsize=7, color="#444444", va="bottom",

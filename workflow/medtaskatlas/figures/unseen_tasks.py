@@ -81,7 +81,7 @@ def _counts(rows: pd.DataFrame) -> str:
     if placed.empty:
         return text
     row = placed.iloc[0]
-    return f"{row['estimate']:.0f} of {row['n_tasks']} in their own family; {text}"
+    return f"{row['estimate']:.0f} of {row['n_tasks']} in their own family\n{text}"
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, order: list[str]) -> None:
@@ -92,7 +92,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, order: list[str]) -> None:
         row = rows.loc[task].to_dict()
         whisker(axes, row, y, family_colour(row["placed_family"]), "o")
         axes.annotate(
-            plain(row["nearest_task"]), (1.02, y), xycoords=("axes fraction", "data"),
+            plain(row["nearest_task"]), (1.08, y), xycoords=("axes fraction", "data"),
             fontsize=6, va="center", color="#444444", annotation_clip=False,
         )  # fmt: skip
     axes.set_yticks(range(len(order)), [plain(task) for task in order])
