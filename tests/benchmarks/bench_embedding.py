@@ -16,6 +16,7 @@ from benchmarks.bank_pairs import bank_pairs
 
 from medtaskatlas.config import parse_config
 from medtaskatlas.encoders.ahead import ahead
+from medtaskatlas.encoders.allocator import keep_memory
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.files import REPOSITORY
@@ -27,6 +28,7 @@ def test_embedding(tmp_path) -> None:
     config = parse_config(yaml.safe_load((REPOSITORY / "config/embedded.yaml").read_text()))
     made = config.encoders["taco_correspondence"]
     paths, images = bank_pairs(tmp_path, datasets=4)
+    keep_memory()
     torch.set_num_threads(config.torch_threads)
     bank, network, device = PairBank(paths, images), made.network(0).eval(), torch.device("cpu")
     rows = np.resize(np.arange(len(bank)), BATCHES * made.batch)

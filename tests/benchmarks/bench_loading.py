@@ -15,6 +15,7 @@ from benchmarks.bank_pairs import bank_pairs
 from pytorch_metric_learning.losses import SupConLoss
 
 from medtaskatlas.config import parse_config
+from medtaskatlas.encoders.allocator import keep_memory
 from medtaskatlas.encoders.batches import batches
 from medtaskatlas.encoders.criterion import Criterion
 from medtaskatlas.encoders.gradient_cache import GRADIENT_NORM, Represent, Step
@@ -31,6 +32,7 @@ def test_loading(tmp_path) -> None:
     config = parse_config(yaml.safe_load((REPOSITORY / "config/embedded.yaml").read_text()))
     options = config.encoders["taco"]
     paths, images = bank_pairs(tmp_path, datasets=8)
+    keep_memory()
     torch.set_num_threads(config.torch_threads)
     rows = training_rows(paths, images)
     composed = composer(rows, options, 0)

@@ -38,7 +38,7 @@ class Point:
     training_cells
         (task, dataset) that it learns from.
     asked_cells
-        (task, dataset) that are embedded beside them.
+        (task, dataset) that are embedded, those that it learns from among them.
     pairs_per_cell
         Training pairs of a cell; None: all.
     """
@@ -129,26 +129,33 @@ def _with_steps(plan: Plan, encoder: str, steps: int | None) -> dict[str, Any]:
 
 
 def _unseen_tasks(plan: Plan) -> list[Point]:
-    """One point a fold and encoder: all that the run trains on but the tasks of the fold."""
+    """One point a fold and encoder: all that the run trains on but the tasks of the fold.
+
+    Tasks that the point learns from are only what the fold's are compared with, so that of whole
+    datasets held out none but the fold's tasks are embedded.
+    """
     study = plan.config.unseen_tasks
     if study is None:
         return []
     families = {name: task.family for name, task in plan.tasks.items()}
     trained = {task for task, _ in plan.training_cells}
     folds = task_folds({t: f for t, f in families.items() if t in trained}, study.folds, plan.seed)
-    return [
-        Point(
-            UNSEEN_TASKS,
-            f"{encoder}_fold{i}",
-            encoder,
-            _with_steps(plan, encoder, study.steps),
-            plan.config.seeds[0],
-            [(task, dataset) for task, dataset in plan.training_cells if task not in fold],
-            plan.cells,
-        )
-        for encoder in study.encoders
-        for i, fold in enumerate(folds)
-    ]
+    points = []
+    for encoder in study.encoders:
+        for i, fold in enumerate(folds):
+            known = [cell for cell in plan.training_cells if cell[0] not in fold]
+            points.append(
+                Point(
+                    UNSEEN_TASKS,
+                    f"{encoder}_fold{i}",
+                    encoder,
+                    _with_steps(plan, encoder, study.steps),
+                    plan.config.seeds[0],
+                    known,
+                    [*known, *(cell for cell in plan.cells if cell[0] in fold)],
+                )
+            )
+    return points
 
 
 def _scaling(plan: Plan) -> list[Point]:

@@ -85,11 +85,12 @@ class Memory:
         # Neighbours, shuffled neighbours, and two probes.
         named = 4 * len(plan.encoder_runs) * n * NAMED_BYTES / 1e6
         cells = 4 * len(plan.datasets) * len(plan.tasks)
-        points = [
+        folds = [
             self._mb(pairs_of(plan, p.asked_cells, "main", p.pairs_per_cell), p.options)
             for p in plan.points.values()
             if p.study == UNSEEN_TASKS
         ]
+        frozen = [self.embeddings_mb(n) for n, e in plan.encoders.items() if e.role == "baseline"]
         return {
             "neighbours": most,
             "task_distances": most,
@@ -103,7 +104,7 @@ class Memory:
             "scaling": named,
             "failures": self._widest("main") + 0.5 * self._widest("failure"),
             "trajectories": 0.4 * self._widest("main") + 0.6 * self._widest("trajectory"),
-            "unseen_tasks": 1.3 * max(points, default=0.0),
+            "unseen_tasks": 1.3 * max([*folds, *frozen]) if folds else 0.0,
         }
 
     def predict_mb(self, encoder: str) -> float:

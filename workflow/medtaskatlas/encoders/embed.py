@@ -98,8 +98,10 @@ def _run(
     """Function that runs a network, with the weights of a file where it has one."""
     import torch
 
+    from medtaskatlas.encoders.allocator import keep_memory
     from medtaskatlas.encoders.network import pick_device, to_input
 
+    keep_memory()
     torch.set_num_threads(threads)
     device = pick_device()
     network = encoder.network(0) if model is None else _trained(encoder, model)

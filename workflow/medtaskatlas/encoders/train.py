@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow.parquet as pq
 import torch
 
+from medtaskatlas.encoders.allocator import keep_memory
 from medtaskatlas.encoders.checkpoint import Resume, save_tensors
 from medtaskatlas.encoders.history import History
 from medtaskatlas.encoders.kinds import encoder_of
@@ -124,6 +125,7 @@ def train_here(
     ranks
         Which process this is, of how many; the first one writes.
     """
+    keep_memory()
     torch.set_num_threads(max(1, threads // ranks.world))
     torch.use_deterministic_algorithms(True)
     # Filling memory that is about to be written shows mistakes and costs a fifth of a step.
