@@ -323,3 +323,20 @@ def test_results_do_not_depend_on_where_an_image_lies_in_memory(name: str) -> No
         made.append(out(name, moved, params))
     for other in made[1:]:
         np.testing.assert_array_equal(made[0], other)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 3), (9, 1, 3), (1, 1, 1), (2, 1, 3)])
+@pytest.mark.parametrize("name", MOVEMENTS)
+def test_a_single_line_of_pixels_is_moved_too(name: str, shape: tuple[int, ...]) -> None:
+    """OpenCV's own reflection of one line never ends."""
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    moved = out(name, image, drawn(name, image, 1.0))
+    assert moved.shape == shape
+    np.testing.assert_array_equal(warped(image, (1, 0, 0, 1)), image)
+
+
+def test_a_line_is_shifted_along_itself() -> None:
+    line = np.random.default_rng(1).integers(0, 256, (1, 9), dtype=np.uint8)
+    tall = np.repeat(line, 5, axis=0)
+    shifted = warped(line, (1, 0, 0, 1), (1.5, 0.0))
+    np.testing.assert_array_equal(shifted[0], warped(tall, (1, 0, 0, 1), (1.5, 0.0))[2])

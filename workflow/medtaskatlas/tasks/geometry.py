@@ -91,7 +91,7 @@ def _doubled(plane: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray
         uint8 [2 H - 1, 2 W - 1] or with three channels: it ends at the centres of the outer
-        pixels, so that reflecting it is reflecting the image.
+        pixels, so that reflecting it is reflecting the image. A single line is there twice.
     """
     height, width = plane.shape[:2]
     fine = np.empty((2 * height - 1, 2 * width - 1, *plane.shape[2:]), np.uint8)
@@ -102,6 +102,10 @@ def _doubled(plane: np.ndarray) -> np.ndarray:
     fine[1::2, ::2] = between[: height - 1]
     between = cv2.sepFilter2D(plane, -1, _HALF_WAY, _HALF_WAY, anchor=(3, 3), borderType=BORDER)
     fine[1::2, 1::2] = between[: height - 1, : width - 1]
+    # OpenCV reflects a single line for ever; reflected, it is two of the same.
+    for axis in (0, 1):
+        if fine.shape[axis] == 1:
+            fine = np.repeat(fine, 2, axis)
     return fine
 
 
