@@ -14,6 +14,8 @@ from typing import Any
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.provenance_job import job_known_by
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
@@ -40,7 +42,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         filename=log,
         filemode="w",
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format=LOG_FORMAT,
         force=True,
     )
     logging.captureWarnings(True)

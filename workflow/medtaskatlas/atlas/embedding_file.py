@@ -23,7 +23,8 @@ from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.gallery_scale import Scale, ScaleSum
 from medtaskatlas.errors import DataError
 
-NEEDED = (
+# What is known of a pair, and of the file's encoder.
+PAIR_COLUMNS = (
     "pair_id",
     "dataset",
     "modality",
@@ -32,9 +33,8 @@ NEEDED = (
     "split",
     "task",
     "family",
-    "encoder",
-    "seed",
 )
+NEEDED = (*PAIR_COLUMNS, "encoder", "seed")
 # Numbers decoded at once: they stay in the cache of the processor.
 BLOCK = 2**20
 

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from medtaskatlas.arrow import META_KEY
+from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
 from medtaskatlas.atlas.embeddings import load_embedding, unit
 from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
@@ -37,16 +38,6 @@ BOOSTED_ROWS = 6000
 BOOSTED_ROUNDS = 40
 BOOSTED_FEATURES = 0.3
 PREDICTED_AT_ONCE = 2**22  # numbers
-PAIR_COLUMNS = (
-    "pair_id",
-    "dataset",
-    "modality",
-    "image_id",
-    "group_id",
-    "split",
-    "task",
-    "family",
-)
 
 
 def predict(
@@ -71,7 +62,8 @@ def predict(
     embedding_path
         results/<run>/embeddings/<encoder>/seed<k>.parquet.
     out
-        The parquet file to make: columns :data:`PAIR_COLUMNS`, ``query_set``, ``method``,
+        The parquet file to make: columns
+        :data:`~medtaskatlas.atlas.embedding_file.PAIR_COLUMNS`, ``query_set``, ``method``,
         ``predicted`` and ``predicted_family`` (null for the control), ``correct`` and
         ``family_correct`` (0 or 1; for the control the share of permutations), ``ap_at_r`` (knn
         only), ``chance`` (control only: how often a permuted gallery names this task at all).

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtaskatlas.arrow import META_KEY
-from medtaskatlas.atlas.predict import PAIR_COLUMNS
+from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
 from medtaskatlas.errors import DataError
 
 VALUES = ("correct", "family_correct", "ap_at_r", "chance")

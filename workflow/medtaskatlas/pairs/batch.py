@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.errors import AtlasError, DataError
+from medtaskatlas.jobs import LOG_FORMAT
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 
@@ -126,7 +127,7 @@ def _log_of(path: Path) -> Iterator[None]:
     """Let a cell have a log of its own, beside that of the job."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
     root = logging.getLogger()
     root.addHandler(handler)
     try:
