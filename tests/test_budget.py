@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from medtaskatlas.budget.measure import measure
 from medtaskatlas.budget.memory import Memory
 from medtaskatlas.budget.networks import cost_of
 from medtaskatlas.budget.rates import Line, above, fit, load_rates, prefixes
-from medtaskatlas.budget.stages import jobs_of
+from medtaskatlas.budget.stages import LOCAL, jobs_of
 from medtaskatlas.cli import app
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.errors import ConfigError, DataError
@@ -319,3 +320,11 @@ def test_the_plan_and_the_rules_go_by_the_same_numbers() -> None:
     assert {name: mb for name, mb in held.items() if name in known} == {
         name: mb for name, mb in known.items() if name in held
     }
+
+
+def test_jobs_that_no_cluster_gets_are_those_of_the_rules() -> None:
+    """``all`` has no work; the rest say ``localrule``."""
+    text = "\n".join(p.read_text() for p in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
+    rules = re.split(r"^rule (?=\w+:)", text, flags=re.MULTILINE)[1:]
+    local = {rule.split(":")[0] for rule in rules if "localrule: True" in rule}
+    assert {*local, "all"} == set(LOCAL)

@@ -102,6 +102,7 @@ rule table_tasks:
         f"{RESULTS}/logs/tables/tasks.log",
     benchmark:
         f"{RESULTS}/benchmarks/tables/tasks.tsv"
+    localrule: True
     conda:
         "../../envs/base.yaml"
     threads: 1
@@ -595,6 +596,7 @@ rule table_summary:
         f"{RESULTS}/logs/tables/summary.log",
     benchmark:
         f"{RESULTS}/benchmarks/tables/summary.tsv"
+    localrule: True
     conda:
         "../../envs/base.yaml"
     threads: 1

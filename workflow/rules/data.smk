@@ -18,6 +18,8 @@ rule download:
         f"{RESULTS}/logs/download/{{place}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/download/{{place}}.tsv"
+    # Nodes of a cluster often have no network.
+    localrule: True
     conda:
         "../../envs/base.yaml"
     resources:

@@ -694,6 +694,7 @@ rule metrics:
         f"{RESULTS}/logs/report/metrics.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/metrics.tsv"
+    localrule: True
     conda:
         "../../envs/base.yaml"
     threads: 1

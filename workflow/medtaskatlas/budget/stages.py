@@ -46,7 +46,7 @@ FIXED_FIGURES = (
     "dataset_distances",
 )
 # Run where Snakemake itself runs, never sent to a cluster.
-LOCAL = ("all", "report")
+LOCAL = ("all", "download", "metrics", "report", "table_summary", "table_tasks")
 
 
 def jobs_of(
