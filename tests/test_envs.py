@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.provenance import _file_of, modules_behind
+from medtaskatlas.modules import modules
+from medtaskatlas.provenance import modules_behind
 
 ENVIRONMENTS = ["base", "torch"]
 OWNERS = packages_distributions()
@@ -106,12 +107,12 @@ def test_both_environments_install_the_package_the_same_way():
 def test_environment_has_what_its_rules_import(rule, name, script):
     assert name in ENVIRONMENTS, f"rule {rule} names no environment of envs/"
     has = {canonicalize_name(pin.name) for pin in environment(name)[1]}
-    ours = [module for module in imported(script) if _file_of(module)]
+    ours = [module for module in imported(script) if module in modules()]
     # Reading a configuration imports the kinds of encoders, and these import torch only when asked
     # for a network: tests/encoders/test_frozen.py sees to that.
     lazy = {m for m in modules_behind("medtaskatlas.config") if ".encoders." in m}
     behind = [m for m in modules_behind(*ours) if name == "torch" or m not in lazy]
-    files = [script, *map(_file_of, behind)]
+    files = [script, *(modules()[m].file for m in behind)]
     for file in files:
         for module in {module.split(".")[0] for module in imported(file)}:
             if module in {*sys.stdlib_module_names, "medtaskatlas", "__future__", "snakemake"}:

@@ -14,7 +14,7 @@ from medtaskatlas import gpus
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.errors import ConfigError, DataError
 from medtaskatlas.gpus import gpus_to_train, lent_gpus, visible_gpus
-from medtaskatlas.provenance import PACKAGE
+from medtaskatlas.modules import PACKAGE
 
 # Holds GPUs for a while and tells which, from when to when; the clock is that of the machine.
 HOLD = """

@@ -4,21 +4,25 @@ import shutil
 
 import pytest
 
-from medtaskatlas import provenance
+from medtaskatlas import modules, provenance
 from medtaskatlas.provenance import modules_behind
+
+
+def forget() -> None:
+    """As in a new process."""
+    modules._modules.cache_clear()
+    provenance.code_hash.cache_clear()
 
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the package whose files a test may edit."""
     package = tmp_path / "medtaskatlas"
-    shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "PACKAGE", package)
-    for function in (provenance._imports, provenance._code, provenance.code_hash):
-        function.cache_clear()
+    shutil.copytree(modules.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(modules, "PACKAGE", package)
+    forget()
     yield package
-    for function in (provenance._imports, provenance._code, provenance.code_hash):
-        function.cache_clear()
+    forget()
 
 
 USERS = {
@@ -32,8 +36,7 @@ USERS = {
 
 
 def hashes():
-    for function in (provenance._imports, provenance._code, provenance.code_hash):
-        function.cache_clear()
+    forget()
     return {name: provenance.code_hash(*modules) for name, modules in USERS.items()}
 
 
@@ -75,3 +78,30 @@ def test_imports_inside_functions_count() -> None:
 def test_an_unknown_module_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="no module"):
         modules_behind("medtaskatlas.nothing")
+
+
+def kept(copy):
+    return next((copy / "__pycache__").glob("modules.*.json"))
+
+
+def test_what_is_kept_says_the_same_and_spares_parsing(copy, monkeypatch) -> None:
+    before = hashes()
+    assert kept(copy).is_file()
+    monkeypatch.setattr(modules, "_facts", None)
+    assert hashes() == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 0, "facts": {}}', "{\x00"])
+def test_what_was_kept_damaged_is_made_anew(copy, text) -> None:
+    before = hashes()
+    whole = kept(copy).read_text()
+    kept(copy).write_text(text)
+    assert hashes() == before
+    assert kept(copy).read_text() == whole
+
+
+def test_where_nothing_can_be_kept_it_is_parsed_each_time(copy) -> None:
+    before = hashes()
+    shutil.rmtree(copy / "__pycache__")
+    (copy / "__pycache__").write_text("in the way")
+    assert hashes() == before

@@ -30,8 +30,8 @@ from medtaskatlas.encoders.rows import composer, training_rows
 from medtaskatlas.encoders.state import TrainingState
 from medtaskatlas.encoders.train import train
 from medtaskatlas.errors import ConfigError, DataError
+from medtaskatlas.modules import PACKAGE
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.provenance import PACKAGE
 from medtaskatlas.tasks.bank import load_bank
 
 TINY = {

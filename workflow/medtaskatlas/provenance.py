@@ -7,45 +7,18 @@ reruns the rules that use it, and no other.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from functools import cache
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
-
-
-def _file_of(module: str) -> Path | None:
-    """File of a module of this package; None for other modules and for names inside modules."""
-    if module != "medtaskatlas" and not module.startswith("medtaskatlas."):
-        return None
-    base = PACKAGE.parent / Path(*module.split("."))
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            return file
-    return None
+from medtaskatlas.modules import modules
 
 
-@cache
-def _imports(module: str) -> frozenset[str]:
-    """Modules of this package that a module imports, anywhere in its code."""
-    file = _file_of(module)
-    assert file is not None
-    found = set()
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(name for name in found if _file_of(name) is not None)
-
-
-def modules_behind(*modules: str) -> list[str]:
+def modules_behind(*names: str) -> list[str]:
     """Modules of this package that some modules need, they themselves included.
 
     Parameters
     ----------
-    modules
+    names
         Dotted names.
 
     Returns
@@ -58,28 +31,29 @@ def modules_behind(*modules: str) -> list[str]:
     ValueError
         If a name is no module of this package.
     """
-    for module in modules:
-        if _file_of(module) is None:
-            raise ValueError(f"{module} is no module of medtaskatlas")
+    known = modules()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name} is no module of medtaskatlas")
     seen: set[str] = set()
-    waiting = list(modules)
+    waiting = list(names)
     while waiting:
-        module = waiting.pop()
-        if module not in seen:
-            seen.add(module)
-            waiting.extend(_imports(module))
+        name = waiting.pop()
+        if name in known and name not in seen:
+            seen.add(name)
+            waiting.extend(known[name].imports)
     return sorted(seen)
 
 
 @cache
-def code_hash(*modules: str) -> str:
+def code_hash(*names: str) -> str:
     """Hash of the code of some modules and of all that they import from this package.
 
     Comments and docstrings are not code: a change of them alone changes nothing.
 
     Parameters
     ----------
-    modules
+    names
         Dotted names.
 
     Returns
@@ -88,19 +62,17 @@ def code_hash(*modules: str) -> str:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for module in modules_behind(*modules):
-        file = _file_of(module)
-        assert file is not None
-        digest.update(f"{module}\n{_code(file)}\n".encode())
+    for name in modules_behind(*names):
+        digest.update(f"{name}\n{modules()[name].code}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def module_hash(module: str) -> str:
+def module_hash(name: str) -> str:
     """Hash of the code of one module, without what it imports.
 
     Parameters
     ----------
-    module
+    name
         Dotted name.
 
     Returns
@@ -113,18 +85,18 @@ def module_hash(module: str) -> str:
     ValueError
         If it is no module of this package.
     """
-    file = _file_of(module)
-    if file is None:
-        raise ValueError(f"{module} is no module of medtaskatlas")
-    return hashlib.sha256(_code(file).encode()).hexdigest()[:16]
+    known = modules()
+    if name not in known:
+        raise ValueError(f"{name} is no module of medtaskatlas")
+    return known[name].code[:16]
 
 
-def module_hashes(*modules: str) -> dict[str, str]:
+def module_hashes(*names: str) -> dict[str, str]:
     """Hash of each module behind some modules, so that one can say which of them changed.
 
     Parameters
     ----------
-    modules
+    names
         Dotted names.
 
     Returns
@@ -132,16 +104,4 @@ def module_hashes(*modules: str) -> dict[str, str]:
     dict of str to str
         Dotted name to hash, of all of :func:`modules_behind`.
     """
-    return {module: module_hash(module) for module in modules_behind(*modules)}
-
-
-@cache
-def _code(file: Path) -> str:
-    """Code of a file without comments and docstrings."""
-    tree = ast.parse(file.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                body[0].value.value = ""
-    return ast.dump(tree)
+    return {name: module_hash(name) for name in modules_behind(*names)}

@@ -21,7 +21,7 @@ from typing import Any
 
 from medtaskatlas import errors
 from medtaskatlas.encoders.interrupt import Interrupt
-from medtaskatlas.provenance import PACKAGE
+from medtaskatlas.modules import PACKAGE
 
 # How long the first process may take to save its state, seconds; Slurm gives 30 before it kills.
 GRACE = 25.0
