@@ -4,28 +4,17 @@ import re
 
 import pytest
 
-from medtaskatlas.atlas import (
-    cka_rows,
-    control_duplicates,
-    controls,
-    crossed,
-    dispersion_rows,
-    distances,
-    failure_scores,
-    failures,
-    inference,
-    mantel,
-    noise_ceiling,
-    predict,
-    resampling,
-    shortcut_views,
-    shortcuts,
-    task_neighbours,
-    trajectories,
-    trajectory_paths,
-    variance_draws,
-    variance_rows,
-)
+from medtaskatlas.atlas import distances, inference, predict, resampling, task_neighbours
+from medtaskatlas.atlas.comparisons import cka_rows, mantel, noise_ceiling
+from medtaskatlas.atlas.controls import duplicates as control_duplicates
+from medtaskatlas.atlas.controls import table as controls
+from medtaskatlas.atlas.failures import scores as failure_scores
+from medtaskatlas.atlas.failures import table as failures
+from medtaskatlas.atlas.separation import crossed, dispersion_rows, variance_draws, variance_rows
+from medtaskatlas.atlas.shortcuts import table as shortcuts
+from medtaskatlas.atlas.shortcuts import views as shortcut_views
+from medtaskatlas.atlas.trajectories import paths as trajectory_paths
+from medtaskatlas.atlas.trajectories import table as trajectories
 from medtaskatlas.config_docs import TARGETS, sections
 from medtaskatlas.docs import pages
 from medtaskatlas.files import REPOSITORY

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.comparisons import comparisons
+from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification

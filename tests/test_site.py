@@ -133,7 +133,7 @@ def _public(file):
 
 def test_every_public_module_has_its_page_with_its_functions(pages):
     names = docs_api.modules(PACKAGE)
-    assert "medtaskatlas.atlas.mantel" in names
+    assert "medtaskatlas.atlas.comparisons.mantel" in names
     missing = []
     for name in names:
         page = Path(docs_api.page_of(name)).with_suffix(".html")
@@ -154,7 +154,9 @@ def test_no_role_and_no_formula_is_left_as_it_was_written(built):
         if found:
             left[str(path.relative_to(built[0]))] = found
     assert left == {}
-    assert 'aria-label="\\omega^2' in (built[0] / "api" / "atlas.variance.html").read_text()
+    assert (
+        'aria-label="\\omega^2' in (built[0] / "api" / "atlas.separation.variance.html").read_text()
+    )
 
 
 def test_the_home_page_has_the_words_of_the_readme(built):
@@ -187,7 +189,7 @@ def test_pages_and_search_work_from_the_disk(built, browser):
     link = "document.querySelector('.md-search-result__link[href*=\"statistics.html\"]')"
     browser.wait(f"{link} !== null")
     assert _asked(browser) <= {"file", "data", "blob"}
-    for page in ("statistics.html", "api/atlas.variance.html", "gallery.html"):
+    for page in ("statistics.html", "api/atlas.separation.variance.html", "gallery.html"):
         browser.open(built[0] / page)
         assert "file" in _asked(browser) <= {"file", "data", "blob"}
 

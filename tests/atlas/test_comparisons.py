@@ -9,17 +9,17 @@ from scipy.stats import spearmanr
 from skbio.stats.distance import permdisp as skbio_permdisp
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.comparisons import comparisons
-from medtaskatlas.atlas.crossed import crossed_subset
-from medtaskatlas.atlas.dispersion import permdisp
+from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.distances import distance_matrix, task_distances
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.resampling import Design, Draws, draw, no_draws
-from medtaskatlas.atlas.separation import separation
+from medtaskatlas.atlas.separation.crossed import crossed_subset
+from medtaskatlas.atlas.separation.dispersion import permdisp
+from medtaskatlas.atlas.separation.table import separation
+from medtaskatlas.atlas.separation.variance import FACTORS, omega_squared
+from medtaskatlas.atlas.separation.variance_draws import omega_squared_draws
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.atlas.variance import FACTORS, omega_squared
-from medtaskatlas.atlas.variance_draws import omega_squared_draws
 from medtaskatlas.errors import DataError
 
 HELD = {"heldout_datasets": ["d4"]}

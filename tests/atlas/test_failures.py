@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.failure_auc import auc_draws, rate_draws
-from medtaskatlas.atlas.failure_scores import judge, right_pairs
-from medtaskatlas.atlas.failures import UNKNOWN, failures
+from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
+from medtaskatlas.atlas.failures.scores import judge, right_pairs
+from medtaskatlas.atlas.failures.table import UNKNOWN, failures
 from medtaskatlas.atlas.neighbours import nearest, vote
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import read_table

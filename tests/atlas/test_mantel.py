@@ -11,7 +11,7 @@ from scipy.stats import pearsonr, rankdata
 from skbio.stats.distance import DistanceMatrix
 from skbio.stats.distance import mantel as skbio_mantel
 
-from medtaskatlas.atlas.mantel import mantel, mantel_rows, ordered_pairs
+from medtaskatlas.atlas.comparisons.mantel import mantel, mantel_rows, ordered_pairs
 from medtaskatlas.atlas.predictions import EncoderPredictions
 from medtaskatlas.errors import DataError
 

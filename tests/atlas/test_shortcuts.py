@@ -8,12 +8,12 @@ import pytest
 
 from generated import SPLITS, smooth_image, write_dataset
 from medtaskatlas.atlas.findings.shortcuts import shortcuts as finding
-from medtaskatlas.atlas.shortcut_meaning import MEANINGS, Told, explained, meaning
-from medtaskatlas.atlas.shortcut_probe import probe
-from medtaskatlas.atlas.shortcut_sample import GALLERY_PAIRS, QUERY_PAIRS, choose, views
-from medtaskatlas.atlas.shortcut_scores import score
-from medtaskatlas.atlas.shortcut_views import STRIP, VIEWS, join, side_statistics, view
-from medtaskatlas.atlas.shortcuts import CONTROLS, MARGIN, shortcuts
+from medtaskatlas.atlas.shortcuts.meaning import MEANINGS, Told, explained, meaning
+from medtaskatlas.atlas.shortcuts.probe import probe
+from medtaskatlas.atlas.shortcuts.sample import GALLERY_PAIRS, QUERY_PAIRS, choose, views
+from medtaskatlas.atlas.shortcuts.scores import score
+from medtaskatlas.atlas.shortcuts.table import CONTROLS, MARGIN, shortcuts
+from medtaskatlas.atlas.shortcuts.views import STRIP, VIEWS, join, side_statistics, view
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.errors import DataError

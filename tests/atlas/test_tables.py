@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.clusters import clusters
-from medtaskatlas.atlas.comparisons import comparisons
+from medtaskatlas.atlas.clusters.table import clusters
+from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
-from medtaskatlas.atlas.controls import controls
+from medtaskatlas.atlas.controls.table import controls
 from medtaskatlas.atlas.distances import distance_matrix, task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.schemas import SPECS
-from medtaskatlas.atlas.separation import separation
+from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.summary import NEEDED, summary
 from medtaskatlas.atlas.tables import TABLES, conform, document, read_table, schema, write_table
 from medtaskatlas.errors import DataError

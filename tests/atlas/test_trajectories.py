@@ -12,16 +12,16 @@ from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.embedding_sets import Outside, load_set
 from medtaskatlas.atlas.gallery_scale import Scale
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.atlas.trajectories import trajectories
-from medtaskatlas.atlas.trajectory_paths import (
+from medtaskatlas.atlas.trajectories.paths import (
     flat_steps,
     mean_turning,
     path_over_chord,
     spearman,
     sphere_steps,
 )
-from medtaskatlas.atlas.trajectory_quantiles import padded, weighted_quantiles
-from medtaskatlas.atlas.trajectory_tracks import FEW_LEVELS, GAPS, Trajectories
+from medtaskatlas.atlas.trajectories.quantiles import padded, weighted_quantiles
+from medtaskatlas.atlas.trajectories.table import trajectories
+from medtaskatlas.atlas.trajectories.tracks import FEW_LEVELS, GAPS, Trajectories
 from medtaskatlas.errors import DataError
 
 RNG = np.random.default_rng(0)

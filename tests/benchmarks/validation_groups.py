@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medtaskatlas.atlas.comparisons import comparisons
+from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.plan import plan_run
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from set_synthetic import HELDOUT, make_set_run
 
-from medtaskatlas.atlas.failures import failures as failures_table
-from medtaskatlas.atlas.trajectories import trajectories as trajectories_table
+from medtaskatlas.atlas.failures.table import failures as failures_table
+from medtaskatlas.atlas.trajectories.table import trajectories as trajectories_table
 from medtaskatlas.errors import DataError
 from medtaskatlas.figures.failures import failures
 from medtaskatlas.figures.severity_curves import choose_encoders, severity_curves

@@ -33,7 +33,8 @@ def modules(root: Path) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Sorted, such as ``medtaskatlas.atlas.mantel``; looked up once, so that all of a site agrees.
+        Sorted, such as ``medtaskatlas.atlas.resampling``; looked up once, so that all of a site
+        agrees.
     """
     names = []
     for file in root.rglob("*.py"):

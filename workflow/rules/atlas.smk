@@ -249,7 +249,7 @@ rule table_comparisons:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.comparisons"),
+        code=code_hash("medtaskatlas.atlas.comparisons.table"),
     message:
         "table comparisons"
     script:
@@ -276,7 +276,7 @@ rule table_separation:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.separation"),
+        code=code_hash("medtaskatlas.atlas.separation.table"),
     message:
         "table separation"
     script:
@@ -388,7 +388,7 @@ rule table_trajectories:
         heldout_tasks=RUN.config.heldout.tasks,
         asked_of=[e for e, made in RUN.encoders.items() if made.asks_steadiness],
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.trajectories"),
+        code=code_hash("medtaskatlas.atlas.trajectories.table"),
     message:
         "table trajectories"
     script:
@@ -416,7 +416,7 @@ rule table_failures:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.failures"),
+        code=code_hash("medtaskatlas.atlas.failures.table"),
     message:
         "table failures"
     script:
@@ -444,7 +444,7 @@ rule table_clusters:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.clusters"),
+        code=code_hash("medtaskatlas.atlas.clusters.table"),
     message:
         "table clusters"
     script:
@@ -473,7 +473,7 @@ rule table_controls:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.controls"),
+        code=code_hash("medtaskatlas.atlas.controls.table"),
     message:
         "table controls"
     script:
@@ -501,7 +501,7 @@ rule table_shortcuts:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.shortcuts"),
+        code=code_hash("medtaskatlas.atlas.shortcuts.table"),
     message:
         "table shortcuts"
     script:

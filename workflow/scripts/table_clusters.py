@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.clusters import clusters
+    from medtaskatlas.atlas.clusters.table import clusters
 
     clusters(
         snakemake.input.task_distances,

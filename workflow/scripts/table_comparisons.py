@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.comparisons import comparisons
+    from medtaskatlas.atlas.comparisons.table import comparisons
 
     comparisons(
         snakemake.input.predictions,

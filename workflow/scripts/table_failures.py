@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.failures import failures
+    from medtaskatlas.atlas.failures.table import failures
 
     failures(
         snakemake.input.embeddings,

@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.separation import separation
+    from medtaskatlas.atlas.separation.table import separation
 
     separation(
         snakemake.input.embeddings,

@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.shortcuts import shortcuts
+    from medtaskatlas.atlas.shortcuts.table import shortcuts
 
     shortcuts(
         snakemake.input.pairs,

@@ -1,7 +1,7 @@
 from medtaskatlas.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.trajectories import trajectories
+    from medtaskatlas.atlas.trajectories.table import trajectories
 
     trajectories(
         snakemake.input.embeddings,

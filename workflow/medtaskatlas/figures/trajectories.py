@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 
 from medtaskatlas.atlas.embedding_sets import EmbeddingSet, load_set
 from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.trajectory_tracks import Trajectories
+from medtaskatlas.atlas.trajectories.tracks import Trajectories
 from medtaskatlas.figures.frames import WHERE, family_order, plain
 from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, use_style
 

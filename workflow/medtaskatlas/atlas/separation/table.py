@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from medtaskatlas.atlas.dispersion_rows import dispersion_rows
 from medtaskatlas.atlas.inference import adjust
 from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.resampling import DRAWS
-from medtaskatlas.atlas.silhouette_rows import silhouette_rows
+from medtaskatlas.atlas.separation.dispersion_rows import dispersion_rows
+from medtaskatlas.atlas.separation.silhouette_rows import silhouette_rows
+from medtaskatlas.atlas.separation.variance_rows import TaskShare, gain_rows, variance_rows
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.variance_rows import TaskShare, gain_rows, variance_rows
 
 
 def separation(

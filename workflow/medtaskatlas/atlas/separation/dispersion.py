@@ -6,7 +6,7 @@ import numpy as np
 
 from medtaskatlas.atlas.gallery_scale import row_blocks
 from medtaskatlas.atlas.inference import permutation_p
-from medtaskatlas.atlas.silhouettes import BLOCK, label_sums
+from medtaskatlas.atlas.separation.silhouettes import BLOCK, label_sums
 
 
 def distances_to_centroid(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:

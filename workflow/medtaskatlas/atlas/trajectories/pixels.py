@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import OUTSIDE, Outside
-from medtaskatlas.atlas.trajectory_paths import Steps, flat_steps
-from medtaskatlas.atlas.trajectory_tracks import (
+from medtaskatlas.atlas.trajectories.paths import Steps, flat_steps
+from medtaskatlas.atlas.trajectories.tracks import (
     Tracks,
     Trajectories,
     measure,

@@ -15,9 +15,9 @@ from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import draw_seeds
 from medtaskatlas.atlas.schemas import trajectories as schema
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.trajectory_pixels import RAW_PIXELS, pixel_tracks
-from medtaskatlas.atlas.trajectory_summaries import SplitTrajectories, Summary
-from medtaskatlas.atlas.trajectory_tracks import (
+from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS, pixel_tracks
+from medtaskatlas.atlas.trajectories.summaries import SplitTrajectories, Summary
+from medtaskatlas.atlas.trajectories.tracks import (
     MEASURES,
     REASONS,
     Tracks,

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
-from medtaskatlas.atlas.failure_auc import auc_draws, rate_draws
-from medtaskatlas.atlas.failure_cells import ALL, FailureCells
-from medtaskatlas.atlas.failure_scores import Scored, gallery_and_right, score
+from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
+from medtaskatlas.atlas.failures.cells import ALL, FailureCells
+from medtaskatlas.atlas.failures.scores import Scored, gallery_and_right, score
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import write_table

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.roles import GALLERY
-from medtaskatlas.atlas.shortcut_views import VIEWS, Sides, join, side_statistics, view
+from medtaskatlas.atlas.shortcuts.views import VIEWS, Sides, join, side_statistics, view
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.pixels import pixel_features
 from medtaskatlas.pairset import SIDES, PairSet
@@ -66,7 +66,7 @@ def views(bank: PairBank, rows: np.ndarray) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to numpy.ndarray
-        Name of :data:`~medtaskatlas.atlas.shortcut_views.VIEWS` to float32 [N, D].
+        Name of :data:`~medtaskatlas.atlas.shortcuts.views.VIEWS` to float32 [N, D].
     """
     of_images: dict[str, tuple[np.ndarray, Sides]] = {}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}

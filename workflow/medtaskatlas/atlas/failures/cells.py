@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.failure_scores import Scored
+from medtaskatlas.atlas.failures.scores import Scored
 from medtaskatlas.atlas.resampling import Design, draw, draw_seeds, no_draws
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
@@ -23,7 +23,7 @@ class FailureCells:
     ----------
     frame
         One row a failure or right pair of the run; see
-        :func:`~medtaskatlas.atlas.failure_scores.score`.
+        :func:`~medtaskatlas.atlas.failures.scores.score`.
     here
         bool, its rows of this query set.
     tasks

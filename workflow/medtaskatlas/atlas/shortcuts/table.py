@@ -19,10 +19,10 @@ from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import DRAWS
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.atlas.shortcut_meaning import UNSTATED, Told, explained, meaning
-from medtaskatlas.atlas.shortcut_probe import probe
-from medtaskatlas.atlas.shortcut_sample import CONTROL_PAIRS, choose, everything, views
-from medtaskatlas.atlas.shortcut_scores import Scores, score
+from medtaskatlas.atlas.shortcuts.meaning import UNSTATED, Told, explained, meaning
+from medtaskatlas.atlas.shortcuts.probe import probe
+from medtaskatlas.atlas.shortcuts.sample import CONTROL_PAIRS, choose, everything, views
+from medtaskatlas.atlas.shortcuts.scores import Scores, score
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.errors import DataError

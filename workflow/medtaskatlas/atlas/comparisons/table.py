@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.cka_rows import DRAWS as CKA_DRAWS
-from medtaskatlas.atlas.cka_rows import cka_rows
+from medtaskatlas.atlas.comparisons.cka_rows import DRAWS as CKA_DRAWS
+from medtaskatlas.atlas.comparisons.cka_rows import cka_rows
+from medtaskatlas.atlas.comparisons.mantel import PERMUTATIONS, mantel_rows
+from medtaskatlas.atlas.comparisons.noise_ceiling import noise_ceiling_rows
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
-from medtaskatlas.atlas.mantel import PERMUTATIONS, mantel_rows
-from medtaskatlas.atlas.noise_ceiling import noise_ceiling_rows
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (

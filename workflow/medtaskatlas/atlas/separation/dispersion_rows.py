@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.dispersion import permdisp
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.seed_spread import over_seeds
+from medtaskatlas.atlas.separation.dispersion import permdisp
 from medtaskatlas.seeds import generator
 
 DISPERSION_PAIRS = 3000

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from medtaskatlas.atlas.comparisons.mantel import RESOLUTION, both
 from medtaskatlas.atlas.distances import centroid_cosines
-from medtaskatlas.atlas.mantel import RESOLUTION, both
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, no_draws
 from medtaskatlas.errors import DataError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from medtaskatlas.atlas.components import leading
-from medtaskatlas.atlas.crossed import Crossed
 from medtaskatlas.atlas.resampling import Design, Draws
-from medtaskatlas.atlas.variance import FACTORS, squared_lengths
+from medtaskatlas.atlas.separation.crossed import Crossed
+from medtaskatlas.atlas.separation.variance import FACTORS, squared_lengths
 
 # Numbers held at once in the bootstrap, so that memory does not grow with dimensions and draws.
 BLOCK = 10_000_000
@@ -28,8 +28,8 @@ def omega_squared_draws(
     The layout stays balanced: pairs are weighted inside their cell, so that every task of every
     drawn dataset counts alike whatever groups were drawn. A cell none of whose groups was drawn is
     taken as it is. With weights of 1 the shares are those of
-    :func:`~medtaskatlas.atlas.variance.omega_squared`, but for means of embeddings of more than 128
-    dimensions: they are taken on the first 128 components.
+    :func:`~medtaskatlas.atlas.separation.variance.omega_squared`, but for means of embeddings of
+    more than 128 dimensions: they are taken on the first 128 components.
 
     Parameters
     ----------

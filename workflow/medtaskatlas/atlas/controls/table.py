@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.control_duplicates import duplicated_task
-from medtaskatlas.atlas.control_training import against_untrained, input_only
+from medtaskatlas.atlas.controls.duplicates import duplicated_task
+from medtaskatlas.atlas.controls.training import against_untrained, input_only
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions

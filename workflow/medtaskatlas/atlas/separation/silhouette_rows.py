@@ -20,7 +20,7 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.seed_spread import over_seeds
-from medtaskatlas.atlas.silhouettes import silhouettes, silhouettes_within
+from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
 from medtaskatlas.seeds import generator
 
 FACTORS = ("task", "family", "dataset", "modality")

@@ -12,12 +12,12 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_samples
 
-from medtaskatlas.atlas.branch_support import Branch, branch_support, branches
 from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cosines, groups_of
-from medtaskatlas.atlas.cohesion import cohesion_test
+from medtaskatlas.atlas.clusters.branch_support import Branch, branch_support, branches
+from medtaskatlas.atlas.clusters.cohesion import cohesion_test
+from medtaskatlas.atlas.clusters.partitions import agreement_test, best_cut
 from medtaskatlas.atlas.distances import DRAWS, distance_matrix
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
-from medtaskatlas.atlas.partitions import agreement_test, best_cut
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import read_table, write_table

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.hsic import Kernel, debiased_hsic
-from medtaskatlas.atlas.variance import CONSTANT
+from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic
+from medtaskatlas.atlas.separation.variance import CONSTANT
 from medtaskatlas.errors import DataError
 
 MIN_PAIRS = 4

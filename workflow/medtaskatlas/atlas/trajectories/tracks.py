@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import EmbeddingSet
-from medtaskatlas.atlas.trajectory_paths import (
+from medtaskatlas.atlas.trajectories.paths import (
     MIN_LEVELS,
     STILL,
     Steps,

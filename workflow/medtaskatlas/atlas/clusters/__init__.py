@@ -1,0 +1,1 @@
+"""Clusters: whether tasks fall into families, told or not."""

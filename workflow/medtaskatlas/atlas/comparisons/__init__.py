@@ -1,0 +1,1 @@
+"""Comparisons: which encoder is better, and whether two agree on what is alike."""

@@ -1,0 +1,1 @@
+"""Controls: checks that would fail if the measurement were wrong."""

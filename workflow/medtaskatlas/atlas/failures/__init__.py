@@ -1,0 +1,1 @@
+"""Failures: whether wrong ways of a task lie far from right ways."""

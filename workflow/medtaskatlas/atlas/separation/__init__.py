@@ -1,0 +1,1 @@
+"""Separation: what arranges the embedding, the task, the family, the dataset or the modality."""

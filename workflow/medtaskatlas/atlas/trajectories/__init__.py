@@ -1,0 +1,1 @@
+"""Trajectories: what a task done more and more strongly does to the embedding."""
