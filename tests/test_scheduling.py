@@ -1,11 +1,13 @@
-"""One pending look instead of one a finished job."""
+"""One pending look instead of one a finished job; and a request to stop is always heard."""
 
+import os
+import signal
 import threading
 import time
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from medtaskatlas.scheduling import one_look_at_a_time
+from medtaskatlas.scheduling import hear_in_another_thread, one_look_at_a_time
 
 
 class Scheduler:
@@ -42,8 +44,36 @@ def test_another_snakemake_is_left_alone() -> None:
         pass
 
     one_look_at_a_time(Other)
+    hear_in_another_thread(Other)
     assert not hasattr(Other, "_schedule_reevalutation")
+    assert not hasattr(Other, "exit_gracefully")
 
 
 def test_the_pinned_snakemake_needs_it() -> None:
     assert hasattr(JobScheduler, "_schedule_reevalutation"), "drop medtaskatlas.scheduling"
+    assert hasattr(JobScheduler, "exit_gracefully"), "drop medtaskatlas.scheduling"
+
+
+def test_a_signal_is_heard_while_the_lock_is_held() -> None:
+    """Snakemake's own handler would wait for the thread that it interrupted."""
+
+    class Stoppable:
+        exit_gracefully = JobScheduler.exit_gracefully
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self._open_jobs = threading.Semaphore(0)
+            self._user_kill = None
+
+    hear_in_another_thread(Stoppable)
+    scheduler = Stoppable()
+    before = signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
+    try:
+        with scheduler._lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            assert scheduler._user_kill is None
+        assert scheduler._open_jobs.acquire(timeout=5)
+        assert scheduler._user_kill == "graceful"
+    finally:
+        signal.signal(signal.SIGTERM, before)

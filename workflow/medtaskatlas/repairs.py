@@ -6,7 +6,7 @@ import sys
 
 from medtaskatlas.cell_records import remember_cells
 from medtaskatlas.producers import remember_producers
-from medtaskatlas.scheduling import one_look_at_a_time
+from medtaskatlas.scheduling import hear_in_another_thread, one_look_at_a_time
 from medtaskatlas.slurm import look_steadily
 
 
@@ -17,6 +17,7 @@ def repair_snakemake() -> None:
     from snakemake.scheduling.job_scheduler import JobScheduler
 
     one_look_at_a_time(JobScheduler)
+    hear_in_another_thread(JobScheduler)
     remember_producers(OutputIndex)
     remember_cells(PersistenceBase)
     # Loaded by Snakemake at its start, wherever it is installed.
