@@ -1,10 +1,10 @@
 """Workarounds for the scheduler of Snakemake 9.27.
 
-It looks for runnable jobs ever more often: again one timespan of ``--max-jobs-per-timespan`` after every look, and also after every
-finished job, so each finished job starts a chain of looks that ends only when nothing waits. After
-300 jobs, with trainings waiting for a free core, a look at their 300 input files several times a
-second took half a core from the training that ran (measured with py-spy on config/embedded.yaml).
-One pending timer does the same work once.
+It looks for runnable jobs ever more often: again one timespan of ``--max-jobs-per-timespan`` after
+every look, and also after every finished job, so each finished job starts a chain of looks that
+ends only when nothing waits. After 300 jobs, with trainings waiting for a free core, a look at
+their 300 input files several times a second took half a core from the training that ran (measured
+with py-spy on config/embedded.yaml). One pending timer does the same work once.
 
 And asked to stop (SIGTERM, which schedulers of clusters send before they kill), it may wait for
 ever: the handler takes the scheduler's lock, in the thread that may hold it at that moment.
