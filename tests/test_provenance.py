@@ -1,5 +1,6 @@
 """An edit of a helper changes the hash of what uses it, and of nothing else."""
 
+import json
 import shutil
 
 import pytest
@@ -98,6 +99,24 @@ def test_what_was_kept_damaged_is_made_anew(copy, text) -> None:
     kept(copy).write_text(text)
     assert hashes() == before
     assert kept(copy).read_text() == whole
+
+
+@pytest.mark.parametrize("fact", [None, [], [[], ""], ["names", "0" * 64], [[1], "0" * 64]])
+def test_an_entry_that_was_kept_damaged_is_made_anew(copy, fact) -> None:
+    before = hashes()
+    whole = kept(copy).read_text()
+    told = json.loads(whole)
+    told["facts"] = dict.fromkeys(told["facts"], fact)
+    kept(copy).write_text(json.dumps(told))
+    assert hashes() == before
+    assert kept(copy).read_text() == whole
+
+
+def test_a_file_that_is_not_python_matters_to_its_users_only(copy) -> None:
+    before = hashes()
+    (copy / "encoders" / "sampler.py").write_text("def half(:")
+    after = hashes()
+    assert {name for name in USERS if before[name] != after[name]} == {"train"}
 
 
 def test_where_nothing_can_be_kept_it_is_parsed_each_time(copy) -> None:

@@ -9,6 +9,7 @@ from scipy.stats import energy_distance
 from atlas_synthetic import make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.centroids import dataset_cosines
 from medtaskatlas.atlas.dataset_distances import dataset_distances
+from medtaskatlas.atlas.modality_contrast import modality_rows
 from medtaskatlas.atlas.resampling import Design, draw, no_draws
 from medtaskatlas.atlas.sample_distances import (
     dataset_energies,
@@ -16,7 +17,6 @@ from medtaskatlas.atlas.sample_distances import (
     mean_distances,
     mmd_distances,
 )
-from medtaskatlas.atlas.separation.modality_contrast import modality_rows
 from medtaskatlas.atlas.tables import read_table
 
 FEW = {"run": "synthetic", "n_draws": 200, "n_permutations": 499}

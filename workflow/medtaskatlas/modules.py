@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).resolve().parent
 NAME = PACKAGE.name
 # Of the way in which a module is read; another number makes what was kept be forgotten.
 _VERSION = 1
+_DIGITS = 64  # of a SHA-256
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Module:
         Dotted names of what it imports anywhere in its code, and of names within these; other
         packages left out.
     code
-        Hash of its code without comments and docstrings, 64 hexadecimal digits.
+        Hash of its code without comments and docstrings, 64 hexadecimal digits. A file that is not
+        Python imports nothing here and has its content for code: those who need it hear of it when
+        they import it, and the others need not.
     """
 
     file: Path
@@ -77,7 +80,10 @@ def _modules(package: Path) -> dict[str, Module]:
 
 def _facts(source: bytes) -> list[Any]:
     """Names that a source imports from this package, and the hash of its code."""
-    tree = ast.parse(source)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return [[], hashlib.sha256(source).hexdigest()]
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -93,12 +99,20 @@ def _facts(source: bytes) -> list[Any]:
 
 
 def _kept(place: Path) -> dict[str, Any]:
-    """Facts by content; nothing where there is no such file, or one that cannot be read."""
+    """Facts by content; without those that are none, and nothing where no such file can be read."""
     try:
         told = json.loads(place.read_bytes())
-        return dict(told["facts"]) if told["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = told["facts"].items() if told["version"] == _VERSION else ()
+        return {content: fact for content, fact in facts if _is_fact(fact)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _is_fact(value: Any) -> bool:
+    match value:
+        case [list(imports), str(code)]:
+            return len(code) == _DIGITS and all(isinstance(name, str) for name in imports)
+    return False
 
 
 def _keep(place: Path, facts: dict[str, Any]) -> None:

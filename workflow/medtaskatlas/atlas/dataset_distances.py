@@ -18,11 +18,11 @@ from medtaskatlas.atlas.centroids import (
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import DRAWS, counts_of_two
 from medtaskatlas.atlas.inference import adjust, centred_interval, no_interval
+from medtaskatlas.atlas.modality_contrast import SAMPLED, SAMPLED_PAIRS, modality_rows
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import dataset_energies
 from medtaskatlas.atlas.seed_spread import over_seeds
-from medtaskatlas.atlas.separation.modality_contrast import SAMPLED, SAMPLED_PAIRS, modality_rows
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.seeds import generator
 

@@ -17,6 +17,8 @@ from medtaskatlas.errors import DataError
 
 # Frame of all pairs, sorted, and their roles, to the rows that are wanted, in the order wanted.
 Wanted = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
+# Variance below this share of the squared length is rounding of 32-bit numbers.
+CONSTANT = 1e-10
 _UNIT_BLOCK = 2**18  # numbers
 
 

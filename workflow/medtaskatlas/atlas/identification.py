@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.comparisons.agreement import agreement_by_chance, kappa
+from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.levels import levels

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from medtaskatlas.atlas.embeddings import CONSTANT
+
 FACTORS = ("task", "family", "dataset", "modality", "interaction")
-# Variance below this share of the squared length is rounding of 32-bit numbers.
-CONSTANT = 1e-10
 
 
 def omega_squared(
