@@ -9,7 +9,8 @@ from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
 from medtaskatlas.atlas.controls.table import controls
-from medtaskatlas.atlas.distances import distance_matrix, task_distances
+from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
+from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.schemas import SPECS
@@ -120,9 +121,17 @@ def test_families_are_recovered_where_they_exist(tables):
 
 
 def test_distance_matrix_is_symmetric_and_smaller_within_families(tables):
-    matrix = distance_matrix(tables["task_distances"], "taco", "groups")
+    matrix = encoder_matrix(tables["task_distances"], "taco", "groups")
     assert (matrix == matrix.T).all().all()
     assert matrix.loc["rotation", "shear"] < matrix.loc["rotation", "detection"]
+
+
+def test_what_a_table_does_not_say_of_two_tasks_is_unknown():
+    rows = pd.DataFrame({"task_a": ["a", "a"], "task_b": ["b", "c"], "estimate": [0.1, 0.2]})
+    matrix = distance_matrix(rows)
+    assert list(matrix) == list(matrix.index) == ["a", "b", "c"]
+    expected = [[0, 0.1, 0.2], [0.1, 0, np.nan], [0.2, np.nan, 0]]
+    np.testing.assert_array_equal(matrix, expected)
 
 
 def test_controls_pass_and_findings_are_supported(tables):

@@ -10,7 +10,6 @@ from medtaskatlas.figures.frames import by_family, count_text, family_order, pla
 from medtaskatlas.figures.labels import spread
 from medtaskatlas.figures.projection import balanced
 from medtaskatlas.figures.style import FAMILY_COLOURS, encoder_colours
-from medtaskatlas.figures.task_distances import square
 
 
 def test_labels_end_up_apart_and_inside():
@@ -52,14 +51,6 @@ def test_counts_in_words():
     rows = pd.DataFrame({"n_pairs": [5, 1200], "n_groups": [1, 1], "n_datasets": [1, 2]})
     assert count_text(rows) == "1,200 pairs, 1 group, 2 datasets"
     assert count_text(rows.iloc[:0]) == ""
-
-
-def test_a_long_table_becomes_a_symmetric_matrix():
-    rows = pd.DataFrame({"task_a": ["a", "a"], "task_b": ["b", "c"], "estimate": [0.1, 0.2]})
-    tasks, matrix = square(rows)
-    assert tasks == ["a", "b", "c"]
-    expected = [[0, 0.1, 0.2], [0.1, 0, np.nan], [0.2, np.nan, 0]]
-    np.testing.assert_array_equal(matrix, expected)
 
 
 def test_a_balanced_choice_takes_all_cells_alike():

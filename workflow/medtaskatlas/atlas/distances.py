@@ -24,7 +24,7 @@ from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.seeds import generator
 
-__all__ = ["centroid_cosines", "distance_matrix", "energy_distances", "task_distances"]
+__all__ = ["centroid_cosines", "energy_distances", "task_distances"]
 
 DRAWS = 1000
 SAMPLED_PAIRS = 100
@@ -71,33 +71,6 @@ def task_distances(
         del queries  # before the next is read
     meta = {"run": run, "seed": seed, "n_draws": n_draws, "counts": totals}
     write_table("task_distances", rows, out, meta)
-
-
-def distance_matrix(
-    table: pd.DataFrame, encoder: str, split: str, metric: str = "centroid_cosine"
-) -> pd.DataFrame:
-    """Table rows as a square matrix.
-
-    Parameters
-    ----------
-    table
-        The table `task_distances`.
-    encoder, split, metric
-        Which rows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        [T, T], symmetric, tasks sorted; NaN where a distance is unknown.
-    """
-    chosen = table[
-        (table["encoder"] == encoder) & (table["split"] == split) & (table["metric"] == metric)
-    ]
-    tasks = sorted(set(chosen["task_a"]) | set(chosen["task_b"]))
-    matrix = np.zeros((len(tasks), len(tasks)))
-    a, b = (pd.Index(tasks).get_indexer(pd.Index(chosen[f"task_{side}"])) for side in "ab")
-    matrix[a, b] = matrix[b, a] = chosen["estimate"].to_numpy(float, na_value=np.nan)
-    return pd.DataFrame(matrix, index=tasks, columns=tasks)
 
 
 def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.distances import distance_matrix
+from medtaskatlas.atlas.distance_matrix import encoder_matrix
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
 from medtaskatlas.atlas.placing import (
     Fold,
@@ -98,7 +98,7 @@ def unseen_tasks(
         common = {"run": run, "split": split}
         rng = (seed, "unseen_tasks", split)
         for name, one in chosen.items():
-            kin = distance_matrix(distances, name, split)
+            kin = encoder_matrix(distances, name, split)
             made = _rows(one, kin, rng, n_draws, n_permutations)
             who = {"encoder": name, "kind": one.kind, "role": one.role}
             rows += [common | who | row for row in made]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
+from medtaskatlas.atlas.distance_matrix import distance_matrix
 from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
 from medtaskatlas.figures.matrix import name_axis
 from medtaskatlas.figures.style import (
@@ -59,7 +59,8 @@ def task_distances(
     rows = rows[rows["estimate"].notna() & rows["seed"].isna()]
     split = next(iter(splits_of(rows["split"])), None)
     rows = rows[rows["split"] == split]
-    tasks, matrix = square(rows)
+    distances = distance_matrix(rows)
+    tasks, matrix = list(map(str, distances)), distances.to_numpy()
     if split is None or len(tasks) < 3:
         figure, axes = plt.subplots(figsize=(PAGE, 2))
         blank_note(axes, f"no distances between three or more tasks for {encoder}")
@@ -93,29 +94,6 @@ def task_distances(
     bar.set_title(f"{METRICS.get(metric, metric)}", fontsize=7.5, fontweight="normal", pad=5)
     _legend_families(panel(left, top - 2.3, 0.8, 0.8), families)
     save(figure, svg, png)
-
-
-def square(rows: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Symmetric matrix of a long table of distances.
-
-    Parameters
-    ----------
-    rows
-        Columns ``task_a``, ``task_b``, ``estimate``; each pair of tasks once.
-
-    Returns
-    -------
-    tuple
-        Names of the tasks in alphabetical order, and float [T, T] with zeros on the diagonal and
-        nan where a pair of tasks is missing.
-    """
-    tasks = sorted({*rows["task_a"], *rows["task_b"]})
-    at = {task: i for i, task in enumerate(tasks)}
-    matrix = np.full((len(tasks), len(tasks)), np.nan)
-    np.fill_diagonal(matrix, 0.0)
-    for a, b, value in zip(rows["task_a"], rows["task_b"], rows["estimate"], strict=True):
-        matrix[at[a], at[b]] = matrix[at[b], at[a]] = value
-    return tasks, matrix
 
 
 def average_linkage(matrix: np.ndarray) -> np.ndarray:

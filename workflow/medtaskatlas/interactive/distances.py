@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
+from medtaskatlas.atlas.distance_matrix import distance_matrix
 from medtaskatlas.figures.frames import WHERE
-from medtaskatlas.figures.task_distances import METRICS, average_linkage, square
+from medtaskatlas.figures.task_distances import METRICS, average_linkage
 from medtaskatlas.interactive.packing import packed
 
 
@@ -39,14 +40,15 @@ def matrices(rows: pd.DataFrame, tasks: Sequence[str]) -> list[dict[str, Any]]:
         here = rows[rows["split"] == split]
         for metric in sorted(set(here["metric"])):
             own = here[here["metric"] == metric]
-            names, value = square(own)
+            matrix = distance_matrix(own)
+            names, value = list(map(str, matrix)), matrix.to_numpy()
             order = np.argsort([place[name] for name in names])
             shown = [place[names[k]] for k in order]
             value = value[np.ix_(order, order)]
 
             def of(column: str, rows: pd.DataFrame = own, order: np.ndarray = order) -> np.ndarray:
-                filled = rows.assign(estimate=rows[column].astype("float64"))
-                return square(filled)[1][np.ix_(order, order)].astype(np.float32)
+                values = distance_matrix(rows, column).to_numpy()
+                return values[np.ix_(order, order)].astype(np.float32)
 
             found.append(
                 {

@@ -16,7 +16,8 @@ from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cos
 from medtaskatlas.atlas.clusters.branch_support import Branch, branch_support, branches
 from medtaskatlas.atlas.clusters.cohesion import cohesion_test
 from medtaskatlas.atlas.clusters.partitions import agreement_test, best_cut
-from medtaskatlas.atlas.distances import DRAWS, distance_matrix
+from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
+from medtaskatlas.atlas.distances import DRAWS
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
@@ -75,7 +76,7 @@ def clusters(
         common = _common(run, str(encoder), str(split), str(metric), totals[split])
         family = dict(zip(chosen["task_a"], chosen["family_a"], strict=True))
         family |= dict(zip(chosen["task_b"], chosen["family_b"], strict=True))
-        matrix = distance_matrix(table, str(encoder), str(split), str(metric))
+        matrix = distance_matrix(chosen)
         # The same permutations for all encoders: their p differ by their distances only.
         rng = generator(seed, "clusters", str(split), str(metric))
         rows += [common | row for row in _rows(matrix, family, rng, n_permutations)]
@@ -89,7 +90,7 @@ def clusters(
         for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
             name, split = queries.name, queries.query_set
             if name in set(table.loc[table["split"] == split, "encoder"]):
-                matrix = distance_matrix(table, name, split)
+                matrix = encoder_matrix(table, name, split)
                 _check_same(matrix, queries, task_distances_path)
                 common = _common(run, name, split, "centroid_cosine", totals[split])
                 rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medtaskatlas.atlas.distances import distance_matrix
+from medtaskatlas.atlas.distance_matrix import encoder_matrix
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.errors import DataError
 from medtaskatlas.seeds import generator
@@ -153,7 +153,7 @@ def mantel_rows(
         A row a pair of encoders, the trained one first; a reason where it cannot be compared.
     """
     everyone = list(encoders)
-    matrices = {e.name: distance_matrix(table, e.name, query_set, METRIC) for e in everyone}
+    matrices = {e.name: encoder_matrix(table, e.name, query_set, METRIC) for e in everyone}
     for encoder, other in ordered_pairs(everyone):
         row: dict[str, Any] = {
             "contrast": "geometry",
