@@ -19,7 +19,7 @@ import numpy as np
 
 from medtaskatlas.errors import TaskError
 from medtaskatlas.imageset import Sample
-from medtaskatlas.pairs.plan import Plan
+from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
@@ -77,7 +77,7 @@ def named(samples: Samples, row: int) -> Iterator[None]:
 
 
 def draw_params(
-    task: Task, sample: Sample, plan: Plan, *, purpose: str, dataset: str, seed: int
+    task: Task, sample: Sample, plan: PairPlan, *, purpose: str, dataset: str, seed: int
 ) -> tuple[Params, str]:
     """Draw the parameters of a planned pair.
 
@@ -169,7 +169,7 @@ class Maker:
     purpose: str
     seed: int
 
-    def draw(self, plan: Plan) -> tuple[Params, str]:
+    def draw(self, plan: PairPlan) -> tuple[Params, str]:
         """Draw the parameters of a planned pair; see :func:`draw_params`.
 
         Parameters
@@ -192,7 +192,7 @@ class Maker:
         with named(self.samples, plan.row):
             return self._drawn(self.samples[plan.row], plan)
 
-    def make(self, plan: Plan) -> Made:
+    def make(self, plan: PairPlan) -> Made:
         """Make a planned pair.
 
         Parameters
@@ -215,14 +215,14 @@ class Maker:
             params, text = self._drawn(sample, plan)
             return Made(params, text, self.task.make(sample, params))
 
-    def _drawn(self, sample: Sample, plan: Plan) -> tuple[Params, str]:
+    def _drawn(self, sample: Sample, plan: PairPlan) -> tuple[Params, str]:
         """Parameters and their JSON."""
         dataset = self.samples.images.dataset
         return draw_params(
             self.task, sample, plan, purpose=self.purpose, dataset=dataset, seed=self.seed
         )
 
-    def check(self, plan: Plan, made: Made) -> None:
+    def check(self, plan: PairPlan, made: Made) -> None:
         """Refuse a task that makes another pair the second time: no pair of it can be replayed.
 
         Parameters

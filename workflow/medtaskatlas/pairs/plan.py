@@ -21,7 +21,7 @@ SEVERITY_RANGE = (0.2, 1.0)
 
 
 @dataclass(frozen=True)
-class Plan:
+class PairPlan:
     """What one pair is made from.
 
     Attributes
@@ -135,7 +135,7 @@ class Cell:
         begin = sum(self.counts[earlier] for earlier in splits[: splits.index(split)])
         return range(begin, begin + self.counts[split])
 
-    def plan(self, split: str, draw: int) -> Plan:
+    def plan(self, split: str, draw: int) -> PairPlan:
         """One pair of a split.
 
         Parameters
@@ -147,7 +147,7 @@ class Cell:
 
         Returns
         -------
-        Plan
+        PairPlan
             What it is made from.
         """
         rows = self.rows[split]
@@ -156,14 +156,14 @@ class Cell:
         if self.task.ladder is not None:
             rng = generator(self.seed, "severity", self.dataset, self.task.name, draw)
             severity = float(np.float32(rng.uniform(*SEVERITY_RANGE)))
-        return Plan(row, draw, severity)
+        return PairPlan(row, draw, severity)
 
-    def main(self) -> Iterator[Plan]:
+    def main(self) -> Iterator[PairPlan]:
         """All main pairs.
 
         Yields
         ------
-        Plan
+        PairPlan
             In the order of their numbers.
         """
         for split in self.counts:
@@ -205,7 +205,7 @@ def plan_cell(
 
 def plan_trajectories(
     task: Task, samples: Samples, *, images: int, levels: int, heldout: bool, seed: int
-) -> Iterator[Plan]:
+) -> Iterator[PairPlan]:
     """Choose the images of trajectories: the same draw at every severity of the ladder.
 
     Parameters
@@ -225,7 +225,7 @@ def plan_trajectories(
 
     Yields
     ------
-    Plan
+    PairPlan
         Trajectory by trajectory, level by level.
     """
     if task.ladder is None:
@@ -233,7 +233,7 @@ def plan_trajectories(
     order = image_order(samples, SPLITS if heldout else SPLITS[1:], seed)
     for draw, row in enumerate(first_usable(task, samples, order, images)):
         for level in range(levels):
-            yield Plan(row, draw, float(np.float32(level / (levels - 1))), level)
+            yield PairPlan(row, draw, float(np.float32(level / (levels - 1))), level)
 
 
 @dataclass(frozen=True)
@@ -255,8 +255,8 @@ class FailurePlan:
 
     number: int
     turn: int
-    main: Plan
-    other: Plan | None
+    main: PairPlan
+    other: PairPlan | None
 
 
 def plan_failures(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medtaskatlas.pairs.build import Maker
 from medtaskatlas.pairs.fail import write_failures
-from medtaskatlas.pairs.plan import Plan, plan_cell, plan_trajectories
+from medtaskatlas.pairs.plan import PairPlan, plan_cell, plan_trajectories
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairs.write import PairWriter
 from medtaskatlas.pairset import SETS, SIDES
@@ -136,7 +136,7 @@ def make_sets(
         _write_right(outs["trajectory"], "trajectory", maker, steps)
 
 
-def _write_right(out: str | Path, set_name: str, maker: Maker, plans: Iterable[Plan]) -> None:
+def _write_right(out: str | Path, set_name: str, maker: Maker, plans: Iterable[PairPlan]) -> None:
     """Make and write right pairs."""
     task, samples = maker.task, maker.samples
     with PairWriter(out, samples, task, set_name=set_name, sides=(task.stored_side,)) as writer:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from medtaskatlas.pairs.plan import Plan
+from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairset import SCHEMA, write_pairs
 from medtaskatlas.spool import Spool
@@ -66,7 +66,7 @@ class PairWriter:
 
     def add(
         self,
-        plan: Plan,
+        plan: PairPlan,
         params: str,
         pair: Mapping[str, np.ndarray],
         *,
