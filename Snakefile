@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 from medtaskatlas.budget.memory import Memory
 from medtaskatlas.containers import enter_container
 from medtaskatlas.errors import AtlasError
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 from medtaskatlas.provenance import code_hash
 from medtaskatlas.repairs import repair_snakemake
 from medtaskatlas.workplace import at_work, check_writable

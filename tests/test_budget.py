@@ -24,7 +24,7 @@ from medtaskatlas.cli import app
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.errors import ConfigError, DataError
 from medtaskatlas.files import REPOSITORY, write_json
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 
 CONFIG = REPOSITORY / "config"
 STUDIES = {

@@ -8,7 +8,7 @@ import yaml
 from medtaskatlas.config import parse_config
 from medtaskatlas.errors import ConfigError
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 
 SMALLEST = {"run": "x", "datasets": ["ct_dicom"], "encoders": {"pixels": {}}}
 SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))

@@ -6,7 +6,7 @@ import yaml
 from generated import SPLITS
 from medtaskatlas.errors import ConfigError
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 
 
 def raw(name="embedded", **changes):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 from medtaskatlas.studies import nested, task_folds
 
 RAW = {

@@ -11,7 +11,7 @@ from medtaskatlas.datasets.catalogue import CATALOGUE, dataset_from_entry, kinds
 from medtaskatlas.datasets.published import SIZES, NpzDataset
 from medtaskatlas.errors import ConfigError
 from medtaskatlas.files import REPOSITORY
-from medtaskatlas.plan import plan_run
+from medtaskatlas.planning import plan_run
 
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
 

@@ -34,7 +34,8 @@ from medtaskatlas.encoders import embed, history, optimise, train  # noqa: F401 
 from medtaskatlas.figures import task_distances
 from medtaskatlas.files import REPOSITORY
 from medtaskatlas.pairs import sets
-from medtaskatlas.plan import Plan, plan_run
+from medtaskatlas.plan import Plan
+from medtaskatlas.planning import plan_run
 from medtaskatlas.tasks.bank import load_bank
 
 DATASET, TASK = "ct_dicom", "rotation"

@@ -254,7 +254,7 @@ def plan(  # noqa: PLR0917 - options of the command line
     from medtaskatlas.budget.estimate import estimate
     from medtaskatlas.budget.rates import load_rates
     from medtaskatlas.budget.text import as_text
-    from medtaskatlas.plan import plan_run
+    from medtaskatlas.planning import plan_run
 
     files = configfile or [Path("config/embedded.yaml")]
     run = plan_run(asked_config(files, [*(config or []), *(pairs or [])]))

@@ -16,7 +16,8 @@ from medtaskatlas.budget.stages import jobs_of
 from medtaskatlas.commit import commit
 from medtaskatlas.errors import DataError
 from medtaskatlas.files import whole_file
-from medtaskatlas.plan import Plan, plan_run
+from medtaskatlas.plan import Plan
+from medtaskatlas.planning import plan_run
 
 
 def measure(runs: Sequence[str | Path], out: Path) -> Rates:
