@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -71,6 +73,16 @@ def strike(process, folder, rule: str, blow: list[str]) -> str:
     raise AssertionError(f"no job of {rule} was seen:\n{process.communicate()[0]}")
 
 
+def assert_same_tables(folder, other) -> None:
+    ours, theirs = (f / "results/smoke/tables" for f in (folder, other))
+    names = sorted(path.name for path in theirs.glob("*.parquet"))
+    assert names == sorted(path.name for path in ours.glob("*.parquet"))
+    for name in names:
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(ours / name), pd.read_parquet(theirs / name), check_exact=True
+        )
+
+
 @needs_cluster
 def test_tables_are_those_of_a_local_run_though_jobs_are_killed(smoke, cluster, tmp_path) -> None:
     # Snakemake's own words go to a file: a full pipe would stop it.
@@ -97,13 +109,7 @@ def test_tables_are_those_of_a_local_run_though_jobs_are_killed(smoke, cluster, 
     assert process.returncode == 0, text[-5000:]
     assert f"'{cancelled}' failed, SLURM status is: 'CANCELLED'" in text
     assert "Trying to restart job" in text
-    ours, theirs = (f / "results/smoke/tables" for f in (folder, smoke))
-    names = sorted(path.name for path in theirs.glob("*.parquet"))
-    assert names == sorted(path.name for path in ours.glob("*.parquet"))
-    for name in names:
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(ours / name), pd.read_parquet(theirs / name), check_exact=True
-        )
+    assert_same_tables(folder, smoke)
     assert not list(folder.rglob("*.tmp"))
     assert not list(folder.rglob("*.kept"))
     # At home again: nothing is left to do but what needs no cluster.
@@ -114,6 +120,50 @@ def test_tables_are_those_of_a_local_run_though_jobs_are_killed(smoke, cluster, 
         check=True,
     )
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def facts_of(job: str) -> dict[str, str]:
+    """What Slurm says of a job."""
+    done = subprocess.run(
+        ["scontrol", "show", "job", job], capture_output=True, text=True, check=True
+    )
+    return dict(word.split("=", 1) for word in done.stdout.split() if "=" in word)
+
+
+@needs_cluster
+def test_a_run_in_one_job_goes_on_after_its_wall_clock_limit(smoke, cluster, tmp_path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    log = tmp_path / "log.txt"
+    _python, _m, _snakemake, *arguments = command(folder, "tables")
+    job = subprocess.run(
+        [
+            *("sbatch", "--parsable", f"--output={log}", "--cpus-per-task=2", "--mem=0"),
+            *(str(REPOSITORY / "slurm" / "one-job.sh"), *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    ).stdout.strip()
+    deadline = time.monotonic() + PATIENCE
+    limit_sent = False
+    while time.monotonic() < deadline:
+        # Slurm sends this some minutes before the limit; here, when a training has begun.
+        if not limit_sent and list(folder.glob("results/smoke/logs/train/**/*.log")):
+            signal = ["scancel", "--batch", "--signal=USR1", job]
+            subprocess.run(signal, capture_output=True, check=True)
+            limit_sent = True
+        if facts_of(job)["JobState"] in ("COMPLETED", "FAILED", "CANCELLED"):
+            break
+        time.sleep(0.2)
+    text = log.read_text()
+    facts = facts_of(job)
+    assert facts["JobState"] == "COMPLETED", text[-5000:]
+    assert facts["Restarts"] == "1", text[-5000:]
+    assert "put back, to go on" in text
+    assert_same_tables(folder, smoke)
 
 
 @needs_cluster
