@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from medtaskatlas.encoders.monai_resnet import monai_resnet
 from medtaskatlas.encoders.shapes import CHANNELS, LAYERS, Coordinates
 
 if TYPE_CHECKING:
@@ -40,11 +41,10 @@ def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Modul
     int
         Number of features.
     """
-    from monai.networks.nets.resnet import ResNet, ResNetBottleneck
-
     block, layers = LAYERS[backbone]
+    resnet = monai_resnet()
     planes = [width, 2 * width, 4 * width, 8 * width]
-    network = ResNet(
+    network = resnet.ResNet(
         block,
         layers,
         planes,
@@ -54,7 +54,7 @@ def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Modul
         conv1_t_stride=2,
         feed_forward=False,
     )
-    features = planes[-1] * (ResNetBottleneck.expansion if block == "bottleneck" else 1)
+    features = planes[-1] * (resnet.ResNetBottleneck.expansion if block == "bottleneck" else 1)
     return network, features
 
 
