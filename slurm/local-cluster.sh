@@ -72,7 +72,7 @@ MinJobAge=300
 ReturnToService=2
 SwitchType=switch/none
 MpiDefault=none
-NodeName=$name NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory State=UNKNOWN
+NodeName=$name NodeAddr=127.0.0.1 CPUs=$(getconf _NPROCESSORS_ONLN) RealMemory=$memory State=UNKNOWN
 PartitionName=main Nodes=$name Default=YES MaxTime=INFINITE State=UP
 END
   cp "$HOME_DIR/slurm.conf" $CONF

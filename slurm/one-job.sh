@@ -15,7 +15,7 @@
 #SBATCH --signal=B:USR1@120
 set -u
 
-cpus=${SLURM_CPUS_PER_TASK:-$(nproc)}
+cpus=${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}
 memory=${SLURM_MEM_PER_NODE:-$((${SLURM_MEM_PER_CPU:-0} * cpus))}
 have=
 [ "$memory" -eq 0 ] || have="mem_mb=$memory"

@@ -15,6 +15,7 @@ from runs import REPOSITORY, command
 CLUSTER = REPOSITORY / "slurm" / "local-cluster.sh"
 # Seconds that the whole run may take on a machine that is busy with other things.
 PATIENCE = 1500
+CORES = min(2, os.cpu_count() or 1)
 
 
 def why_not() -> str | None:
@@ -138,7 +139,7 @@ def test_a_run_in_one_job_goes_on_after_its_wall_clock_limit(smoke, cluster, tmp
     _python, _m, _snakemake, *arguments = command(folder, "tables")
     job = subprocess.run(
         [
-            *("sbatch", "--parsable", f"--output={log}", "--cpus-per-task=2", "--mem=0"),
+            *("sbatch", "--parsable", f"--output={log}", f"--cpus-per-task={CORES}", "--mem=0"),
             *(str(REPOSITORY / "slurm" / "one-job.sh"), *arguments),
         ],
         capture_output=True,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from medtaskatlas.files import sweep, whole_file
 
@@ -40,17 +38,10 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict
         If the disk is full or the folder cannot be written; a file that was there stays.
     """
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    # Its own `save_file` writes under a third name, which a kill would leave behind.
+    content = save(plain, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
     with whole_file(path) as part:
-        try:
-            save_file(plain, part, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
-        except SafetensorError as error:
-            raise _of_the_disk(error) from error
-
-
-def _of_the_disk(error: SafetensorError) -> Exception:
-    """The error of the operating system that safetensors tells of in words only, where it does."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
+        part.write_bytes(content)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -150,12 +150,12 @@ def vision_copy(file: Path, out: Path) -> None:
     DataError
         If the file is damaged or holds more than tensors.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = only_tensors(file, f"delete {file} and give another `model`")
     kept = {name: tensors[name].contiguous() for name in _vision_only(list(tensors))}
     with whole_file(out) as part:
-        save_file(kept, part, metadata={"format": "pt"})
+        part.write_bytes(save(kept, metadata={"format": "pt"}))
 
 
 def _vision_only(names: Sequence[str]) -> list[str]:
