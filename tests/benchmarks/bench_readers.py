@@ -6,6 +6,7 @@ of fifteen runs of each part, and of whole batches as training gets them; nothin
 
 import time
 from collections.abc import Callable
+from timeit import repeat
 
 import numpy as np
 from benchmarks.bank_pairs import bank_pairs
@@ -20,12 +21,7 @@ TASKS += ("deblurring", "segmentation", "boundary", "scaling")
 
 def rate(work: Callable[[], object]) -> float:
     """Pairs a second."""
-    seconds = []
-    for _ in range(RUNS):
-        begin = time.thread_time()
-        work()
-        seconds.append(time.thread_time() - begin)
-    return BATCH / min(seconds)
+    return BATCH / min(repeat(work, timer=time.thread_time, number=1, repeat=RUNS))
 
 
 def test_readers(tmp_path) -> None:
