@@ -162,12 +162,14 @@ def mean_distances(values: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np
     Returns
     -------
     tuple
-        Means [T, T] over rows of two labels, and means [T] over two different rows of one label;
-        NaN for labels of one row.
+        Means [T, T] over rows of two labels, symmetric to the bit, and means [T] over two different
+        rows of one label; NaN for labels of one row.
     """
     size = np.bincount(code).astype(float)
     member = np.eye(len(size))[code]
     total = member.T @ (values @ member)
+    # Not every kind of CPU adds up both halves in one order.
+    total = (total + total.T) / 2
     own = np.bincount(code, np.diag(values))
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / np.outer(size, size), (np.diag(total) - own) / (size * (size - 1))
