@@ -7,7 +7,7 @@ import time
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from medtaskatlas.scheduling import hear_in_another_thread, one_look_at_a_time
+from medtaskatlas.scheduling import end_jobs_when_stopped, one_look_at_a_time
 
 
 class Scheduler:
@@ -44,9 +44,10 @@ def test_another_snakemake_is_left_alone() -> None:
         pass
 
     one_look_at_a_time(Other)
-    hear_in_another_thread(Other)
+    end_jobs_when_stopped(Other, Other)
     assert not hasattr(Other, "_schedule_reevalutation")
     assert not hasattr(Other, "exit_gracefully")
+    assert not hasattr(Other, "cancel")
 
 
 def test_the_pinned_snakemake_needs_it() -> None:
@@ -65,7 +66,7 @@ def test_a_signal_is_heard_while_the_lock_is_held() -> None:
             self._open_jobs = threading.Semaphore(0)
             self._user_kill = None
 
-    hear_in_another_thread(Stoppable)
+    end_jobs_when_stopped(Stoppable)
     scheduler = Stoppable()
     before = signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
     try:

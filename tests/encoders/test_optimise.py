@@ -406,8 +406,12 @@ train(**json.loads(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_sigterm_saves_and_a_second_start_goes_on(pair_files, tmp_path, devices) -> None:
+@pytest.mark.parametrize(
+    ("devices", "number"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (1, signal.SIGINT)]
+)
+def test_a_request_to_stop_saves_and_a_second_start_goes_on(
+    pair_files, tmp_path, devices, number
+) -> None:
     options = {"steps": 60, "devices": devices, "checkpoint_seconds": 1e-9}
     folder = tmp_path / "cut"
     arguments = {
@@ -426,7 +430,7 @@ def test_sigterm_saves_and_a_second_start_goes_on(pair_files, tmp_path, devices)
     while not (folder / "state").exists() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.wait(60) == 128 + signal.SIGTERM
     assert not (folder / "model.safetensors").exists()
     losses = load_file(folder / "state")["history.losses"].tolist()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from contextlib import suppress
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -284,3 +285,39 @@ def test_a_training_that_is_asked_to_stop_goes_on_when_it_is_tried_again(smoke, 
     assert 0 < done < len(losses) == 60
     assert (losses[:done] == tensors["history.losses"].numpy()).all()
     assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_to_snakemake_alone_ends_its_jobs(smoke, tmp_path, number) -> None:
+    """Two trainings without an end; a terminal would send Ctrl-C to them as well."""
+    for part in ("data", "results", ".snakemake/metadata"):
+        shutil.copytree(smoke / part, tmp_path / part)
+    models = [f"results/smoke/encoders/taco/seed{seed}/model.safetensors" for seed in (0, 1)]
+    options = "encoders={taco: {steps: 1000000, checkpoint_seconds: 0.1}}"
+    process = subprocess.Popen(
+        command(tmp_path, *models, "--cores", "2", "--config", options, "seeds=[0, 1]"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    places = [
+        tmp_path / f"results/smoke/checkpoints/taco/seed{seed}.safetensors" for seed in (0, 1)
+    ]
+    try:
+        deadline = time.monotonic() + 120
+        while not all(place.exists() for place in places):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        jobs = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode, told
+    assert "the same command goes on" in told
+    assert not [job for job in jobs if job.is_running()], told
+    assert_readable(tmp_path / "results")
+    assert not left_over(tmp_path / "results")

@@ -14,6 +14,14 @@ from typing import Any
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.provenance_job import job_known_by
 
+# How threads wait for each other, for GNU's and Intel's OpenMP and OpenBLAS: asleep. By default they
+# spin, and where others use the machine too a training step takes several times as long
+# (docs/benchmarks/shared_machine.md).
+IDLE_THREADS = {
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+}
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -34,8 +42,9 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         Logger of the package, writing to the log file.
     """
     # Two jobs on two cores must not each start a thread per core; numpy reads this when imported.
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", str(snakemake.threads))
+    threads = {f"{name}_NUM_THREADS": str(snakemake.threads) for name in ("OMP", "OPENBLAS", "MKL")}
+    for name, value in {**threads, **IDLE_THREADS}.items():
+        os.environ.setdefault(name, value)
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(

@@ -1,4 +1,4 @@
-"""A request to stop, as schedulers send it before they kill a job."""
+"""A request to stop, as schedulers send it before they kill a job, and users by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupt:
-    """Notes SIGTERM instead of dying of it, inside a ``with``.
+    """Notes SIGTERM and SIGINT instead of dying of them, inside a ``with``.
 
     Parameters
     ----------
@@ -19,24 +19,25 @@ class Interrupt:
     Attributes
     ----------
     asked
-        Whether the signal has come.
+        Whether one of them has come.
     """
 
     def __init__(self, *, ignored: bool = False) -> None:
         self.ignored = ignored
         self.asked = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
         # Python lets only the main thread handle signals.
         if threading.current_thread() is threading.main_thread():
             answer = signal.SIG_IGN if self.ignored else self._note
-            self._before = signal.signal(signal.SIGTERM, answer)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, answer)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
