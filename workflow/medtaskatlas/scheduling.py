@@ -7,8 +7,8 @@ their 300 input files several times a second took half a core from the training 
 with py-spy on config/embedded.yaml). One pending timer does the same work once.
 
 And asked to stop (SIGTERM, which schedulers of clusters send before they kill), it may wait for
-ever: the handler takes the scheduler's lock, in the thread that may hold it at that moment. Nor does
-it tell its jobs, so that a training went on for hours unless it was signalled too.
+ever: the handler takes the scheduler's lock, in the thread that may hold it at that moment. Nor
+does it tell its jobs, so that a training went on for hours unless it was signalled too.
 """
 
 from __future__ import annotations
