@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import folders
-from folders import describe, flat, head, picture, read_all, table, write
+from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
 from medtaskatlas.datasets.folder.check import check_folder, has_errors
 from medtaskatlas.datasets.folder.init import init_folder
@@ -287,3 +287,160 @@ def test_damaged_files_do_not_stop_it(tmp_path):
     (tmp_path / "masks" / "a.png").write_bytes(b"")
     assert "could not look into" in init_folder(tmp_path)
     assert keys_of(tmp_path)["masks"] == "masks"
+
+
+# --- init, then check
+
+
+def fill(root):
+    """What a user does: write something for every TODO, and say which images are one patient's."""
+    path = root / "dataset.yaml"
+    text = path.read_text()
+    text = re.sub(r"modality: TODO.*", "modality: US", text)
+    text = re.sub(r"(licence|'?\d+'?|[a-z_]+): ['\"]?TODO ([^'\"\n]*)['\"]?", r"\1: '\2'", text)
+    if "# group_pattern: ^([A-Za-z]" in text:
+        text = text.replace("# group_pattern: ", "group_pattern: ")
+    path.write_text(text)
+
+
+def pictures(root, patients=12, **more):
+    """Two pictures of each of some patients, and label maps by folder: number to pixels."""
+    for i in range(2 * patients):
+        name = f"case{i // 2}_{i % 2}.png"
+        write(root / more.get("images", "images") / name, picture(i))
+        for folder, pixels in more.get("maps", {}).items():
+            write(root / folder / name, pixels(i))
+    return [f"case{i // 2}_{i % 2}.png" for i in range(2 * patients)]
+
+
+def objects(i):
+    """Thirty numbered objects, other numbers in each picture."""
+    numbers = np.repeat(np.repeat(np.arange(24, dtype=np.uint16).reshape(4, 6), 6, 0), 5, 1)
+    return np.pad(np.where(numbers > 0, numbers + 24 * i, 0).astype(np.uint16), ((0, 0), (0, 2)))
+
+
+def one_class(i):
+    return (picture(i) > 125).astype(np.uint8)
+
+
+def noisy_head(i):
+    """A volume that no other one has a slice of."""
+    noise = np.random.default_rng(i).integers(0, 60, head().shape)
+    return np.where(head() > 0, head() + noise, 0).astype(np.int16)
+
+
+def volumes(root, write_one, suffix):
+    for i in range(12):
+        values = noisy_head(i)
+        write_one(root / "images" / f"case{i}{suffix}", values)
+        write_one(root / "masks" / f"case{i}{suffix}", (values > 600).astype(np.uint8))
+
+
+def layout_masks(root):
+    pictures(root, maps={"masks": one_class})
+
+
+def layout_rare_class_in_the_last_mask(root):
+    pictures(root, 40, maps={"masks": lambda i: one_class(i) * (1 if i < 79 else 7)})
+
+
+def layout_numbered_objects_in_masks(root):
+    pictures(root, maps={"masks": objects})
+
+
+def layout_numbered_objects_in_capitals(root):
+    pictures(root, maps={"Masks": objects})
+
+
+def layout_many_classes_and_objects(root):
+    pictures(root, maps={"masks": lambda i: objects(0), "instances": objects})
+
+
+def layout_boxes(root):
+    names = pictures(root)
+    table(root, "boxes.csv", "image,x0,y0,x1,y1,label", *(f"{n},2,3,9,9,thing" for n in names))
+
+
+def layout_labels(root):
+    names = pictures(root)
+    table(root, "labels.csv", "image,label,group", *(f"{n},x,{n[:-6]}" for n in names))
+
+
+def layout_published_splits(root):
+    names = pictures(root)
+    parts = ("train", "train", "val", "test")
+    rows = [f"{n},{parts[i // 2 % 4]},{n[:-6]}" for i, n in enumerate(names)]
+    table(root, "splits.csv", "image,split,group", *rows)
+
+
+def layout_loose(root):
+    pictures(root, images=".", maps={"masks": one_class})
+
+
+def layout_folder_called_like_a_number(root):
+    pictures(root, images="2023")
+
+
+def layout_images_in_a_folder_called_labels(root):
+    pictures(root, images="data", maps={"labels": one_class})
+
+
+def layout_nifti(root):
+    volumes(root, folders.write_nifti, ".nii.gz")
+
+
+def layout_nrrd(root):
+    volumes(root, folders.write_nrrd, ".nrrd")
+
+
+def layout_dicom(root):
+    for i in range(12):
+        folders.write_series(
+            root / "images" / f"case{i}",
+            noisy_head(i),
+            Modality="MR",
+            BodyPartExamined="ON",
+            SeriesInstanceUID=f"1.2.{i + 1}",
+            PatientID=f"p{i}",
+        )
+
+
+def layout_npz(root):
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split in ("train", "val", "test"):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (20, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = np.zeros((20, 1), np.uint8)
+    np.savez(root / "x.npz", **arrays)
+
+
+LAYOUTS = {n.removeprefix("layout_"): f for n, f in globals().items() if n.startswith("layout_")}
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder"),
+    [
+        *((layout, "mine") for layout in LAYOUTS),
+        *(("masks", f) for f in ("My Set-1", "2023", "no")),
+    ],
+)
+def test_check_accepts_what_init_writes(tmp_path, layout, folder):
+    root = tmp_path / folder
+    LAYOUTS[layout](root)
+    init_folder(root)
+    # What is not filled in is all that there is to say.
+    assert {f.problem for f in found(root)} == {"is not filled in"}
+    fill(root)
+    assert [str(f) for f in check_folder(root) if f.severity != "info"] == []
+    assert isinstance(load(root).name, str)
+
+
+@pytest.mark.parametrize("folder", ["masks", "instances", "labels.csv", "boxes.csv"])
+def test_annotation_that_no_key_names_is_still_told(tmp_path, folder):
+    root = flat(tmp_path / "mine", n=1)
+    if folder.endswith(".csv"):
+        table(root, folder, "image,label")
+    else:
+        write(root / folder / "a0.png", np.ones((24, 32), np.uint8))
+    assert f"is not given, though there is {folder}" in [f.problem for f in found(root, "warning")]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from medtaskatlas.errors import ConfigError, TaskError
+from medtaskatlas.errors import DataError, TaskError
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.check import check_file, check_task
 from medtaskatlas.tasks.example_samples import example_samples
@@ -163,9 +163,11 @@ def test_all_tasks_of_a_file(tmp_path) -> None:
         "    return sample.image, sample.image * 2.0\n"
     )
     try:
-        (found,) = check_file(file)
+        good, found = check_file(file)
+        assert (good.severity, good.task) == ("info", "halved")
         assert (found.severity, found.task) == ("error", "too_bright")
-        assert str(found).startswith("error: too_bright: on a grey image of 28 x 28")
+        told = f"error: {file}: line 6: too_bright: on a grey image of 28 x 28"
+        assert str(found).startswith(told)
         assert "float64" in found.problem
     finally:
         for name in ("halved", "too_bright"):
@@ -173,7 +175,7 @@ def test_all_tasks_of_a_file(tmp_path) -> None:
     (tmp_path / "none.py").write_text("x = 1\n")
     assert "registers no task" in str(check_file(tmp_path / "none.py")[0])
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    with pytest.raises(TaskError, match=r"broken\.py: ZeroDivisionError"):
+    with pytest.raises(TaskError, match=r"broken\.py: line 1: ZeroDivisionError"):
         check_file(tmp_path / "broken.py")
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(DataError, match=r"absent\.py is missing"):
         check_file(tmp_path / "absent.py")

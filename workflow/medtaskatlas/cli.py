@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
+from medtaskatlas import __version__
 from medtaskatlas.encoders.kinds.clip import MODEL
-from medtaskatlas.errors import AtlasError
+from medtaskatlas.errors import AtlasError, ConfigError, nearest
+from medtaskatlas.files import existing_folder
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="An atlas of how medical vision tasks relate. The workflow itself is run by `snakemake`.",
 )
+
+
+def _show_version(asked: bool) -> None:
+    """Print the version and stop."""
+    if asked:
+        typer.echo(f"medtaskatlas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="print the version"),
+    ] = False,
+) -> None:
+    """Options of the command line as a whole."""
+
+
+def _check_filter(option: str, values: Iterable[str] | None, valid: Iterable[str]) -> None:
+    """Refuse what is no value of a filter, with the valid ones that are nearest to it."""
+    valid = set(valid)
+    for value in values or ():
+        if value not in valid:
+            remedy = f"{nearest(value, valid)} Type one of them after {option}"
+            raise ConfigError(f"{option}: {value!r} is unknown", remedy)
+
+
+def _counted(**counts: int) -> str:
+    """Numbers of things in words."""
+    return ", ".join(f"{n} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -40,7 +75,8 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     ] = None,
     licence: Annotated[list[str] | None, typer.Option(help="only under this licence")] = None,
     needs: Annotated[
-        list[str] | None, typer.Option(help="only with mask, classes, instances, boxes or label")
+        list[str] | None,
+        typer.Option(help="only with mask, classes, instances, boxes, objects, label or colour"),
     ] = None,
     fetched: Annotated[bool, typer.Option("--fetched", help="only what is on this disk")] = False,
     datasets_dir: Annotated[
@@ -51,22 +87,41 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     """List the datasets: the catalogue's, and those of a folder."""
     if context.invoked_subcommand is not None:
         return
-    from medtaskatlas.datasets.catalogue import load_catalogue
+    from medtaskatlas.datasets.catalogue import Dataset, Modality, load_catalogue
     from medtaskatlas.datasets.folder.dataset import find_folder_datasets
     from medtaskatlas.datasets.listing import listing
+    from medtaskatlas.datasets.selection import licence_allowed, licence_parts
+    from medtaskatlas.tasks.needs import NEEDS
 
-    own = find_folder_datasets(datasets_dir) if datasets_dir else {}
+    own = find_folder_datasets(existing_folder(datasets_dir)) if datasets_dir else {}
+    known = [*load_catalogue().values(), *own.values()]
+    licences = {part for d in known for part in (d.licence, *licence_parts(d.licence))}
+    filters = {
+        "--source": (source, {d.source for d in known}),
+        "--modality": (modality, get_args(Modality)),
+        "--annotation": (annotation, get_args(Dataset.model_fields["annotation"].annotation)),
+        "--licence": (licence, licences),
+        "--needs": (needs, NEEDS),
+    }
+    for option, (values, valid) in filters.items():
+        _check_filter(option, values, valid)
     chosen = [
         d
-        for d in [*load_catalogue().values(), *own.values()]
+        for d in known
         if (not source or d.source in source)
         and (not modality or d.modality in modality)
         and (not annotation or d.annotation in annotation)
-        and (not licence or d.licence in licence)
+        and (not licence or licence_allowed(d.licence, set(licence)))
         and (not needs or set(needs) <= d.offers)
     ]
     head, rows = listing(chosen, data, only_fetched=fetched)
-    typer.echo(_table(head, rows))
+    if rows:
+        typer.echo(_table(head, rows))
+    elif chosen:
+        typer.echo(f"none of these {len(chosen)} datasets is in {data}; leave out --fetched")
+    else:
+        typed = [f"{o} {value}" for o, (values, _) in filters.items() for value in values or ()]
+        typer.echo(f"none of {len(known)} datasets meets {' '.join(typed)}; leave one out")
 
 
 @datasets.command("init")
@@ -87,16 +142,22 @@ def check_dataset(
     from medtaskatlas.datasets.folder.check import check_folder
 
     bad = 0
+    existing_folder(folder)
     for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
         findings = check_folder(dataset)
         for finding in findings:
             typer.echo(str(finding))
         errors = sum(f.severity == "error" for f in findings)
         warnings = sum(f.severity == "warning" for f in findings)
-        typer.echo(f"{dataset}: {errors} errors, {warnings} warnings")
+        typer.echo(f"{dataset}: {_counted(error=errors, warning=warnings)}")
         bad += errors
     if bad:
         raise typer.Exit(1)
+    own = folder.resolve().parent if (folder / "dataset.yaml").is_file() else folder
+    run = "snakemake --cores all --configfile config/folder.yaml"
+    typer.echo(
+        f"to run on all datasets of {own}: {run} --config datasets_dir={shlex.quote(str(own))}"
+    )
 
 
 def _unpacked(path: Path) -> Path:
@@ -128,7 +189,9 @@ def list_tasks(
     if context.invoked_subcommand is not None:
         return
     from medtaskatlas.tasks.bank import load_bank
+    from medtaskatlas.tasks.task import FAMILIES
 
+    _check_filter("--family", family, FAMILIES)
     rows = [
         [
             t.name,
@@ -156,8 +219,14 @@ def check_tasks(
     findings = check_file(file)
     for finding in findings:
         typer.echo(str(finding))
-    if any(f.severity == "error" for f in findings):
+    errors, warnings = (sum(f.severity == s for f in findings) for s in ("error", "warning"))
+    names = {f.task for f in findings if f.task}
+    typer.echo(f"{file}: {_counted(task=len(names), error=errors, warning=warnings)}")
+    if errors:
         raise typer.Exit(1)
+    typer.echo(
+        f"to run them: snakemake --cores all --config tasks_dir={shlex.quote(str(file.parent))}"
+    )
 
 
 @app.command()
@@ -203,20 +272,21 @@ def fetch_weights_of_clip(
     """Download the weights of CLIP; goes on where an earlier call was cut off."""
     from medtaskatlas.encoders.clip_weights import fetch_clip
 
-    typer.echo(fetch_clip(model, folder))
+    typer.echo(f"the weights of {model} are in {fetch_clip(model, folder)}")
 
 
 @app.command()
 def keep(
-    run: Annotated[str, typer.Argument(help="name of a finished run")],
+    run: Annotated[str, typer.Argument(help="name of a finished run, or results/<run>")],
     command: Annotated[str, typer.Option(help="what was typed to run it")] = "make atlas",
     out: Annotated[Path | None, typer.Option(help="default: docs/results/<run>.md")] = None,
 ) -> None:
     """Write the headline tables of a run as one small page for git."""
     from medtaskatlas.atlas.keep import keep as write
 
-    page = out or Path("docs/results") / f"{run}.md"
-    write(Path("results") / run, page, command=command)
+    results = Path(run) if "/" in run else Path("results") / run
+    page = out or Path("docs/results") / f"{results.name}.md"
+    write(results, page, command=command)
     typer.echo(f"wrote {page}")
 
 
@@ -293,4 +363,13 @@ def main() -> None:
         app()
     except AtlasError as error:
         typer.echo(f"medtaskatlas: {error}", err=True)
+        raise SystemExit(1) from None
+    except OSError as error:
+        # A file that no command foresaw; an error without a file is a mistake of ours.
+        if error.filename is None:
+            raise
+        remedy = "check the path and who may read and write there"
+        typer.echo(
+            f"medtaskatlas: {error.filename}: {error.strerror}\n  remedy: {remedy}", err=True
+        )
         raise SystemExit(1) from None

@@ -283,7 +283,9 @@ def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"config: unknown key {key!r}; {nearest(where[-1], _keys_beside(where))}"
     if error["type"] == "missing":
-        return f"config: {key!r} is missing"
+        field = Config.model_fields.get(key)
+        about = f" ({field.description})" if field else ""
+        return f"config: {key!r} is missing; write `{key}: ...`{about}"
     if error["type"] == "union_tag_invalid":
         kinds = [t.strip(" '") for t in error["ctx"]["expected_tags"].split(",")]
         tag = str(error["ctx"]["tag"])

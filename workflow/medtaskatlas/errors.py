@@ -36,7 +36,7 @@ class TaskError(AtlasError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
-    """Sentence naming the valid names nearest to a mistyped one.
+    """Sentence naming the valid names nearest to a mistyped one, whatever its case.
 
     Parameters
     ----------
@@ -53,5 +53,34 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
         ``did you mean a, b?`` or, where nothing is near, the whole list.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=n, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else f"valid names: {', '.join(known)}"
+    if not known:
+        return "there are none to choose from"
+    folded = [one.casefold() for one in known]
+    lower = name.casefold()
+    close = (
+        [lower] if lower in folded else difflib.get_close_matches(lower, folded, n=n, cutoff=0.5)
+    )
+    if not close:
+        return f"valid names: {', '.join(known)}"
+    meant = dict.fromkeys(k for c in close for k, f in zip(known, folded, strict=True) if f == c)
+    return f"did you mean {', '.join(meant)}?"
+
+
+def yaml_mistake(error: Exception) -> str:
+    """Line, column and kind of a mistake that PyYAML found, on one line.
+
+    Parameters
+    ----------
+    error
+        A ``yaml.YAMLError``.
+
+    Returns
+    -------
+    str
+        For example ``line 3, column 7: mapping values are not allowed here``.
+    """
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    problem = getattr(error, "problem", None) or "it ends too early"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"

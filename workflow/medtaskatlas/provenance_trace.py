@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medtaskatlas import __version__, provenance
 from medtaskatlas.errors import DataError, nearest
+from medtaskatlas.files import existing_run
 from medtaskatlas.provenance_stamp import FORMAT, config_sha256, file_facts, libraries
 from medtaskatlas.provenance_upstream import PAIRS, behind, encoded, facts_of, hash_now, origins
 
@@ -53,6 +54,11 @@ def trace(
     table = Path(table)
     if table.exists() and table.suffix != ".parquet":
         raise DataError(f"{table} is no table", "name a results/<run>/tables/<table>.parquet")
+    if not table.exists():
+        if table.parent.name == "tables":
+            existing_run(table.parent.parent)
+        others = [file.stem for file in table.parent.glob("*.parquet")]
+        raise DataError(f"{table} is missing", nearest(table.stem, others))
     frame = read_table(table)
     facts = frame.attrs["meta"]
     stamp = _stamp_of(table, facts)

@@ -17,7 +17,7 @@ from medtaskatlas.atlas.findings.trajectories import CHANGES
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.commit import commit
 from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
+from medtaskatlas.files import existing_run, whole_file
 
 NEEDED = (
     "summary",
@@ -48,7 +48,7 @@ def keep(results: str | Path, out: str | Path, *, command: str) -> None:
     DataError
         If a table of the run is missing.
     """
-    results = Path(results)
+    results = existing_run(results)
     absent = [n for n in NEEDED if not (results / "tables" / f"{n}.parquet").is_file()]
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from medtaskatlas.errors import ConfigError
+from medtaskatlas.errors import ConfigError, DataError, yaml_mistake
+from medtaskatlas.files import read_text
 
 
 def asked_config(configfiles: Iterable[Path], pairs: Iterable[str]) -> dict[str, Any]:
@@ -29,25 +30,27 @@ def asked_config(configfiles: Iterable[Path], pairs: Iterable[str]) -> dict[str,
     Raises
     ------
     ConfigError
-        If a file is missing or no mapping, or a pair has no ``=``.
+        If a file cannot be read or is no mapping, or a pair has no ``=``.
     """
     config: dict[str, Any] = {}
     for file in configfiles:
-        if not file.is_file():
-            raise ConfigError(f"--configfile: {file} is missing", "see config/ for those there are")
-        config = _merged(config, _mapping(str(file), file.read_text()))
+        try:
+            text = read_text(file)
+        except DataError as error:
+            raise ConfigError(f"--configfile: {error.problem}", error.remedy) from error
+        config = _merged(config, _mapping(f"--configfile: {file}", text))
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--config: {pair!r} is no key=value", "write e.g. image_size=224")
-        config = _merged(config, {key: _yaml(pair, value)})
+        config = _merged(config, {key: _yaml(f"--config: {pair!r}", value)})
     return config
 
 
 def _mapping(name: str, text: str) -> Mapping[str, Any]:
     content = _yaml(name, text)
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{name} holds no keys", "see config/README.md")
+        raise ConfigError(f"{name} holds no keys", "write `key: value`; see config/README.md")
     return content
 
 
@@ -55,7 +58,7 @@ def _yaml(name: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not YAML: {error}", "mend what it names") from None
+        raise ConfigError(f"{name} is not YAML: {yaml_mistake(error)}", "mend that") from None
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

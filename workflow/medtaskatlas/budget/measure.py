@@ -15,7 +15,7 @@ from medtaskatlas.budget.rates import Rates, as_json, fitted
 from medtaskatlas.budget.stages import jobs_of
 from medtaskatlas.commit import commit
 from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
+from medtaskatlas.files import existing_run, read_json, whole_file
 from medtaskatlas.plan import Plan
 from medtaskatlas.planning import plan_run
 
@@ -64,12 +64,12 @@ def measure(runs: Sequence[str | Path], out: Path) -> Rates:
 
 def _plan_of(run: Path) -> Plan:
     """Plan of a run from its resolved configuration."""
-    config = run / "config.json"
+    config = existing_run(run) / "config.json"
     if not config.is_file():
         raise DataError(
             f"{config} is missing", f"make it: snakemake --cores 1 results/{run.name}/config.json"
         )
-    return plan_run(json.loads(config.read_text()))
+    return plan_run(read_json(config))
 
 
 def _images(run: Path, plan: Plan) -> dict[str, Images]:

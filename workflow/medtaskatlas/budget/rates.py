@@ -11,6 +11,7 @@ from typing import Any
 from medtaskatlas.budget.counts import RATES
 from medtaskatlas.budget.job import Job
 from medtaskatlas.errors import DataError
+from medtaskatlas.files import read_text
 
 
 @dataclass(frozen=True)
@@ -266,13 +267,13 @@ def load_rates(path: Path = RATES) -> Rates:
     """
     remedy = "make it with `medtaskatlas plan --measure RUN`, or `git checkout` it"
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text())
+        content: Mapping[str, Any] = json.loads(read_text(path))
         by_key = {
             key: Rate(Line(*row[:2]), Line(*row[2:4]), *row[4:])
             for key, row in content["rates"].items()
         }
         return Rates(dict(content["about"]), by_key, dict(content["images"]))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing", remedy) from None
+    except DataError as error:
+        raise DataError(error.problem, f"{error.remedy}; {remedy}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no rates ({error!r})", remedy) from error

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from medtaskatlas.datasets.recipes import Part, Recipe, Volumes
-from medtaskatlas.errors import ConfigError, nearest
+from medtaskatlas.errors import ConfigError, nearest, yaml_mistake
 from medtaskatlas.files import REPOSITORY
 
 CATALOGUE = REPOSITORY / "config" / "datasets"
@@ -222,7 +222,7 @@ def _entries(path: Path) -> Mapping[str, Any]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         raw = yaml.load(path.read_text(), Loader=loader)  # noqa: S506
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}", "mend the line it names") from None
+        raise ConfigError(f"{path} is not YAML: {yaml_mistake(error)}", "mend that line") from None
     if not isinstance(raw, Mapping) or not all(isinstance(v, Mapping) for v in raw.values()):
         raise ConfigError(f"{path} must map names of datasets to their keys", "see its header")
     return raw

@@ -99,12 +99,12 @@ def select_datasets(
     messages: list[str] = []
     if config.licences is not None:
         allowed = set(config.licences)
-        known = {part for d in catalogue.values() for part in _parts(d.licence)}
+        known = {part for d in catalogue.values() for part in licence_parts(d.licence)}
         # Not an error: a list of what is permitted may be longer than what there is.
         messages += [
             f"no dataset has the licence {licence!r}; {nearest(licence, known)}"
             for licence in config.licences
-            if not _parts(licence) <= known
+            if not licence_parts(licence) <= known
         ]
         out = [n for n in names if not licence_allowed(catalogue[n].licence, allowed)]
         messages += [f"left out {n}: its licence is {catalogue[n].licence}" for n in out]
@@ -132,11 +132,22 @@ def licence_allowed(licence: str, allowed: set[str]) -> bool:
     bool
         True where it may be used.
     """
-    return licence in allowed or _parts(licence) <= allowed
+    return licence in allowed or licence_parts(licence) <= allowed
 
 
-def _parts(licence: str) -> set[str]:
-    """Licences of an SPDX expression joined by AND."""
+def licence_parts(licence: str) -> set[str]:
+    """Licences of an SPDX expression joined by AND.
+
+    Parameters
+    ----------
+    licence
+        The expression.
+
+    Returns
+    -------
+    set of str
+        Its parts.
+    """
     return set(licence.split(" AND "))
 
 

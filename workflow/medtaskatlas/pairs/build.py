@@ -23,7 +23,7 @@ from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
-from medtaskatlas.tasks.task import Params, Task
+from medtaskatlas.tasks.task import Params, Task, task_failure
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -114,11 +114,8 @@ def draw_params(
     try:
         drawn = task.draw(rng, sample, severity)
     except Exception as error:
-        raise TaskError(
-            f"task {task.name} could not draw params for severity {severity:g}: "
-            f"{type(error).__name__}: {error}",
-            "mend the task, or leave it out with `tasks:`",
-        ) from error
+        what = f"task {task.name} could not draw params for severity {severity:g}"
+        raise task_failure(what, error, task.draw) from error
     try:
         text = as_json(drawn)
         return dict(json.loads(text)), text

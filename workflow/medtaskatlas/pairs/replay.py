@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from medtaskatlas.errors import DataError, nearest
+from medtaskatlas.files import existing_run, read_json
 from medtaskatlas.pairs.build import Pair, rebuild
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairset import SETS, SIDES, PairSet
@@ -172,12 +173,12 @@ def find(
     parts = pair_id.split("/")
     if len(parts) not in (4, 5) or parts[0] not in SETS:
         raise DataError(
-            f"{pair_id!r} is no pair_id", f"write {SHAPE_OF_ID}; <set> is one of {', '.join(SETS)}"
+            f"{pair_id!r} is no pair_id",
+            f"write {SHAPE_OF_ID}"
+            + ("" if parts[0] in SETS else f"; of <set>: {nearest(parts[0], SETS)}"),
         )
     set_name, task, dataset = parts[:3]
-    if not run.is_dir():
-        raise DataError(f"there is no run {run}", "give the folder of a run, results/<run>")
-    folder = run / "pairs" / set_name
+    folder = existing_run(run) / "pairs" / set_name
     made = [f.name for f in folder.glob("*") if f.is_dir()]
     if task not in made:
         raise DataError(f"{folder} has no pairs of task {task!r}", nearest(task, made))
@@ -229,7 +230,7 @@ def _task(run: Path, name: str, tasks_dir: str | Path | None) -> Task:
     """The task of a name: the project's, or of the user's own."""
     config = run / "config.json"
     if tasks_dir is None and config.exists():
-        tasks_dir = json.loads(config.read_text()).get("tasks_dir")
+        tasks_dir = read_json(config).get("tasks_dir")
     bank = load_bank(tasks_dir)
     if name not in bank:
         raise DataError(

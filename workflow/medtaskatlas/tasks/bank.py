@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medtaskatlas.errors import ConfigError, TaskError, nearest
 from medtaskatlas.tasks import acquisition, extras, generative, semantic, transformation
-from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task
+from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, described, line_in
 
 # The first three hold the thirty tasks of the default grid, the others hold extras.
 BUILT_IN = (semantic, generative, transformation, acquisition, extras)
@@ -38,7 +38,10 @@ def load_bank(tasks_dir: str | Path | None = None) -> dict[str, Task]:
     if tasks_dir is not None:
         folder = Path(tasks_dir)
         if not folder.is_dir():
-            raise ConfigError(f"tasks_dir: {folder} is no folder", "give a folder with *.py files")
+            hint = f", e.g. {folder.parent}" if folder.is_file() else ""
+            raise ConfigError(
+                f"tasks_dir: {folder} is no folder", f"give a folder with *.py files{hint}"
+            )
         for file in sorted(folder.glob("*.py")):
             _load_file(file)
     by_family = sorted(REGISTRY.values(), key=lambda t: (FAMILIES.index(t.family), t.extra))
@@ -50,18 +53,22 @@ _LOADED: set[Path] = set()
 
 def _load_file(file: Path) -> None:
     """Run one file of tasks, once a process."""
-    file = file.resolve()
-    if file in _LOADED:
+    whole = file.resolve()
+    if whole in _LOADED:
         return
-    spec = importlib.util.spec_from_file_location(f"medtaskatlas_user_tasks.{file.stem}", file)
+    spec = importlib.util.spec_from_file_location(f"medtaskatlas_user_tasks.{file.stem}", whole)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise TaskError(f"{file}: {type(error).__name__}: {error}", "mend the file") from error
-    _LOADED.add(file)
+    except (Exception, SystemExit) as error:
+        line = line_in(whole, error)
+        raise TaskError(
+            f"{file}: {f'line {line}: ' if line else ''}{described(error)}",
+            f"mend the file, then: medtaskatlas tasks check {file}",
+        ) from error
+    _LOADED.add(whole)
 
 
 def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from medtaskatlas.errors import ConfigError, TaskError
+from medtaskatlas.errors import DataError, TaskError
+from medtaskatlas.files import read_text
 from medtaskatlas.imageset import Sample
 from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.example_samples import example_samples
@@ -31,19 +33,23 @@ class Finding:
     Attributes
     ----------
     severity
-        ``error`` or ``warning``; see :func:`check_task`.
+        ``error`` or ``warning``, see :func:`check_task`; ``info`` says what a task was tried on.
     task
         Name of the task, empty for the file as a whole.
     problem
         What is wrong and what to do.
+    place
+        File, and the line at which the task is registered.
     """
 
     severity: str
     task: str
     problem: str
+    place: str
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.task + ': ' if self.task else ''}{self.problem}"
+        parts = (self.severity, self.place, self.task, self.problem)
+        return ": ".join(part for part in parts if part)
 
 
 def check_file(file: str | Path) -> list[Finding]:
@@ -57,11 +63,12 @@ def check_file(file: str | Path) -> list[Finding]:
     Returns
     -------
     list of Finding
-        What :func:`check_task` found in each; empty where all is well.
+        What :func:`check_task` found in each; a task without an error has one that says what it
+        was tried on.
 
     Raises
     ------
-    ConfigError
+    DataError
         If there is no such file.
     TaskError
         If it cannot be loaded.
@@ -69,19 +76,39 @@ def check_file(file: str | Path) -> list[Finding]:
     from medtaskatlas.tasks.bank import _load_file
 
     file = Path(file)
-    if not file.is_file():
-        raise ConfigError(f"{file} is no file", "give a Python file that registers tasks")
+    if file.is_dir():
+        inside = [str(path) for path in sorted(file.glob("*.py"))] or ["FILE.py"]
+        remedy = "; ".join(f"medtaskatlas tasks check {path}" for path in inside)
+        raise DataError(f"{file} is a folder, not a file", f"check its files: {remedy}")
+    read_text(file)
+    if file.suffix != ".py":
+        raise DataError(f"{file} is no Python file", "call it *.py, or `tasks_dir` passes it over")
     _load_file(file)
     module = f"medtaskatlas_user_tasks.{file.stem}"
     tasks = [task for task in REGISTRY.values() if task.apply.__module__ == module]
     if not tasks:
         said = f"{file} registers no task: decorate a function with medtaskatlas.tasks.task.task"
-        return [Finding("error", "", said)]
+        return [Finding("error", "", said, "")]
     found = []
+    samples = example_samples()
     for task in tasks:
-        for finding in check_task(task):
+        code = getattr(task.apply, "__code__", None)
+        place = f"{file}: line {code.co_firstlineno}" if code else str(file)
+        findings = check_task(task, samples)
+        for finding in findings:
             severity, problem = finding.split(": ", 1)
-            found.append(Finding(severity, task.name, problem))
+            found.append(Finding(severity, task.name, problem, place))
+        if not any(finding.startswith("error") for finding in findings):
+            tried = [sample for sample in samples if task.usable(sample)]
+            sides = ", ".join(str(side) for side in sorted({len(s.image) for s in tried}))
+            kinds = ", ".join(dict.fromkeys(map(_kind, tried)))
+            mildest = SEVERITIES[0] if task.family == "semantic" else 0
+            levels = f"severities {mildest} to {SEVERITIES[-1]:g}" if task.ladder else "no ladder"
+            said = (
+                f"{task.family} task, kept its contract on {len(tried)} of {len(samples)} pictures "
+                f"({sides} px; {kinds}; {levels})"
+            )
+            found.append(Finding("info", task.name, said, place))
     return found
 
 
@@ -99,8 +126,9 @@ def check_task(task: Task, samples: Iterable[Sample] | None = None) -> list[str]
     Returns
     -------
     list of str
-        Findings, each begins with ``error:`` (pairs of this task would fail or could not be made
-        again) or ``warning:`` (they can be made, but look wrong). Empty where all is well.
+        Findings, each begins with ``error:`` (pairs of this task would fail, could not be made
+        again or never be as meant) or ``warning:`` (they can be made, but look wrong). Empty
+        where all is well.
     """
     tried = list(example_samples() if samples is None else samples)
     try:
@@ -117,8 +145,8 @@ def check_task(task: Task, samples: Iterable[Sample] | None = None) -> list[str]
             return findings
     if len(usable) > 1:
         findings += _guarded(_depends_on_nothing_else, task, usable)
-    if task.ladder is not None:
-        findings += _guarded(_climbs_its_ladder, task, usable)
+    check = _has_no_severity if task.ladder is None else _climbs_its_ladder
+    findings += _guarded(check, task, usable)
     return findings + _guarded(_looks_right, task, usable)
 
 
@@ -135,11 +163,18 @@ def _guarded(check: Callable[..., Iterator[str]], *arguments: object) -> list[st
 
 def _shape(sample: Sample) -> str:
     """What kind of image it is, for findings."""
-    height, width, *rest = sample.image.shape
-    if rest != [3]:
+    height, width = sample.image.shape[:2]
+    kind = _kind(sample)
+    if kind == "one channel":
         return f"on an image of {height} x {width} in one channel"
-    colour = "colour" if is_colour(sample.image) else "grey"
-    return f"on a {colour} image of {height} x {width}"
+    return f"on a {kind} image of {height} x {width}"
+
+
+def _kind(sample: Sample) -> str:
+    """Its channels."""
+    if sample.image.shape[2:] != (3,):
+        return "one channel"
+    return "colour" if is_colour(sample.image) else "grey"
 
 
 def _drawn(task: Task, sample: Sample, severity: float = 0.7, draw: int = 0) -> Params:
@@ -149,6 +184,7 @@ def _drawn(task: Task, sample: Sample, severity: float = 0.7, draw: int = 0) -> 
 
 def _keeps_contract(task: Task, sample: Sample) -> Iterator[str]:
     """Plain parameters, two uint8 images, the same every time, nothing else touched."""
+    before = _global_generators()
     params = _drawn(task, sample)
     if params != _drawn(task, sample):
         yield "error: draw is not deterministic: two equal generators give other parameters"
@@ -168,6 +204,12 @@ def _keeps_contract(task: Task, sample: Sample) -> Iterator[str]:
     if given != params:
         yield f"error: apply changes its params, from {params} to {given}: work on a copy"
         return
+    if _global_generators() != before:
+        yield (
+            f"error: draw or apply uses a global generator (numpy.random.* or random.*) "
+            f"{_shape(sample)}: take numbers from the rng of draw, a field from a seed in params"
+        )
+        return
     try:
         pair = task.make(sample, params, twice=True)
     except TaskError as error:
@@ -177,6 +219,12 @@ def _keeps_contract(task: Task, sample: Sample) -> Iterator[str]:
         yield f"error: params {raw} do not survive JSON: their pair is another one afterwards"
 
 
+def _global_generators() -> tuple[object, ...]:
+    """States of the generators that all of a process shares."""
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    return random.getstate(), json.dumps(state, default=np.ndarray.tolist)
+
+
 def _depends_on_nothing_else(task: Task, samples: list[Sample]) -> Iterator[str]:
     """A pair must not depend on the pairs before it."""
     params = [_drawn(task, sample) for sample in samples]
@@ -184,6 +232,15 @@ def _depends_on_nothing_else(task: Task, samples: list[Sample]) -> Iterator[str]
     back = [task.make(s, p) for s, p in zip(samples[::-1], params[::-1], strict=True)][::-1]
     if not all(map(_same, forth, back)):
         yield "error: a pair depends on those made before it: apply must keep no state"
+
+
+def _has_no_severity(task: Task, samples: list[Sample]) -> Iterator[str]:
+    """What draws by severity must have a ladder: without one it is always given the same."""
+    if _drawn(task, samples[0], SEVERITIES[0]) != _drawn(task, samples[0], SEVERITIES[-1]):
+        yield (
+            "error: draw depends on severity, but a task without a ladder is always given 0: add "
+            "ladder=Ladder('effect', 'unit', mildest, strongest)"
+        )
 
 
 def _climbs_its_ladder(task: Task, samples: list[Sample]) -> Iterator[str]:

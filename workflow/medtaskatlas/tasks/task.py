@@ -11,8 +11,10 @@ so a pair can be made again from its row and its image.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,7 +148,7 @@ class Task:
         try:
             drawn = self.draw(rng, locked(sample), severity)
         except Exception as error:
-            raise _failure(f"{whose}: draw", error) from error
+            raise task_failure(f"{whose}: draw", error, self.draw) from error
         try:
             params = json.loads(json.dumps(drawn, allow_nan=False))
             if not isinstance(params, dict):
@@ -192,7 +194,8 @@ class Task:
             try:
                 pair = self.apply(given, dict(params))
             except Exception as error:
-                raise _failure(f"task {self.name} failed with params {params}", error) from error
+                whole = f"task {self.name} failed with params {params}"
+                raise task_failure(whole, error, self.apply) from error
             return checked(pair, given.image, kept, whose)
 
         pair = applied()
@@ -201,12 +204,76 @@ class Task:
         return pair
 
 
-def _failure(what: str, error: Exception) -> TaskError:
-    """What a task raised, as an error for users."""
+def line_in(file: str | Path, error: BaseException) -> int | None:
+    """Line of a file at which an error arose, or that called what raised it.
+
+    Parameters
+    ----------
+    file
+        The file, as the interpreter names it.
+    error
+        What was raised.
+
+    Returns
+    -------
+    int or None
+        The line, from 1; None where nothing of the file was running.
+    """
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.lineno for f in reversed(frames) if f.filename == str(file)), None)
+
+
+def described(error: BaseException) -> str:
+    """Type and message of an error, with the names that may have been meant.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+
+    Returns
+    -------
+    str
+        For example ``NameError: name 'drwa' is not defined; did you mean draw?``.
+    """
+    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    known: Iterable[str] = ()
+    if isinstance(error, NameError):
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        known = {*frames[-1].f_locals, *frames[-1].f_globals} if frames else ()
+    elif isinstance(error, AttributeError):
+        known = dir(error.obj)
+    # Python says this itself, but only in tracebacks.
+    hint = nearest(str(getattr(error, "name", "")), known)
+    return f"{said}; {hint}" if hint.startswith("did you mean") else said
+
+
+def task_failure(what: str, error: Exception, function: Callable[..., Any]) -> TaskError:
+    """What a function of a task raised, as an error for users.
+
+    Parameters
+    ----------
+    what
+        Task, function and what it was given.
+    error
+        What was raised.
+    function
+        The function; file and line of its code are named.
+
+    Returns
+    -------
+    TaskError
+        The error.
+    """
+    file = getattr(getattr(function, "__code__", None), "co_filename", "")
+    line = line_in(file, error)
+    where = f" ({Path(file).name}, line {line})" if line else ""
     if isinstance(error, AtlasError):
-        return TaskError(f"{what}: {error.problem}", error.remedy)
+        return TaskError(f"{what}: {error.problem}{where}", error.remedy)
     return TaskError(
-        f"{what}: {type(error).__name__}: {error}",
+        f"{what}: {described(error)}{where}",
         "mend the task (what it is given is read-only), or leave it out with `tasks:`",
     )
 
@@ -247,16 +314,29 @@ def task(
 
     Raises
     ------
-    ValueError
-        If the name is taken or a value is unknown.
+    TypeError, ValueError
+        If the name is taken or a value is unknown or of the wrong type.
     """
-    if family not in FAMILIES or not set(needs) <= set(NEEDS):
-        raise ValueError(f"unknown family {family!r} or needs {needs!r}")
+    if family not in FAMILIES:
+        raise ValueError(f"family: {family!r} is unknown; {nearest(str(family), FAMILIES)}")
+    if isinstance(needs, str):
+        raise TypeError(f"needs: {needs!r} is text; write a tuple: needs=({needs!r},)")
+    if unknown := [need for need in needs if need not in NEEDS]:
+        raise ValueError(f"needs: {unknown[0]!r} is unknown; {nearest(str(unknown[0]), NEEDS)}")
+    if not isinstance(ladder, Ladder | None):
+        raise TypeError(
+            f"ladder: {ladder!r} is none; write Ladder('effect', 'unit', mildest, strongest)"
+        )
+    if not callable(draw):
+        raise TypeError(f"draw: {draw!r} is no function; write one, or draw=no_params")
 
     def register(apply: Apply) -> Apply:
         name = apply.__name__
         if name in REGISTRY:
-            raise ValueError(f"two tasks are called {name}")
+            other = REGISTRY[name].apply.__module__
+            raise ValueError(
+                f"two tasks are called {name}, the other one is in {other}: rename the function"
+            )
         description = (apply.__doc__ or "").strip().split("\n")[0].rstrip(".")
         if not description:
             raise ValueError(f"task {name} needs a docstring: its first line describes it")

@@ -16,6 +16,7 @@ from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
     check_description,
+    identifier,
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
@@ -133,7 +134,7 @@ def _about(folder: Path, raw: dict[Any, Any], description: Description) -> Itera
     for key in ("source", "citation"):
         if key not in raw:
             yield _warning(key, "is not given", "write where the data come from and what to cite")
-    if "name" in raw and description.name != folder.resolve().name:
+    if "name" in raw and description.name not in (folder.resolve().name, identifier(folder)):
         yield _warning(
             "name",
             f"is {description.name!r}, the folder is {folder.resolve().name!r}",
@@ -148,8 +149,9 @@ def _not_named(
     if description.packed:
         return
     tops = {entry.name.split("/")[0] for entry in entries}
+    named = {str(raw[key]).split("/")[0] for key in ("images", *_USUAL, "splits") if key in raw}
     for key, name in _USUAL.items():
-        if name in tops and key not in raw and name != description.images:
+        if name in tops - named and key not in raw:
             yield _warning(
                 key, f"is not given, though there is {name}", f"write `{key}: {name}` to use it"
             )

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from medtaskatlas.datasets.catalogue import Modality
 from medtaskatlas.datasets.folder.files import Finding
 from medtaskatlas.datasets.recipes import Content, Part
-from medtaskatlas.errors import nearest
+from medtaskatlas.errors import nearest, yaml_mistake
 
 DESCRIPTION = "dataset.yaml"
 TODO = "TODO"  # what `init` writes for the user to fill in
@@ -135,6 +135,23 @@ class Description(Part):
         return self.images.lower().endswith(".npz")
 
 
+def identifier(folder: Path) -> str:
+    """Name of a dataset made from the name of its folder.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder.
+
+    Returns
+    -------
+    str
+        Small letters, digits and underscores, a letter first.
+    """
+    name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
+    return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
+
+
 def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
     """Keys of dataset.yaml as they are written.
 
@@ -160,7 +177,8 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
     except UnicodeDecodeError:
         return {}, [description_finding("", "is not UTF-8 text", "save it as UTF-8")]
     except yaml.YAMLError as error:
-        return {}, [description_finding("", f"is not YAML: {error}", "mend the line it names")]
+        said = f"is not YAML: {yaml_mistake(error)}"
+        return {}, [description_finding("", said, "mend that line; text with `: ` needs quotes")]
     if not isinstance(raw, dict) or not isinstance(node, yaml.MappingNode):
         return {}, [
             description_finding("", "must be keys with values (key: value)", "see the manual")
@@ -233,7 +251,7 @@ def _explain(error: Any) -> Finding:
     remedy = "correct this key"
     if error["type"] == "literal_error":
         valid = [choice.strip(" '") for choice in re.split(",| or ", error["ctx"]["expected"])]
-        remedy = nearest(str(value).upper() if key == "modality" else str(value), valid)
+        remedy = nearest(str(value), valid)
     elif error["type"] == "string_type":
         remedy = f"write it in quotes: {key}: '{value}'"
     elif error["type"] == "string_pattern_mismatch":

@@ -8,16 +8,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.datasets.folder.description import DESCRIPTION, Description
+import yaml
+
+from medtaskatlas.datasets.folder.description import DESCRIPTION, Description, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
 from medtaskatlas.errors import AtlasError, DataError
-from medtaskatlas.files import whole_file
+from medtaskatlas.files import existing_folder, whole_file
 
 _IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
 _MASKS = ("masks", "mask", "segmentations", "segmentation", "annotations", "ground_truth", "labels")
 _DICOM_MODALITY = {"CT": "CT", "MR": "MR", "CR": "XR", "DX": "XR", "RF": "XR", "MG": "MG"}
 _DICOM_MODALITY |= {"US": "US", "XA": "XA", "PT": "PET", "NM": "NM", "OP": "FUNDUS", "OPT": "OCT"}
-_MASKS_READ = 50  # label maps that are looked into
 _MOST_CLASSES = 20  # more ids than this are objects
 _TEMPLATE = """\
 # What this dataset is. Replace every TODO; then: medtaskatlas datasets check {folder}
@@ -66,7 +67,7 @@ def init_folder(folder: Path) -> str:
     DataError
         If there is a dataset.yaml already, or no image.
     """
-    folder = Path(folder)
+    folder = existing_folder(folder)
     path = folder / DESCRIPTION
     if path.exists():
         raise DataError(
@@ -80,18 +81,18 @@ def init_folder(folder: Path) -> str:
     said.append(f"images: {images} ({len(items)} images or volumes)")
     lines: list[str] = []
     if masks:
-        lines += _mask_lines(folder, entries, masks, said)
+        lines += _mask_lines(folder, entries, masks, said, with_objects=bool(instances))
     if instances:
-        lines.append(f"instances: {instances}")
+        lines.append(f"instances: {_text(instances)}")
         said.append(f"instances: {instances}")
     lines += _table_lines(folder, entries, images, said)
     modality, body_part = _dicom_facts(folder / images, items, said)
     values: dict[str, Any] = {
         "folder": folder,
-        "name": _name(folder),
+        "name": _text(identifier(folder)),
         "modality": modality or f"TODO one of {_modalities()}",
-        "body_part": body_part or "TODO what is shown, e.g. chest",
-        "images": images,
+        "body_part": _text(body_part or "TODO what is shown, e.g. chest"),
+        "images": _text(images),
         "annotation": "\n".join(lines),
         "pattern": _pattern(items, said),
     }
@@ -111,10 +112,9 @@ def _modalities() -> str:
     return ", ".join(get_args(Description.model_fields["modality"].annotation))
 
 
-def _name(folder: Path) -> str:
-    """Identifier from a folder's name."""
-    name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
-    return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
+def _text(value: str) -> str:
+    """A text as YAML has it: in quotes where it would be a number, a truth value or a key."""
+    return yaml.safe_dump(value, allow_unicode=True, width=10**6).split("\n")[0]
 
 
 def _folder_of(entries: list[Entry], names: Iterable[str]) -> str | None:
@@ -144,22 +144,26 @@ def _images(folder: Path, entries: list[Entry], but: list[str]) -> tuple[str, li
     return place, items
 
 
-def _mask_lines(folder: Path, entries: list[Entry], masks: str, said: list[str]) -> list[str]:
-    """Keys about label maps; their ids are looked up in the files."""
+def _mask_lines(
+    folder: Path, entries: list[Entry], masks: str, said: list[str], *, with_objects: bool
+) -> list[str]:
+    """Keys about label maps; their ids are looked up in the files, all of them as a run does."""
     items, _ = to_items(folder / masks, within(entries, masks))
     ids: set[int] = set()
-    for item in items[:_MASKS_READ]:
+    for item in items:
         try:
             ids |= _ids(folder / masks / item.files[0], item)
         except AtlasError as error:
             said.append(f"could not look into a mask: {error.problem}")
+        if len(ids - {0}) > _MOST_CLASSES and not with_objects:
+            said.append(
+                f"instances: {masks} (more than {_MOST_CLASSES} numbers are objects, not classes)"
+            )
+            return [f"instances: {_text(masks)}"]
     ids -= {0}
-    if len(ids) > _MOST_CLASSES:
-        said.append(f"instances: {masks} (its files hold {len(ids)} numbers: objects, not classes)")
-        return [f"instances: {masks}"]
     said.append(f"masks: {masks} ({len(items)} files; ids {sorted(ids) or 'not found'})")
     names = [f"  {i}: TODO name of class {i}" for i in sorted(ids) or [1]]
-    return [f"masks: {masks}", "classes:", *names]
+    return [f"masks: {_text(masks)}", "classes:", *names]
 
 
 def _ids(path: Path, item: Item) -> set[int]:
@@ -187,7 +191,7 @@ def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str
     lines = []
     if images.lower().endswith(".npz"):
         said.append("labels: TODO, if the file holds them")
-        return [f"labels: {images}", "label_names:", "  0: TODO name of label 0"]
+        return [f"labels: {_text(images)}", "label_names:", "  0: TODO name of label 0"]
     for key in ("labels", "boxes", "splits"):
         if f"{key}.csv" in names:
             lines.append(f"{key}: {key}.csv")
