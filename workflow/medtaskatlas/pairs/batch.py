@@ -64,11 +64,11 @@ def make_batch(
     for task, sets in cells.items():
         with _log_of(logs / task / f"{images.stem}.log"):
             try:
-                made = {
+                kept = {
                     _make_set(images, bank[task], name, params, wanted[task][name]): name
                     for name, params in sets.items()
                 }
-                waiting |= {path: wanted[task][name] for path, name in made.items()}
+                waiting |= {path: wanted[task][name] for path, name in kept.items()}
             except AtlasError as error:
                 logger.error("%s", error)
                 failed[task] = error.problem
