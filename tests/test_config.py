@@ -211,8 +211,9 @@ def test_heldout_cells_are_measured_but_not_trained_on():
     assert plan.training_cells == [(task, "ct_dicom") for task in plan.tasks if task != "inversion"]
 
 
-def test_null_drops_an_encoder_and_says_so():
-    raw = SMALLEST | {"encoders": {"taco": {}, "pixels": None}}
+@pytest.mark.parametrize("null", [None, "null"], ids=["file", "command line"])
+def test_null_drops_an_encoder_and_says_so(null):
+    raw = SMALLEST | {"encoders": {"taco": {}, "pixels": null}, "unseen_tasks": null}
     assert list(parse_config(raw).encoders) == ["taco"]
     assert any("encoder pixels is dropped" in line for line in plan_run(raw).messages)
     with pytest.raises(ConfigError, match="name at least one"):
@@ -240,6 +241,7 @@ TYPED = {
     "name for a section": ({"heldout": "ct_dicom"}, "heldout: {datasets: [ct_dicom]}"),
     "list for a section": ({"heldout": ["a", "b"]}, "heldout: {datasets: [a, b]}"),
     "number for a name": ({"run": 2024}, 'run: "2024"'),
+    "name for a list": ({"datasets": "ct_dicom"}, "datasets: [ct_dicom]"),
     "number for a name of a list": ({"tasks": [7]}, "tasks: "),
     "number for a list": ({"seeds": 3}, "seeds: [3]"),
     "list for a mapping": ({"encoders": ["taco"]}, "encoders: {taco: {}}"),

@@ -209,7 +209,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         raise ConfigError(
             "the configuration is empty", "give one, e.g. --configfile config/embedded.yaml"
         )
-    raw = dict(raw)
+    raw = dict(_with_nulls(raw))
     if isinstance(raw.get("encoders"), Mapping):
         _check_dropped(raw)
         chosen = {name: o for name, o in raw["encoders"].items() if o is not None}
@@ -220,6 +220,13 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         told = _told_once(error.errors())
         remedies = dict.fromkeys(filter(None, map(_remedy, told)))
         raise ConfigError("\n".join(map(_explain, told)), "; ".join(remedies)) from None
+
+
+def _with_nulls(value: Any) -> Any:
+    """Null for the text: Snakemake reads what stands behind ``--config`` without YAML's types."""
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(part) for key, part in value.items()}
+    return None if value == "null" else value
 
 
 def dropped_encoders(raw: Mapping[str, Any]) -> list[str]:
@@ -235,7 +242,7 @@ def dropped_encoders(raw: Mapping[str, Any]) -> list[str]:
     list of str
         Their names.
     """
-    encoders = raw.get("encoders")
+    encoders = _with_nulls(raw.get("encoders"))
     named = encoders.items() if isinstance(encoders, Mapping) else ()
     return [name for name, options in named if options is None]
 
@@ -328,43 +335,52 @@ def _path(where: list[str]) -> list[str]:
 def _remedy(error: Any) -> str | None:
     """What to type instead, as YAML that stands in a file and behind ``--config`` alike."""
     path = _path([str(part) for part in error["loc"]])
-    value, kind = error["input"], error["type"]
-    context = error.get("ctx", {})
-    bound = next((context[k] for k in ("ge", "le", "gt", "lt") if k in context), None)
-    section: type[BaseModel] = Config
-    for part in path[:-1]:
-        section = parts_of(section).get(part, section)
-    field = section.model_fields.get(path[-1]) if path else None
-    default = None if field is None or field.is_required() else field.default
-    inside = parts_of(section).get(path[-1]) if path else None
-    names = value if isinstance(value, list) else [value]
-    typed: str | None = None
-    if kind in ("model_type", "model_attributes_type") and inside is not None:
-        first = next(iter(inside.model_fields))
-        listed = str(inside.model_fields[first].annotation).startswith("list")
-        typed = f"{{{first}: {_yaml(names if listed else value)}}}"
-    elif kind == "string_type" and not isinstance(value, list | Mapping):
-        typed = f'"{value}"'
-    elif kind == "list_type":
-        typed = _yaml(names)
-    elif kind == "dict_type" and isinstance(value, str | list):
-        typed = "{" + ", ".join(f"{name}: {{}}" for name in names) + "}"
-    elif kind == "missing":
-        typed = {"run": "NAME", "encoders": "{taco: {}, pixels: {}}"}.get(path[-1], "...")
-    elif kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", context.get("expected", ""))
-        typed = next(iter(get_close_matches(str(value), choices, 1)), None)
-    elif kind == "string_pattern_mismatch":
-        typed = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9_.-]+", "", str(value)) or "NAME"
-    elif kind in ("greater_than_equal", "less_than_equal"):
-        typed = str(bound)
-    elif default is not None and not isinstance(default, BaseModel | list):
-        typed = _yaml(default)
+    if path == ["run"] and isinstance(error["input"], int | float):
+        # Snakemake makes a number of it on the command line, whatever the quotes.
+        value = error["input"]
+        return f'write `run: "{value}"` in a file, or --config run=run{value}: a name'
+    typed = _typed(error, path) if path else None
     if typed is None:
         return None
     for part in reversed(path[1:]):
         typed = f"{{{part}: {typed}}}"
     return f"write `{path[0]}: {typed}`, or --config '{path[0]}={typed}'"
+
+
+def _typed(error: Any, path: list[str]) -> str | None:
+    """A valid value near the one that is not, as YAML; None where none is near."""
+    value, context = error["input"], error.get("ctx", {})
+    names = value if isinstance(value, list) else [value]
+    section: type[BaseModel] = Config
+    for part in path[:-1]:
+        section = parts_of(section).get(part, section)
+    field = section.model_fields.get(path[-1])
+    default = None if field is None or field.is_required() else field.default
+    simple = default is not None and not isinstance(default, BaseModel | list)
+    typed = _yaml(default) if simple else None
+    match error["type"]:
+        case "model_type" if path[-1] in parts_of(section):
+            first, inner = next(iter(parts_of(section)[path[-1]].model_fields.items()))
+            listed = str(inner.annotation).startswith("list")
+            typed = f"{{{first}: {_yaml(names if listed else value)}}}"
+        case "model_attributes_type":
+            typed = "{}"
+        case "list_type" | "union":
+            typed = _yaml(names)
+        case "dict_type" if isinstance(value, str | list):
+            typed = "{" + ", ".join(f"{name}: {{}}" for name in names) + "}"
+        case "missing":
+            typed = {"run": "NAME", "encoders": "{taco: {}, pixels: {}}"}.get(path[-1], "...")
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", context.get("expected", ""))
+            typed = next(iter(get_close_matches(str(value), choices, 1)), None)
+        case "string_type" if not isinstance(value, list | Mapping):
+            typed = f'"{value}"'
+        case "string_pattern_mismatch":
+            typed = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9_.-]+", "", str(value)) or "NAME"
+        case "greater_than_equal" | "less_than_equal":
+            typed = str(context.get("ge", context.get("le")))
+    return typed
 
 
 def _yaml(value: Any) -> str:
