@@ -261,7 +261,7 @@ def test_the_command_prints_a_table(tmp_path) -> None:
     assert shown.exit_code == 0, shown.output
     lines = shown.output.splitlines()
     assert lines[0].startswith("run smoke: 4 datasets")
-    assert [line.split()[1] for line in lines if line.startswith("make_pairs")] == ["24"]
+    assert [line.split()[1] for line in lines if line.startswith("make_pairs")] == ["20"]
     for word in ("wall clock", "GPU-hours", "disk", "Slurm", "rates"):
         assert any(line.startswith(word) for line in lines)
     more = ["plan", "--configfile", file, "--config", "run=other", "pairs_per_cell=40", "--json"]

@@ -97,7 +97,7 @@ def test_a_study_needs_an_encoder_that_learns(study):
 
 
 def test_name_of_an_encoder_is_its_kind_unless_it_says_one():
-    encoders = {"taco": {}, "wide": {"kind": "taco", "width": 128}, "pixels": None}
+    encoders = {"taco": {}, "wide": {"kind": "taco", "width": 128}, "pixels": {}}
     config = parse_config(SMALLEST | {"encoders": encoders})
     assert [e.kind for e in config.encoders.values()] == ["taco", "taco", "pixels"]
     assert config.encoders["wide"].width == 128
@@ -209,3 +209,67 @@ def test_heldout_cells_are_measured_but_not_trained_on():
     plan = plan_run(raw)
     assert len(plan.cells) == 6
     assert plan.training_cells == [(task, "ct_dicom") for task in plan.tasks if task != "inversion"]
+
+
+@pytest.mark.parametrize("null", [None, "null"], ids=["file", "command line"])
+def test_null_drops_an_encoder_and_says_so(null):
+    raw = SMALLEST | {"encoders": {"taco": {}, "pixels": null}, "unseen_tasks": null}
+    assert list(parse_config(raw).encoders) == ["taco"]
+    assert any("encoder pixels is dropped" in line for line in plan_run(raw).messages)
+    with pytest.raises(ConfigError, match="name at least one"):
+        parse_config(SMALLEST | {"encoders": {"taco": None}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"encoders": {"taco": None, "a": {"like": "taco"}}}, "encoders.a.like"),
+        ({"unseen_tasks": {"encoders": ["taco"]}}, "unseen_tasks.encoders"),
+        ({"scaling": {"encoder": "taco"}}, "scaling.encoder"),
+    ],
+)
+def test_what_refers_to_a_dropped_encoder_is_named(changes, key):
+    raw = SMALLEST | {"encoders": {"taco": None, "other": {"kind": "taco"}}} | changes
+    with pytest.raises(ConfigError) as told:
+        parse_config(raw)
+    assert f"{key} names 'taco'" in told.value.problem
+    assert "null" in told.value.remedy
+
+
+# What is changed, and what to type instead.
+TYPED = {
+    "name for a section": ({"heldout": "ct_dicom"}, "heldout: {datasets: [ct_dicom]}"),
+    "list for a section": ({"heldout": ["a", "b"]}, "heldout: {datasets: [a, b]}"),
+    "number for a name": ({"run": 2024}, 'run: "2024"'),
+    "name for a list": ({"datasets": "ct_dicom"}, "datasets: [ct_dicom]"),
+    "number for a name of a list": ({"tasks": [7]}, "tasks: "),
+    "number for a list": ({"seeds": 3}, "seeds: [3]"),
+    "list for a mapping": ({"encoders": ["taco"]}, "encoders: {taco: {}}"),
+    "too small": ({"image_size": 3}, "image_size: 16"),
+    "no number": ({"image_size": "big"}, "image_size: 64"),
+    "too wide": ({"encoders": {"taco": {"width": 999}}}, "encoders: {taco: {width: 128}}"),
+    "path for a name": ({"run": "../x"}, "run: x"),
+    "no choice": (
+        {"encoders": {"taco": {"sampler": "plan"}}},
+        "encoders: {taco: {sampler: plain}}",
+    ),
+    "too few folds": (
+        {"encoders": {"taco": {}}, "unseen_tasks": {"encoders": ["taco"], "folds": 1}},
+        "unseen_tasks: {folds: 2}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "typed"), TYPED.values(), ids=TYPED)
+def test_a_wrong_value_comes_with_what_to_type(changes, typed):
+    with pytest.raises(ConfigError) as told:
+        parse_config(SMALLEST | changes)
+    assert typed in told.value.remedy, told.value
+
+
+def test_more_folds_than_tasks_are_refused_before_the_run():
+    study = {"unseen_tasks": {"encoders": ["taco"], "folds": 4}}
+    raw = SMALLEST | {"encoders": {"taco": {}}, "tasks": ["rotation", "inversion", "boundary"]}
+    with pytest.raises(ConfigError, match="folds: ") as told:
+        plan_run(raw | study)
+    assert "at most" in told.value.remedy

@@ -51,6 +51,30 @@ def test_points_of_unseen_tasks_leave_out_their_fold_everywhere():
     assert plan.encoders["taco"].steps != 5
 
 
+def test_a_task_that_is_never_trained_on_is_asked_once_and_changes_no_training():
+    """On held-out datasets only (segmentation is not on us_stills), or itself held out."""
+    raw = RAW | {
+        "datasets": ["us_stills", "cell_light"],
+        "tasks": ["rotation", "inversion", "deblurring", "segmentation"],
+        "unseen_tasks": {"encoders": ["taco"], "folds": 2},
+    }
+    plan = plan_run(raw)
+    unseen = {task for task, _ in plan.cells} - {task for task, _ in plan.training_cells}
+    assert unseen == {"segmentation"}
+    asked = [
+        {task for task, _ in point.asked_cells} - {task for task, _ in point.training_cells}
+        for point in plan.points.values()
+    ]
+    assert sorted(task for tasks in asked for task in tasks) == sorted(raw["tasks"])
+    without = plan_run(raw | {"tasks": raw["tasks"][:3]})
+    assert [p.training_cells for p in plan.points.values()] == [
+        p.training_cells for p in without.points.values()
+    ]
+    held = plan_run(raw | {"heldout": {"datasets": ["cell_light"], "tasks": ["inversion"]}})
+    asked = [task for point in held.points.values() for task, _ in point.asked_cells]
+    assert {"inversion", "segmentation"} <= set(asked)
+
+
 def test_points_of_scaling_are_nested_and_ask_the_same_datasets():
     study = {"encoder": "taco", "pairs": [5, 20], "datasets": [1, 2, 3], "seeds": [0, 1]}
     plan = plan_run(RAW | {"scaling": study})

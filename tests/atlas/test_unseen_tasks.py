@@ -91,3 +91,39 @@ def test_placement_is_by_the_family_with_most_votes_and_its_null_is_permuted():
     orders = np.stack([np.random.default_rng(i).permutation(family) for i in range(4)])
     alone = np.stack([placed_right(blank, order) for order in orders])
     np.testing.assert_array_equal(placed_right(blank, orders), alone)
+
+
+def test_a_task_on_held_out_datasets_only_is_placed_and_costs_the_others_nothing(tmp_path):
+    """It is embedded with the first fold, and in no gallery, of baselines neither."""
+    frame = synthetic.make_frame()
+    vectors = synthetic.make_vectors(frame, task=0.5, family=2.0, dataset=0.2, noise=0.3, seed=0)
+    tasks, held = sorted(set(frame["task"])), sorted(set(frame["dataset"]))[-1]
+    lone = tasks[0]
+    there = ((frame["task"] != lone) | (frame["dataset"] == held)).to_numpy()
+    elsewhere = (frame["task"] != lone).to_numpy()
+
+    def write(name, rows, **facts):
+        part = frame[rows].reset_index(drop=True)
+        return synthetic.write_embedding(tmp_path / name, part, vectors[rows], **facts)
+
+    folds = []
+    for i in range(FOLDS):
+        known = [task for j, task in enumerate(tasks[1:]) if j % FOLDS != i]
+        rows = elsewhere if i else there
+        folds.append(write(f"taco_fold{i}/embeddings.parquet", rows, trained_tasks=known))
+    base = write("pixels.parquet", there, encoder="pixels", kind="pixels")
+    whole = write("taco.parquet", there)
+    distances, out = tmp_path / "task_distances.parquet", tmp_path / "unseen_tasks.parquet"
+    task_distances([whole, base], distances, run="synthetic", n_draws=20, heldout_datasets=[held])
+    unseen_tasks(
+        folds, [base], distances, out, run="synthetic", n_draws=50, heldout_datasets=[held]
+    )
+    table = read_table(out, "unseen_tasks", run="synthetic")
+    each = table[(table["level"] == "task") & (table["encoder"] == "taco")].set_index("split")
+    assert set(each.loc["datasets", "name"]) == set(tasks)
+    assert set(each.loc["groups", "name"]) == set(tasks[1:])
+    assert lone not in set(table["nearest_task"].dropna()), "it was in a gallery"
+    test = table[table["measure"] == "tasks_placed"].set_index(["encoder", "split"])
+    assert test["p"].notna().all(), test["note"]
+    assert test["n_tasks"].xs("datasets", level="split").eq(len(tasks)).all()
+    assert test["n_tasks"].xs("groups", level="split").eq(len(tasks) - 1).all()

@@ -35,12 +35,12 @@ def test_twenty_cells_a_submission_at_the_scale_of_the_paper(tmp_path) -> None:
 
 
 def test_here_a_job_makes_one_cell_and_on_a_cluster_a_dataset(tmp_path) -> None:
-    assert jobs(dry(tmp_path, "--cores", "2"))["make_pairs"] == 24
+    assert jobs(dry(tmp_path, "--cores", "2"))["make_pairs"] == 20
     sent = jobs(dry(tmp_path, "--profile", PROFILE))
     assert "make_pairs" not in sent
     assert sum(n for rule, n in sent.items() if rule.startswith("make_pairs_batch")) == 4
     wanted = jobs(dry(tmp_path, "--profile", PROFILE, "--config", "cells_per_job=1"))
-    assert wanted["make_pairs"] == 24
+    assert wanted["make_pairs"] == 20
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_what_changed_is_made_anew_whatever_the_size(batched) -> None:
     due = jobs(dry(batched, "--config", "cells_per_job=30", "failures_per_cell=7"))
     assert sum(n for rule, n in due.items() if rule.startswith("make_pairs")) == 4
     due = jobs(dry(batched, "--config", "failures_per_cell=7"))
-    # not the four cells that have trajectories alone
-    assert due["make_pairs"] == 20
+    assert due["make_failures"] == 20
+    assert not {"make_pairs", "make_trajectories"} & due.keys()
 
 
 def test_the_size_is_no_part_of_the_run(smoke) -> None:

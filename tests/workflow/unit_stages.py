@@ -66,7 +66,7 @@ def run_pairs(run: Plan, out: Path) -> None:
         load_bank()[TASK],
         {name: out / name / f"{DATASET}.arrow" for name in sets.SETS},
         # As many as a large run has.
-        amounts=sets.Amounts(**{**run.amounts(TASK), "pairs": 2000}),
+        amounts=sets.Amounts(2000, run.config.failures_per_cell, run.config.trajectories_per_cell),
         splits=run.config.splits.model_dump(),
         seed=run.config.seed,
     )

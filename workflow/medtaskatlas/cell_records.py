@@ -3,13 +3,12 @@
 Snakemake reruns a job when its parameters are not those that it remembers of its outputs. A job of
 many cells has the parameters of all of them, so a run that goes on with another number of cells a
 job, say at home after a night on a cluster, would make all pairs anew and train all encoders again.
-So of each file that a batch makes is remembered what the job of that cell alone has; and a batch is
+So of each file that a batch makes is remembered what the job of that file alone has; and a batch is
 compared with what is remembered file by file.
 """
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ from typing import Any
 NEEDED = (
     "finished",
     "params",
-    "code",
     "params_changed",
-    "_code_changed",
-    "_code",
     "_get_key",
     "_read_record",
     "_write_record",
@@ -44,7 +40,6 @@ def remember_cells(persistence: Any) -> None:
     if not all(hasattr(persistence, name) for name in NEEDED):
         return
     finished, params_changed = persistence.finished, persistence.params_changed
-    code_changed = persistence._code_changed
 
     async def finished_cells(self: Any, job: Any) -> None:
         await finished(self, job)
@@ -56,7 +51,6 @@ def remember_cells(persistence: Any) -> None:
             record = self._read_record(key)
             if record is not None and record.params is not None:
                 record.params = _params(self, cells, path)
-                record.code = _code(self, job)
                 self._write_record(key, record)
         self._clear_cache()
 
@@ -73,28 +67,18 @@ def remember_cells(persistence: Any) -> None:
                 told |= type(changes)(only_old=old - new, only_new=new - old, files={path})
         return told
 
-    def cells_code_changed(self: Any, job: Any, file: Any = None) -> bool:
-        changed: bool = code_changed(self, job, file=file)
-        return changed and not (_cells(job) and self.code(file) == _code(self, job))
-
     persistence.finished = finished_cells
     persistence.params_changed = cells_params_changed
-    persistence._code_changed = cells_code_changed
     persistence._remembers_cells = True
 
 
-def _cells(job: Any) -> dict[str, dict[str, Any]]:
-    """Task to parameters of the cells of a batch; empty for other jobs."""
+def _cells(job: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    """Task to set to parameters of the files of a batch; empty for other jobs."""
     return getattr(getattr(job, "params", None), "cells", None) or {}
 
 
-def _params(persistence: Any, cells: dict[str, dict[str, Any]], path: Any) -> list[str]:
-    """Parameters of the job that would make one cell, as Snakemake writes them down."""
-    cell = cells[Path(str(path)).parent.name]
-    return sorted(persistence._serialize_param(value) for value in cell.values())
-
-
-def _code(persistence: Any, job: Any) -> Any:
-    """Text of the rule's script directive as it stands in a rule that no loop makes."""
-    code = persistence._code(job.rule)
-    return code and textwrap.indent(textwrap.dedent(code), " " * 8)
+def _params(persistence: Any, cells: dict[str, dict[str, dict[str, Any]]], path: Any) -> list[str]:
+    """Parameters of the job that would make one file, as Snakemake writes them down."""
+    file = Path(str(path))
+    params = cells[file.parent.name][file.parent.parent.name]
+    return sorted(persistence._serialize_param(value) for value in params.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
@@ -110,7 +113,8 @@ class Config(Section):
     )
     scaling: Scaling | None = Field(None, description="study of less data; null: none")
     encoders: dict[str, Encoder] = Field(
-        description="name: {kind: ..., options}; `like: NAME` takes the options of another first"
+        description="name: {kind: ..., options}; `like: NAME` takes the options of another first; "
+        "`NAME: null` drops one, e.g. on the command line"
     )
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
     seed: int = Field(0, ge=0, description="seed of everything that is not training")
@@ -205,20 +209,68 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         raise ConfigError(
             "the configuration is empty", "give one, e.g. --configfile config/embedded.yaml"
         )
-    raw = dict(raw)
+    raw = dict(_with_nulls(raw))
     if isinstance(raw.get("encoders"), Mapping):
-        raw["encoders"] = _spelt_out(raw["encoders"])
+        _check_dropped(raw)
+        chosen = {name: o for name, o in raw["encoders"].items() if o is not None}
+        raw["encoders"] = _spelt_out(chosen)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e) for e in _told_once(error.errors()))) from None
+        told = _told_once(error.errors())
+        remedies = dict.fromkeys(filter(None, map(_remedy, told)))
+        raise ConfigError("\n".join(map(_explain, told)), "; ".join(remedies)) from None
+
+
+def _with_nulls(value: Any) -> Any:
+    """Null for the text: Snakemake reads what stands behind ``--config`` without YAML's types."""
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(part) for key, part in value.items()}
+    return None if value == "null" else value
+
+
+def dropped_encoders(raw: Mapping[str, Any]) -> list[str]:
+    """Encoders that a configuration drops by ``NAME: null``.
+
+    Parameters
+    ----------
+    raw
+        Keys and values of the YAML files and of ``--config``.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    encoders = _with_nulls(raw.get("encoders"))
+    named = encoders.items() if isinstance(encoders, Mapping) else ()
+    return [name for name, options in named if options is None]
+
+
+def _check_dropped(raw: Mapping[str, Any]) -> None:
+    """Refuse what refers to an encoder that is dropped."""
+    refers = {
+        f"encoders.{name}.like": (options["like"], f'--config "encoders={{{name}: null}}"')
+        for name, options in raw["encoders"].items()
+        if isinstance(options, Mapping) and "like" in options
+    }
+    for study, key in (("unseen_tasks", "encoders"), ("scaling", "encoder")):
+        if isinstance(raw.get(study), Mapping):
+            refers[f"{study}.{key}"] = (raw[study].get(key), f"--config {study}=null")
+    for name in dropped_encoders(raw):
+        for key, (named, remedy) in refers.items():
+            if name == named or (isinstance(named, list) and name in named):
+                raise ConfigError(
+                    f"config: {key} names {name!r}, which `encoders: {{{name}: null}}` drops",
+                    f"name another encoder there, or do without: {remedy}",
+                )
 
 
 def _spelt_out(encoders: Mapping[str, Any]) -> dict[str, Any]:
     """Options of each encoder with its kind, and with those of the encoder that it is like."""
     # The name of an encoder is its kind where no kind is given: `pixels: {}` is enough.
     named = {
-        name: {"kind": name, **(options or {})} if isinstance(options or {}, Mapping) else options
+        name: {"kind": name, **options} if isinstance(options, Mapping) else options
         for name, options in encoders.items()
     }
 
@@ -235,7 +287,7 @@ def _spelt_out(encoders: Mapping[str, Any]) -> dict[str, Any]:
                 "give one of them options of its own",
             )
         base = whole(like, (*behind, like))
-        own = {k: v for k, v in (encoders[name] or {}).items() if k != "like"}
+        own = {k: v for k, v in encoders[name].items() if k != "like"}
         return {**base, **own} if isinstance(base, Mapping) else base
 
     return {name: whole(name, (name,)) for name in named}
@@ -269,17 +321,77 @@ def _told_once(errors: list[Any]) -> list[Any]:
     return list(unique.values())
 
 
-def _explain(error: Any) -> str:
-    """One line for one validation error: key, value, remedy."""
+def _path(where: list[str]) -> list[str]:
+    """Keys on the way to an error, without pydantic's names of types."""
     tags = {*KINDS, "list[str]", "DatasetFilter", "literal['all']"}
-    where = [str(part) for part in error["loc"]]
-    path = [
+    return [
         part
         for i, part in enumerate(where)
         # An encoder may be called like its kind: only the tag behind the name is no key.
         if not (i and part in tags and where[i - 1] != "encoders")
     ]
-    key, value = ".".join(path), error["input"]
+
+
+def _remedy(error: Any) -> str | None:
+    """What to type instead, as YAML that stands in a file and behind ``--config`` alike."""
+    path = _path([str(part) for part in error["loc"]])
+    if path == ["run"] and isinstance(error["input"], int | float):
+        # Snakemake makes a number of it on the command line, whatever the quotes.
+        value = error["input"]
+        return f'write `run: "{value}"` in a file, or --config run=run{value}: a name'
+    typed = _typed(error, path) if path else None
+    if typed is None:
+        return None
+    for part in reversed(path[1:]):
+        typed = f"{{{part}: {typed}}}"
+    return f"write `{path[0]}: {typed}`, or --config '{path[0]}={typed}'"
+
+
+def _typed(error: Any, path: list[str]) -> str | None:
+    """A valid value near the one that is not, as YAML; None where none is near."""
+    value, context = error["input"], error.get("ctx", {})
+    names = value if isinstance(value, list) else [value]
+    section: type[BaseModel] = Config
+    for part in path[:-1]:
+        section = parts_of(section).get(part, section)
+    field = section.model_fields.get(path[-1])
+    default = None if field is None or field.is_required() else field.default
+    simple = default is not None and not isinstance(default, BaseModel | list)
+    typed = _yaml(default) if simple else None
+    match error["type"]:
+        case "model_type" if path[-1] in parts_of(section):
+            first, inner = next(iter(parts_of(section)[path[-1]].model_fields.items()))
+            listed = str(inner.annotation).startswith("list")
+            typed = f"{{{first}: {_yaml(names if listed else value)}}}"
+        case "model_attributes_type":
+            typed = "{}"
+        case "list_type" | "union":
+            typed = _yaml(names)
+        case "dict_type" if isinstance(value, str | list):
+            typed = "{" + ", ".join(f"{name}: {{}}" for name in names) + "}"
+        case "missing":
+            typed = {"run": "NAME", "encoders": "{taco: {}, pixels: {}}"}.get(path[-1], "...")
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", context.get("expected", ""))
+            typed = next(iter(get_close_matches(str(value), choices, 1)), None)
+        case "string_type" if not isinstance(value, list | Mapping):
+            typed = f'"{value}"'
+        case "string_pattern_mismatch":
+            typed = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9_.-]+", "", str(value)) or "NAME"
+        case "greater_than_equal" | "less_than_equal":
+            typed = str(context.get("ge", context.get("le")))
+    return typed
+
+
+def _yaml(value: Any) -> str:
+    """A value as YAML on one line."""
+    return json.dumps(value, default=str).replace('"', "")
+
+
+def _explain(error: Any) -> str:
+    """One line for one validation error: key, value, what would be valid."""
+    where = [str(part) for part in error["loc"]]
+    key, value = ".".join(_path(where)), error["input"]
     if error["type"] == "extra_forbidden":
         return f"config: unknown key {key!r}; {nearest(where[-1], _keys_beside(where))}"
     if error["type"] == "missing":

@@ -61,6 +61,9 @@ snakemake --cores all --config run=small pairs_per_cell=50 # the file, with some
 snakemake -n                                               # only say what would run
 ```
 
+`--config` merges mappings key by key, replaces lists and single values, and drops an encoder that
+is null: `--config 'encoders={{pixels: null}}'`.
+
 The default is config/embedded.yaml. A file of your own needs no key that has a default. Results go
 to `results/<run>/`: give a run with other settings another name, as above, or Snakemake will update
 the results of the old one.

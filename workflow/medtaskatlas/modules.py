@@ -58,6 +58,23 @@ def modules() -> dict[str, Module]:
     return _modules(PACKAGE)
 
 
+def read_module(file: str | Path) -> Module:
+    """A file of Python that is no part of this package, such as a task of the user's own.
+
+    Parameters
+    ----------
+    file
+        The file.
+
+    Returns
+    -------
+    Module
+        As it stands.
+    """
+    imports, code = _facts(Path(file).read_bytes())
+    return Module(Path(file), tuple(imports), code)
+
+
 @cache
 def _modules(package: Path) -> dict[str, Module]:
     # The tree of a module is written otherwise by another Python.

@@ -12,7 +12,7 @@ from medtaskatlas.datasets.catalogue import Dataset
 from medtaskatlas.datasets.folder.dataset import FolderDataset
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.encoders.kind import EncoderKind
-from medtaskatlas.files import sha256
+from medtaskatlas.modules import modules, read_module
 from medtaskatlas.pairset import SETS
 from medtaskatlas.provenance import code_hash
 from medtaskatlas.studies import Point, points_of
@@ -286,8 +286,8 @@ class Plan:
             raise ValueError(f"sets of pairs are {SETS}, not {set!r}")
         return [f"{self.results}/pairs/{set}/{task}/{dataset}.arrow" for task, dataset in cells]
 
-    def amounts(self, task: str) -> dict[str, int]:
-        """How many pairs of each set a cell has, as :mod:`medtaskatlas.pairs.sets` takes it.
+    def sets_of(self, task: str) -> list[str]:
+        """Sets of pairs that are made of a task.
 
         Parameters
         ----------
@@ -296,37 +296,41 @@ class Plan:
 
         Returns
         -------
-        dict of str to int
-            Trajectories alone, for tasks that are there for these.
+        list of str
+            Of main, failure and trajectory: the last of tasks with degrees alone.
         """
-        config, whole = self.config, task in self.tasks
-        return {
-            "pairs": config.pairs_per_cell if whole else 0,
-            "failures": config.failures_per_cell if whole else 0,
-            "trajectories": config.trajectories_per_cell,
-            "levels": config.trajectory_levels,
-        }
+        whole = ["main", "failure"] if task in self.tasks else []
+        return [*whole, *(["trajectory"] if self.made_tasks[task].ladder else [])]
 
-    def cell_params(self, task: str, dataset: str) -> dict[str, Any]:
-        """What the pairs of a cell depend on, beside the images.
+    def pair_params(self, set: str, task: str, dataset: str) -> dict[str, Any]:
+        """What a file of pairs depends on, beside the images; nothing that it does not depend on.
 
         Parameters
         ----------
+        set
+            main, failure or trajectory.
         task, dataset
             Names.
 
         Returns
         -------
         dict
-            The parameters of the rule that makes one cell.
+            ``code``, and what :func:`medtaskatlas.pairs.sets.make_sets` takes.
         """
         config = self.config
+        if set == "trajectory":
+            amounts = {"trajectories": config.trajectories_per_cell}
+            amounts |= {"pairs": 0, "levels": config.trajectory_levels}
+        else:
+            amounts = {"pairs": config.pairs_per_cell}
+        if set == "failure":
+            amounts["failures"] = config.failures_per_cell
         return {
-            "amounts": self.amounts(task),
-            "splits": config.splits.model_dump(),
-            "heldout": dataset in self.heldout,
+            "amounts": amounts,
+            "splits": {} if set == "trajectory" else config.splits.model_dump(),
+            # Only trajectories may use the training images of a dataset that is held out.
+            "heldout": set == "trajectory" and dataset in self.heldout,
             "seed": config.seed,
-            "tasks_dir": config.tasks_dir and str(config.tasks_dir),
             "code": self.task_code(task),
         }
 
@@ -429,7 +433,9 @@ class Plan:
         if apply.__module__.startswith("medtaskatlas."):
             return code_hash("medtaskatlas.pairs.sets", apply.__module__)
         # A task of the user's own: a file outside the package.
-        return code_hash("medtaskatlas.pairs.sets") + sha256(apply.__code__.co_filename)[:16]
+        own = read_module(apply.__code__.co_filename)
+        behind = [name for name in own.imports if name in modules()]
+        return code_hash("medtaskatlas.pairs.sets", *behind) + own.code[:16]
 
     def summary(self) -> str:
         """One line that says what will run.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.config import Config, parse_config
+from medtaskatlas.config import Config, dropped_encoders, parse_config
 from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
 from medtaskatlas.datasets.folder.dataset import find_folder_datasets, folder_messages
 from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
@@ -61,6 +61,11 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
                 nearest(task, [name for name, known in bank.items() if known.ladder]),
             )
     encoders, absent = _encoders_here(config)
+    # An empty value in a file is null as well.
+    dropped = [
+        f"encoder {name} is dropped: its value is null; write `{name}: {{}}` for all defaults"
+        for name in dropped_encoders(raw)
+    ]
     plan = Plan(
         config=config,
         datasets={name: known[name] for name in names},
@@ -68,12 +73,18 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
         trajectory_tasks={name: bank[name] for name in trajectory_tasks},
         heldout=heldout,
         encoders=encoders,
-        messages=[*messages, *more, *absent],
+        messages=[*messages, *more, *dropped, *absent],
     )
     if not plan.training_cells and plan.trained_runs:
         raise ConfigError(
             "no cell is left to train on: every dataset or task is held out",
             "hold out less with `heldout:`, or choose more `datasets:`",
+        )
+    study, trained = config.unseen_tasks, {task for task, _ in plan.training_cells}
+    if study is not None and study.folds > len(trained):
+        raise ConfigError(
+            f"unseen_tasks.folds: {study.folds} folds of {len(trained)} tasks that are trained on",
+            f"give at most {len(trained)}: --config 'unseen_tasks={{folds: {len(trained)}}}'",
         )
     return plan
 

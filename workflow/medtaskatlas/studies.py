@@ -131,6 +131,8 @@ def _with_steps(plan: Plan, encoder: str, steps: int | None) -> dict[str, Any]:
 def _unseen_tasks(plan: Plan) -> list[Point]:
     """One point a fold and encoder: all that the run trains on but the tasks of the fold.
 
+    Tasks that the run never trains on (held out, or on held-out datasets only) are unseen by every
+    fold. They are dealt behind the others, so that they change no training.
     Tasks that the point learns from are only what the fold's are compared with, so that of whole
     datasets held out none but the fold's tasks are embedded.
     """
@@ -140,6 +142,9 @@ def _unseen_tasks(plan: Plan) -> list[Point]:
     families = {name: task.family for name, task in plan.tasks.items()}
     trained = {task for task, _ in plan.training_cells}
     folds = task_folds({t: f for t, f in families.items() if t in trained}, study.folds, plan.seed)
+    asked = [list(fold) for fold in folds]
+    for i, task in enumerate(sorted({task for task, _ in plan.cells} - trained)):
+        asked[i % study.folds].append(task)
     points = []
     for encoder in study.encoders:
         for i, fold in enumerate(folds):
@@ -152,7 +157,7 @@ def _unseen_tasks(plan: Plan) -> list[Point]:
                     _with_steps(plan, encoder, study.steps),
                     plan.config.seeds[0],
                     known,
-                    [*known, *(cell for cell in plan.cells if cell[0] in fold)],
+                    [*known, *(cell for cell in plan.cells if cell[0] in asked[i])],
                 )
             )
     return points

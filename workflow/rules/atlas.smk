@@ -113,8 +113,10 @@ rule table_tasks:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
         heldout_tasks=RUN.config.heldout.tasks,
-        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
-        bank=[RUN.task_code(task) for task in RUN.tasks],
+        # The description is the docstring, which is no code.
+        bank=[
+            (RUN.task_code(name), task.description) for name, task in RUN.tasks.items()
+        ],
         code=code_hash("medtaskatlas.atlas.catalogue"),
     message:
         "table tasks"
@@ -166,7 +168,6 @@ rule table_task_grid:
     params:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
-        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
         code=code_hash("medtaskatlas.atlas.catalogue"),
     message:
         "table task_grid"

@@ -97,7 +97,12 @@ rule embed:
         gpu=lambda wildcards: int(RUN.encoders[wildcards.encoder].is_network),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
-        torch_threads=RUN.config.torch_threads,
+        # Features are made without torch, so its threads are none of theirs.
+        torch_threads=lambda wildcards: (
+            RUN.config.torch_threads
+            if RUN.encoders[wildcards.encoder].is_network
+            else 1
+        ),
         pairs_per_cell=None,
         meta=lambda wildcards: {
             "run": RUN.config.run,

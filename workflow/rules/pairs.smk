@@ -1,6 +1,6 @@
-# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a task and dataset, or more of them
+# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a file, or a job for many tasks of a dataset
 from medtaskatlas.batching import batches, cells_per_job, jobs_are_sent_away
-from medtaskatlas.pairs.failed_cells import failed_cells
+from medtaskatlas.pairs.failed_cells import RULE_OF_SET, failed_cells
 
 CELLS_PER_JOB = cells_per_job(
     RUN.config.cells_per_job, sent_away=jobs_are_sent_away(workflow)
@@ -14,36 +14,37 @@ rule pairs:
         RUN.pair_files(RUN.trajectory_cells, set="trajectory"),
 
 
-rule make_pairs:
-    input:
-        images=f"{RESULTS}/images/{{dataset}}.arrow",
-    output:
-        main=f"{RESULTS}/pairs/main/{{task}}/{{dataset}}.arrow",
-        failure=f"{RESULTS}/pairs/failure/{{task}}/{{dataset}}.arrow",
-        trajectory=f"{RESULTS}/pairs/trajectory/{{task}}/{{dataset}}.arrow",
-    log:
-        f"{RESULTS}/logs/pairs/{{task}}/{{dataset}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/pairs/{{task}}/{{dataset}}.tsv"
-    wildcard_constraints:
-        # Where a job makes many cells, no file is left to this rule.
-        task="|".join(RUN.made_tasks) if CELLS_PER_JOB == 1 else "(?!)",
-    conda:
-        "../../envs/base.yaml"
-    resources:
-        mem_mb=500,
-        runtime=30,
-    params:
-        amounts=lambda wildcards: RUN.amounts(wildcards.task),
-        splits=RUN.config.splits.model_dump(),
-        heldout=lambda wildcards: wildcards.dataset in RUN.heldout,
-        seed=RUN.config.seed,
-        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
-        code=lambda wildcards: RUN.task_code(wildcards.task),
-    message:
-        "pairs of {wildcards.task} on {wildcards.dataset}"
-    script:
-        "../scripts/pairs.py"
+# A rule a set: what the failures or the trajectories of a cell depend on makes no main pair anew.
+for set_name, rule_name in RULE_OF_SET.items() if CELLS_PER_JOB == 1 else []:
+
+    rule:
+        name:
+            f"make_{rule_name}"
+        input:
+            images=f"{RESULTS}/images/{{dataset}}.arrow",
+        output:
+            **{set_name: f"{RESULTS}/pairs/{set_name}/{{task}}/{{dataset}}.arrow"},
+        log:
+            f"{RESULTS}/logs/{rule_name}/{{task}}/{{dataset}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/{rule_name}/{{task}}/{{dataset}}.tsv"
+        conda:
+            "../../envs/base.yaml"
+        resources:
+            mem_mb=500,
+            runtime=30,
+        params:
+            # Where a task of the user's own lies is no param, but its code is.
+            **{
+                key: lambda wildcards, key=key, set_name=set_name: RUN.pair_params(
+                    set_name, wildcards.task, wildcards.dataset
+                )[key]
+                for key in ("amounts", "splits", "heldout", "seed", "code")
+            },
+        message:
+            f"{rule_name} of {{wildcards.task}} on {{wildcards.dataset}}"
+        script:
+            "../scripts/pairs.py"
 
 
 # The same files, many tasks of a dataset in one job.
@@ -57,8 +58,8 @@ for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []
         output:
             [
                 f"{RESULTS}/pairs/{set}/{task}/{{dataset}}.arrow"
-                for set in ("main", "failure", "trajectory")
                 for task in batch.tasks
+                for set in RUN.sets_of(task)
             ],
         log:
             f"{RESULTS}/logs/pairs/{batch.name}/{{dataset}}.log",
@@ -72,9 +73,13 @@ for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []
             mem_mb=1000,
             runtime=30 + len(batch.tasks),
         params:
-            # Of each cell what make_pairs has: see medtaskatlas.cell_records.
+            # Of each file what a job of its own has: see medtaskatlas.cell_records.
             cells=lambda wildcards, tasks=batch.tasks: {
-                task: RUN.cell_params(task, wildcards.dataset) for task in tasks
+                task: {
+                    set: RUN.pair_params(set, task, wildcards.dataset)
+                    for set in RUN.sets_of(task)
+                }
+                for task in tasks
             },
             logs=f"{RESULTS}/logs/pairs",
         message:

@@ -67,11 +67,14 @@ rule figure_gallery:
         runtime=30,
     params:
         tasks=list(RUN.tasks),
-        tasks_dir=RUN.config.tasks_dir and str(RUN.config.tasks_dir),
         seed=RUN.config.seed,
         code=[
             code_hash("medtaskatlas.figures.gallery"),
-            *(RUN.task_code(task) for task in RUN.tasks),
+            # Captions are docstrings, which are no code.
+            *(
+                (RUN.task_code(name), task.description)
+                for name, task in RUN.tasks.items()
+            ),
         ],
     message:
         "figure gallery"

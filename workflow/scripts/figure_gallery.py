@@ -4,7 +4,7 @@ with job(snakemake):
     from medtaskatlas.figures.gallery import gallery
     from medtaskatlas.tasks.bank import load_bank
 
-    bank = load_bank(snakemake.params.tasks_dir)
+    bank = load_bank(snakemake.config.get("tasks_dir"))
     gallery(
         [bank[name] for name in snakemake.params.tasks],
         snakemake.input.images,

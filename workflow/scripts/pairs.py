@@ -7,17 +7,19 @@ with job(snakemake):
     from medtaskatlas.tasks.bank import load_bank
 
     without_pandas()
+    bank = load_bank(snakemake.config.get("tasks_dir"))
     if hasattr(snakemake.params, "cells"):
         make_batch(
             snakemake.input.images,
             snakemake.output,
+            bank=bank,
             cells=snakemake.params.cells,
             logs=snakemake.params.logs,
         )
     else:
         make_sets(
             snakemake.input.images,
-            load_bank(snakemake.params.tasks_dir)[snakemake.wildcards.task],
+            bank[snakemake.wildcards.task],
             dict(snakemake.output.items()),
             amounts=Amounts(**snakemake.params.amounts),
             splits=snakemake.params.splits,

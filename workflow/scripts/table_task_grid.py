@@ -9,5 +9,5 @@ with job(snakemake):
         snakemake.output.table,
         run=snakemake.params.run,
         tasks=snakemake.params.tasks,
-        tasks_dir=snakemake.params.tasks_dir,
+        tasks_dir=snakemake.config.get("tasks_dir"),
     )

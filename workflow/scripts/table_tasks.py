@@ -8,5 +8,5 @@ with job(snakemake):
         snakemake.output.table,
         run=snakemake.params.run,
         heldout_tasks=snakemake.params.heldout_tasks,
-        tasks_dir=snakemake.params.tasks_dir,
+        tasks_dir=snakemake.config.get("tasks_dir"),
     )

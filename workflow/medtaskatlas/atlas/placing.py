@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -99,10 +99,13 @@ class Fold:
         Its file.
     hidden
         The tasks.
+    absent
+        Tasks that no fold was trained on: in no gallery either, but asked in one fold only.
     """
 
     path: Path
     hidden: list[str]
+    absent: tuple[str, ...] = ()
 
 
 def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
@@ -124,13 +127,25 @@ def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
         If a file is missing or damaged, or a fold held out nothing.
     """
     folds: dict[str, list[Fold]] = {}
+    trained: dict[str, set[str]] = {}
     for path in map(Path, fold_paths):
         file = open_embedding(path)
-        hidden = sorted(set(file.frame["task"]) - set(file.facts["trained_tasks"]))
+        known = set(file.facts["trained_tasks"])
+        hidden = sorted(set(file.frame["task"]) - known)
         if not hidden:
             raise DataError(f"{path}: no task was held out", f"delete {path.parent}")
-        folds.setdefault(str(file.facts["encoder"]), []).append(Fold(path, hidden))
-    return folds
+        encoder = str(file.facts["encoder"])
+        folds.setdefault(encoder, []).append(Fold(path, hidden))
+        trained.setdefault(encoder, set()).update(known)
+    return {
+        encoder: [
+            replace(
+                fold, absent=tuple(sorted({t for f in its for t in f.hidden} - trained[encoder]))
+            )
+            for fold in its
+        ]
+        for encoder, its in folds.items()
+    }
 
 
 def place(
@@ -162,12 +177,18 @@ def place(
     DataError
         As :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
     """
+    folds = list(folds)
+    family_of: dict[str, str] = {}
+    # Tasks that none was trained on are embedded with one fold only.
+    for path in dict.fromkeys(fold.path for fold in folds):
+        known = open_embedding(path).frame[["task", "family"]].drop_duplicates()
+        family_of |= dict(zip(known["task"], known["family"], strict=True))
+    tasks = sorted(family_of)
+    family = np.array([family_of[task] for task in tasks], dtype=object)
     parts = []
     for fold in folds:
-        pairs = open_pairs(fold.path, heldout_datasets, fold.hidden, run=run)
-        family_of = dict(zip(pairs.frame["task"], pairs.frame["family"], strict=True))
-        tasks = sorted(family_of)
-        family = np.array([family_of[task] for task in tasks], dtype=object)
+        hidden = list(dict.fromkeys([*fold.hidden, *fold.absent]))
+        pairs = open_pairs(fold.path, heldout_datasets, hidden, run=run)
         facts = pairs.file.facts
         parts.append(_of_fold(pairs, fold.hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)

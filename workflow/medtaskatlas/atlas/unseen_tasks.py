@@ -7,6 +7,7 @@ task, so for them the tasks of a fold are only taken out of the gallery.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distance_matrix import encoder_matrix
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
 from medtaskatlas.atlas.placing import (
-    Fold,
     Placed,
     folds_of,
     place,
@@ -83,10 +83,11 @@ def unseen_tasks(
         If a file is damaged, of another run, or of other pairs than the rest.
     """
     folds = folds_of(fold_paths)
-    hidden = [fold.hidden for fold in next(iter(folds.values()))] if folds else []
+    first = next(iter(folds.values()), [])
+    hidden = [fold.hidden for fold in first]
     placed = {name: place(its, heldout_datasets, run) for name, its in sorted(folds.items())}
     for path in map(Path, baseline_paths):
-        one = place([Fold(path, tasks) for tasks in hidden], heldout_datasets, run)
+        one = place([replace(fold, path=path) for fold in first], heldout_datasets, run)
         placed[one.name] = one
     _check_same(placed)
     distances = read_table(task_distances_path, "task_distances", run=run)
@@ -191,6 +192,9 @@ def _test(
 ) -> dict[str, Any]:
     """How many tasks fall to their own family, and whether chance would do it."""
     asked = np.isfinite(votes).all(axis=1)
+    # A task that is on held-out datasets only is neither asked nor answered within the others.
+    there = asked | (np.nansum(votes, axis=0) > 0)
+    asked, votes = asked[there], votes[np.ix_(there, there)]
     row: dict[str, Any] = {
         "measure": "tasks_placed",
         "level": "overall",
@@ -199,7 +203,7 @@ def _test(
         "note": "no interval: tasks are a fixed set; see p",
         **counts(one.frame),
     }
-    _, family = np.unique(one.family.astype(str), return_inverse=True)
+    _, family = np.unique(one.family[there].astype(str), return_inverse=True)
     if not asked.all():
         # A task that no held-out pair has: those that are asked are counted, without a test.
         own = placed_right(votes, family)[asked].sum()

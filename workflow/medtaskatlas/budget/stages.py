@@ -15,6 +15,7 @@ from medtaskatlas.budget.job import Job
 from medtaskatlas.budget.memory import Memory
 from medtaskatlas.budget.networks import cost_of
 from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.pairs.failed_cells import RULE_OF_SET
 from medtaskatlas.plan import Plan
 from medtaskatlas.studies import SCALING, UNSEEN_TASKS
 
@@ -128,22 +129,23 @@ def download_mb(plan: Plan, dataset: str) -> float:
 
 def _pairs(plan: Plan, images: Mapping[str, Images], *, sent_away: bool) -> Iterator[Job]:
     pixels = plan.config.image_size**2 / 1e6
-    main, laddered = set(plan.cells), set(plan.trajectory_cells)
-
-    def work(cell: tuple[str, str]) -> float:
-        sets = [("main", cell in main), ("failure", cell in main), ("trajectory", cell in laddered)]
-        return pixels * sum(pairs_of(plan, [cell], name) for name, there in sets if there)
-
     each = cells_per_job(plan.config.cells_per_job, sent_away=sent_away)
     if each == 1:
-        for task, dataset in plan.made_cells:
-            cell = (task, dataset)
-            where = f"pairs/{task}/{dataset}"
-            yield Job("make_pairs", "pairs", f"make_pairs/{task}", work(cell), 0, where)
+        for set_name in ("main", *plan.described_sets):
+            rule = RULE_OF_SET[set_name]
+            for task, dataset in plan.cells_of(set_name):
+                work = pixels * pairs_of(plan, [(task, dataset)], set_name)
+                where = f"{rule}/{task}/{dataset}"
+                # Priced alike: what a pair costs hardly depends on its set.
+                yield Job(f"make_{rule}", "pairs", f"make_pairs/{task}", work, 0, where)
         return
     for batch in batches(plan.made_cells, each):
         for dataset in batch.datasets:
-            whole = sum(work((task, dataset)) for task in batch.tasks)
+            whole = pixels * sum(
+                pairs_of(plan, [(task, dataset)], set_name)
+                for task in batch.tasks
+                for set_name in plan.sets_of(task)
+            )
             where = f"pairs/{batch.name}/{dataset}"
             yield Job("make_pairs", "pairs", "make_pairs", whole, 0, where)
 

@@ -19,7 +19,7 @@ from typing import Any
 from medtaskatlas.errors import AtlasError, DataError
 from medtaskatlas.jobs import LOG_FORMAT
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.tasks.task import Task
 
 logger = logging.getLogger("medtaskatlas")
 
@@ -28,7 +28,8 @@ def make_batch(
     images: str | Path,
     outs: Iterable[str | Path],
     *,
-    cells: Mapping[str, Mapping[str, Any]],
+    bank: Mapping[str, Task],
+    cells: Mapping[str, Mapping[str, Mapping[str, Any]]],
     logs: str | Path,
 ) -> None:
     """Generate and write the pairs of several tasks on one dataset.
@@ -41,8 +42,10 @@ def make_batch(
         Prepared images.
     outs
         The Arrow files to make, each ``.../<set>/<task>/<dataset>.arrow``.
+    bank
+        Name to task.
     cells
-        Task to what its pairs depend on: see :meth:`medtaskatlas.plan.Plan.cell_params`.
+        Task to set to what these pairs depend on: see :meth:`medtaskatlas.plan.Plan.pair_params`.
     logs
         Folder of the logs, one ``<task>/<dataset>.log`` each.
 
@@ -58,13 +61,14 @@ def make_batch(
         wanted.setdefault(out.parent.name, {})[out.parent.parent.name] = out
     failed: dict[str, str] = {}
     waiting: dict[Path, Path] = {}
-    for task, params in cells.items():
-        stamp = _stamp(images, params)
-        kept = {name: _kept(out, stamp) for name, out in wanted[task].items()}
+    for task, sets in cells.items():
         with _log_of(logs / task / f"{images.stem}.log"):
             try:
-                _make_cell(images, task, params, kept, wanted[task])
-                waiting |= {kept[name]: out for name, out in wanted[task].items()}
+                kept = {
+                    _make_set(images, bank[task], name, params, wanted[task][name]): name
+                    for name, params in sets.items()
+                }
+                waiting |= {path: wanted[task][name] for path, name in kept.items()}
             except AtlasError as error:
                 logger.error("%s", error)
                 failed[task] = error.problem
@@ -82,38 +86,31 @@ def make_batch(
         made.replace(out)
 
 
-def _make_cell(
-    images: Path,
-    task: str,
-    params: Mapping[str, Any],
-    kept: Mapping[str, Path],
-    outs: Mapping[str, Path],
-) -> None:
-    """Make what is to be kept of a cell, unless it is there; forget what is out of date."""
-    if all(path.exists() for path in kept.values()):
-        logger.info("kept from an earlier job")
-        return
-    for out in outs.values():
-        for old in out.parent.glob(f".{escape(out.name)}.*.kept"):
-            old.unlink()
+def _make_set(images: Path, task: Task, name: str, params: Mapping[str, Any], out: Path) -> Path:
+    """Make one file of a cell, unless it is kept; forget what is out of date.
+
+    It waits in the same folder, so that it can be renamed.
+    """
+    kept = out.with_name(f".{out.name}.{_stamp(images, params)}.kept")
+    if kept.exists():
+        logger.info("%s: kept from an earlier job", name)
+        return kept
+    for old in out.parent.glob(f".{escape(out.name)}.*.kept"):
+        old.unlink()
     make_sets(
         images,
-        load_bank(params["tasks_dir"])[task],
-        kept,
+        task,
+        {name: kept},
         amounts=Amounts(**params["amounts"]),
         splits=params["splits"],
         heldout=params["heldout"],
         seed=params["seed"],
     )
-
-
-def _kept(out: Path, stamp: str) -> Path:
-    """Where a finished file waits: in the same folder, so that it can be renamed."""
-    return out.with_name(f".{out.name}.{stamp}.kept")
+    return kept
 
 
 def _stamp(images: Path, params: Mapping[str, Any]) -> str:
-    """What a cell is made from, as 16 hexadecimal digits."""
+    """What a file is made from, as 16 hexadecimal digits."""
     try:
         state = images.stat()
     except OSError as error:

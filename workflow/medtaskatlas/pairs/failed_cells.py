@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+# Set of pairs to the name of its rule behind make_, and of its folder of logs. Where one job makes
+# many cells, all logs are among those of the main pairs.
+RULE_OF_SET = {"main": "pairs", "failure": "failures", "trajectory": "trajectories"}
+
 # A line of a job's log; see medtaskatlas.jobs. What follows it up to the next one belongs to it.
 _ERROR = re.compile(r"^\S+ \S+ ERROR (.*)$", re.MULTILINE)
 
@@ -29,12 +33,14 @@ def failed_cells(results: str | Path, cells: Iterable[tuple[str, str]]) -> list[
     results = Path(results)
     lines = []
     for task, dataset in cells:
-        if (results / "pairs" / "main" / task / f"{dataset}.arrow").exists():
-            continue
-        log = results / "logs" / "pairs" / task / f"{dataset}.log"
-        told = _ERROR.search(log.read_text(errors="replace")) if log.exists() else None
-        if told:
-            lines.append(f"failed: pairs of {task} on {dataset}: {told[1]}")
+        for set_name, rule in RULE_OF_SET.items():
+            if (results / "pairs" / set_name / task / f"{dataset}.arrow").exists():
+                continue
+            log = results / "logs" / rule / task / f"{dataset}.log"
+            told = _ERROR.search(log.read_text(errors="replace")) if log.exists() else None
+            if told:
+                lines.append(f"failed: {rule} of {task} on {dataset}: {told[1]}")
+                break
     if lines:
         lines.insert(0, f"the pairs of {len(lines)} cells could not be made:")
     return lines
