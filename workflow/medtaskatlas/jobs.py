@@ -14,8 +14,8 @@ from typing import Any
 from medtaskatlas.errors import AtlasError
 from medtaskatlas.provenance_job import job_known_by
 
-# Threads that wait for each other sleep, with GNU's and Intel's OpenMP and with OpenBLAS. By default
-# they spin, and where others use the machine too a training step takes several times as long
+# Threads that wait for each other sleep, with GNU's and Intel's OpenMP and with OpenBLAS. By
+# default they spin, and where others use the machine a training step takes several times as long
 # (docs/benchmarks/shared_machine.md).
 IDLE_THREADS = {
     "OMP_WAIT_POLICY": "passive",
