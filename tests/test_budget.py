@@ -60,7 +60,7 @@ def counted_by_snakemake(folder, **changes):
     counts: dict[str, int] = {}
     for name, n in rows.items():
         if n.isdigit() and name != "total":
-            rule = "make_pairs" if name.startswith("make_pairs") else name
+            rule = name.split("_batch")[0]
             counts[rule] = counts.get(rule, 0) + int(n)
     return counts
 

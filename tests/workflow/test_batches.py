@@ -68,8 +68,10 @@ def test_what_changed_is_made_anew_whatever_the_size(batched) -> None:
     due = jobs(dry(batched, "--config", "cells_per_job=30", "failures_per_cell=7"))
     assert sum(n for rule, n in due.items() if rule.startswith("make_pairs")) == 4
     due = jobs(dry(batched, "--config", "failures_per_cell=7"))
-    assert due["make_failures"] == 20
-    assert not {"make_pairs", "make_trajectories"} & due.keys()
+    assert {rule for rule in due if rule.startswith("make_")} == {
+        rule for rule in due if rule.startswith("make_failures_batch")
+    }
+    assert sum(n for rule, n in due.items() if rule.startswith("make_failures_batch")) == 4
 
 
 def test_the_size_is_no_part_of_the_run(smoke) -> None:

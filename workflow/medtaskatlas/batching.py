@@ -1,9 +1,9 @@
 """Which cells of pairs are made by one job.
 
-A cell, one task on one dataset, takes seconds. On one machine a job a cell costs a fraction of that
-and tells best what failed. A scheduler of a cluster takes longer to start a job than a cell takes,
-and is not made for thousands of them: there, one job makes all tasks of a dataset. Snakemake's own
-groups would ask for the memory and cores of all their jobs at once.
+A cell, one task on one dataset, takes seconds. On one machine a job a cell for its main pairs costs
+a fraction of that and tells best what failed. A scheduler of a cluster takes longer to start a job
+than a cell takes, and is not made for thousands of them: there, one job makes all tasks of a
+dataset. Snakemake's own groups would ask for the memory and cores of all their jobs at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from medtaskatlas.pairs.failed_cells import RULE_OF_SET
+from medtaskatlas.pairset import SETS
+
+if TYPE_CHECKING:
+    from medtaskatlas.plan import Plan
 
 # Where jobs are sent to a cluster: all tasks of a dataset in one job, for the default bank.
 SENT_AWAY = 30
@@ -67,6 +73,32 @@ def batches(cells: Iterable[tuple[str, str]], cells_per_job: int) -> list[Batch]
         Batch(f"batch{i}", tasks, tuple(datasets))
         for i, (tasks, datasets) in enumerate(datasets_of.items(), 1)
     ]
+
+
+def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, ...], Batch]]:
+    """Jobs of a run that make the pairs of many cells.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    cells_per_job
+        As :func:`cells_per_job` has it.
+
+    Returns
+    -------
+    list of tuple
+        Name of the job's logs, sets of pairs that it makes, and its cells. With one cell a job it
+        makes failures or trajectories alone, since main pairs have a job a cell.
+    """
+    if cells_per_job == 1:
+        return [
+            (RULE_OF_SET[name], (name,), batch)
+            for name in SETS
+            if name != "main"
+            for batch in batches(plan.cells_of(name), SENT_AWAY)
+        ]
+    return [(RULE_OF_SET["main"], SETS, b) for b in batches(plan.made_cells, cells_per_job)]
 
 
 def cells_per_job(wanted: int | None, *, sent_away: bool) -> int:

@@ -1,6 +1,6 @@
-# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow, one job a file, or a job for many tasks of a dataset
-from medtaskatlas.batching import batches, cells_per_job, jobs_are_sent_away
-from medtaskatlas.pairs.failed_cells import RULE_OF_SET, failed_cells
+# Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow
+from medtaskatlas.batching import cells_per_job, jobs_are_sent_away, pair_batches
+from medtaskatlas.pairs.failed_cells import failed_cells
 
 CELLS_PER_JOB = cells_per_job(
     RUN.config.cells_per_job, sent_away=jobs_are_sent_away(workflow)
@@ -14,20 +14,21 @@ rule pairs:
         RUN.pair_files(RUN.trajectory_cells, set="trajectory"),
 
 
-# A rule a set: what the failures or the trajectories of a cell depend on makes no main pair anew.
-for set_name, rule_name in RULE_OF_SET.items() if CELLS_PER_JOB == 1 else []:
+# Here, a job a cell makes its main pairs, which trainings learn from, so that what changes in one
+# cell makes no other anew. Its failures and its trajectories are made for all tasks of a dataset by
+# one job each, which saves hundreds of starts; embeddings of these take all of them anyway. Where
+# jobs are sent to a cluster, one makes all three for many tasks.
+if CELLS_PER_JOB == 1:
 
-    rule:
-        name:
-            f"make_{rule_name}"
+    rule make_pairs:
         input:
             images=f"{RESULTS}/images/{{dataset}}.arrow",
         output:
-            **{set_name: f"{RESULTS}/pairs/{set_name}/{{task}}/{{dataset}}.arrow"},
+            main=f"{RESULTS}/pairs/main/{{task}}/{{dataset}}.arrow",
         log:
-            f"{RESULTS}/logs/{rule_name}/{{task}}/{{dataset}}.log",
+            f"{RESULTS}/logs/pairs/{{task}}/{{dataset}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/{rule_name}/{{task}}/{{dataset}}.tsv"
+            f"{RESULTS}/benchmarks/pairs/{{task}}/{{dataset}}.tsv"
         conda:
             "../../envs/base.yaml"
         resources:
@@ -36,23 +37,22 @@ for set_name, rule_name in RULE_OF_SET.items() if CELLS_PER_JOB == 1 else []:
         params:
             # Where a task of the user's own lies is no param, but its code is.
             **{
-                key: lambda wildcards, key=key, set_name=set_name: RUN.pair_params(
-                    set_name, wildcards.task, wildcards.dataset
+                key: lambda wildcards, key=key: RUN.pair_params(
+                    "main", wildcards.task, wildcards.dataset
                 )[key]
                 for key in ("amounts", "splits", "heldout", "seed", "code")
             },
         message:
-            f"{rule_name} of {{wildcards.task}} on {{wildcards.dataset}}"
+            "pairs of {wildcards.task} on {wildcards.dataset}"
         script:
             "../scripts/pairs.py"
 
 
-# The same files, many tasks of a dataset in one job.
-for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []:
+for name, sets, batch in pair_batches(RUN, CELLS_PER_JOB):
 
     rule:
         name:
-            f"make_pairs_{batch.name}"
+            f"make_{name}_{batch.name}"
         input:
             images=f"{RESULTS}/images/{{dataset}}.arrow",
         output:
@@ -60,11 +60,12 @@ for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []
                 f"{RESULTS}/pairs/{set}/{task}/{{dataset}}.arrow"
                 for task in batch.tasks
                 for set in RUN.sets_of(task)
+                if set in sets
             ],
         log:
-            f"{RESULTS}/logs/pairs/{batch.name}/{{dataset}}.log",
+            f"{RESULTS}/logs/{name}/{batch.name}/{{dataset}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/pairs/{batch.name}/{{dataset}}.tsv"
+            f"{RESULTS}/benchmarks/{name}/{batch.name}/{{dataset}}.tsv"
         wildcard_constraints:
             dataset="|".join(batch.datasets),
         conda:
@@ -74,16 +75,17 @@ for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []
             runtime=30 + len(batch.tasks),
         params:
             # Of each file what a job of its own has: see medtaskatlas.cell_records.
-            cells=lambda wildcards, tasks=batch.tasks: {
+            cells=lambda wildcards, tasks=batch.tasks, sets=sets: {
                 task: {
                     set: RUN.pair_params(set, task, wildcards.dataset)
                     for set in RUN.sets_of(task)
+                    if set in sets
                 }
                 for task in tasks
             },
-            logs=f"{RESULTS}/logs/pairs",
+            logs=f"{RESULTS}/logs/{name}",
         message:
-            f"pairs of {len(batch.tasks)} tasks on {{wildcards.dataset}}"
+            f"{name} of {len(batch.tasks)} tasks on {{wildcards.dataset}}"
         script:
             "../scripts/pairs.py"
 

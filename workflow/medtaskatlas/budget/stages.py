@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medtaskatlas.batching import batches, cells_per_job
+from medtaskatlas.batching import cells_per_job, pair_batches
 from medtaskatlas.budget.counts import Images, pairs_of
 from medtaskatlas.budget.encoder_jobs import EncoderJobs, megabytes
 from medtaskatlas.budget.job import Job
 from medtaskatlas.budget.memory import Memory
 from medtaskatlas.budget.networks import cost_of
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.pairs.failed_cells import RULE_OF_SET
 from medtaskatlas.plan import Plan
 from medtaskatlas.studies import SCALING, UNSEEN_TASKS
 
@@ -130,24 +129,20 @@ def download_mb(plan: Plan, dataset: str) -> float:
 def _pairs(plan: Plan, images: Mapping[str, Images], *, sent_away: bool) -> Iterator[Job]:
     pixels = plan.config.image_size**2 / 1e6
     each = cells_per_job(plan.config.cells_per_job, sent_away=sent_away)
-    if each == 1:
-        for set_name in ("main", *plan.described_sets):
-            rule = RULE_OF_SET[set_name]
-            for task, dataset in plan.cells_of(set_name):
-                work = pixels * pairs_of(plan, [(task, dataset)], set_name)
-                where = f"{rule}/{task}/{dataset}"
-                # Priced alike: what a pair costs hardly depends on its set.
-                yield Job(f"make_{rule}", "pairs", f"make_pairs/{task}", work, 0, where)
-        return
-    for batch in batches(plan.made_cells, each):
+    for task, dataset in plan.cells if each == 1 else []:
+        work = pixels * pairs_of(plan, [(task, dataset)], "main")
+        yield Job("make_pairs", "pairs", f"make_pairs/{task}", work, 0, f"pairs/{task}/{dataset}")
+    for name, sets, batch in pair_batches(plan, each):
         for dataset in batch.datasets:
             whole = pixels * sum(
                 pairs_of(plan, [(task, dataset)], set_name)
                 for task in batch.tasks
                 for set_name in plan.sets_of(task)
+                if set_name in sets
             )
-            where = f"pairs/{batch.name}/{dataset}"
-            yield Job("make_pairs", "pairs", "make_pairs", whole, 0, where)
+            where = f"{name}/{batch.name}/{dataset}"
+            # Priced alike: what a pair costs hardly depends on its set.
+            yield Job(f"make_{name}", "pairs", "make_pairs", whole, 0, where)
 
 
 def _encoders(plan: Plan, counted: Mapping[str, Any]) -> Iterator[Job]:
