@@ -20,7 +20,7 @@ atlas: $(READY) ## the main job: config/embedded.yaml, all of it, into results/e
 	@$(call settle,atlas@embedded)
 
 report: $(READY) ## results/<run>/report.html (ARGS="--configfile config/smoke.yaml" for another run)
-	@$(IN) snakemake --cores $(CORES) $(ARGS) report
+	@$(IN) snakemake report --cores $(CORES) $(ARGS)
 
 repro: $(READY) ## the runs of params.yaml by way of DVC
 	@$(IN) dvc repro

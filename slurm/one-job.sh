@@ -28,8 +28,9 @@ trap 'limit=reached; kill -TERM 0' USR1
 # Slurm, or the line above: the processes hear it themselves, and are waited for.
 trap : TERM
 
+# --resources takes all that follows it up to the next option: a target must not.
 # shellcheck disable=SC2086 # one word each
-snakemake --cores "$cpus" ${have:+--resources $have} "$@" &
+snakemake ${have:+--resources $have} --cores "$cpus" "$@" &
 run=$!
 wait "$run"
 status=$?

@@ -168,6 +168,22 @@ def test_clone_on_another_machine_needs_no_remote_and_ends_clean(first):
     assert other.changed() == ["dvc.lock"]
 
 
+def test_the_page_quotes_what_dvc_says_before_a_run_and_without_a_remote(first):
+    page = " ".join((REPOSITORY / "docs/dvc.md").read_text().split())
+    clone = first.clone("fresh")
+    before = clone.dvc("metrics", "show")
+    pulled = clone.run(str(BIN / "dvc"), "pull", fails=True)
+    pushed = clone.run(str(BIN / "dvc"), "push", fails=True)
+    for said, words in (
+        (before, "DVC failed to load some metrics"),
+        (pulled, "No remote provided and no default remote set"),
+        (pulled, "Checkout failed for following targets"),
+        (pushed, "no remote specified"),
+    ):
+        assert words in said
+        assert f"`{words}`" in page
+
+
 def test_changed_data_stop_the_run_and_are_not_recorded(first):
     clone = first.clone("changed")
     clone.make("atlas")

@@ -58,6 +58,7 @@ Your own data: [docs/your_own_data.md](../docs/your_own_data.md).
 snakemake --cores all                                      # what profiles/default names
 snakemake --cores all --configfile config/smoke.yaml       # another file instead of it
 snakemake --cores all --config run=small pairs_per_cell=50 # the file, with some keys replaced
+snakemake images --cores all --config run=small            # a target comes first
 snakemake -n                                               # only say what would run
 ```
 
@@ -70,7 +71,10 @@ the results of the old one.
 
 ## Targets
 
-`snakemake --cores all <target>`; each makes what it needs.
+`snakemake <target> --cores all`; each makes what it needs. Targets, and files to make, come first:
+behind `--config`, `--configfile`, `--resources` or another option that takes several values
+Snakemake reads a target as one more of them and stops with a traceback that ends in
+`Unparsable value: 'images'` or `No such file or directory: 'images'`.
 
 | target | what it makes |
 |---|---|

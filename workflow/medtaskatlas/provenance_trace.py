@@ -79,8 +79,8 @@ def trace(
         "run": facts["run"],
         "rule": stamp["rule"],
         "script": f"workflow/scripts/{stamp['rule']}.py",
-        "command": f"snakemake --cores all --configfile {run}/config.json --force "
-        f"{run}/tables/{facts['table']}.parquet",
+        "command": f"snakemake {run}/tables/{facts['table']}.parquet --cores all "
+        f"--configfile {run}/config.json --force",
         "seed": stamp["seed"],
         "params": stamp["params"],
         "config": _config(folder / run / "config.json", stamp["config_sha256"]),

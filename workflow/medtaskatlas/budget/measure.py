@@ -67,7 +67,7 @@ def _plan_of(run: Path) -> Plan:
     config = existing_run(run) / "config.json"
     if not config.is_file():
         raise DataError(
-            f"{config} is missing", f"make it: snakemake --cores 1 results/{run.name}/config.json"
+            f"{config} is missing", f"make it: snakemake results/{run.name}/config.json --cores 1"
         )
     return plan_run(read_json(config))
 
