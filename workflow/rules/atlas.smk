@@ -60,7 +60,7 @@ rule predict:
     threads: 1
     resources:
         mem_mb=MEMORY.asked(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -84,7 +84,7 @@ use rule predict as predict_point with:
         f"{RESULTS}/benchmarks/predict/{{point}}.tsv"
     resources:
         mem_mb=1500,
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -108,7 +108,7 @@ rule table_tasks:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
@@ -136,7 +136,7 @@ rule table_datasets:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -162,7 +162,7 @@ rule table_task_grid:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
@@ -188,7 +188,7 @@ rule table_identification:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("identification"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         format_identifiable=[
@@ -216,7 +216,7 @@ rule table_confusion:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("confusion"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         seed=RUN.config.seed,
@@ -243,7 +243,7 @@ rule table_comparisons:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("comparisons"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -270,7 +270,7 @@ rule table_separation:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("separation"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -297,7 +297,7 @@ rule table_task_distances:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("task_distances"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -324,7 +324,7 @@ rule table_dataset_distances:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("dataset_distances"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -351,7 +351,7 @@ rule table_neighbours:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("neighbours"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -381,7 +381,7 @@ rule table_trajectories:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("trajectories"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -410,7 +410,7 @@ rule table_failures:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("failures"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -438,7 +438,7 @@ rule table_clusters:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("clusters"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -467,7 +467,7 @@ rule table_controls:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("controls"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -495,7 +495,7 @@ rule table_shortcuts:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -530,7 +530,7 @@ rule table_unseen_tasks:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("unseen_tasks"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -559,7 +559,7 @@ rule table_scaling:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("scaling"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         seed=RUN.config.seed,
@@ -602,7 +602,7 @@ rule table_summary:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         code=code_hash("medtaskatlas.atlas.summary"),

@@ -32,7 +32,7 @@ rule make_pairs:
         "../../envs/base.yaml"
     resources:
         mem_mb=500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         amounts=lambda wildcards: RUN.amounts(wildcards.task),
         splits=RUN.config.splits.model_dump(),
@@ -70,7 +70,7 @@ for batch in batches(RUN.made_cells, CELLS_PER_JOB) if CELLS_PER_JOB > 1 else []
             "../../envs/base.yaml"
         resources:
             mem_mb=1000,
-            runtime=30 + len(batch.tasks),
+            runtime=more_each_time(30 + len(batch.tasks)),
         params:
             # Of each cell what make_pairs has: see medtaskatlas.cell_records.
             cells=lambda wildcards, tasks=batch.tasks: {
