@@ -18,7 +18,7 @@ from typing import Any
 _SACCT = ("sacct", "-X", "--parsable2", "--clusters", "all", "--noheader", "--starttime", "now")
 # An ended job must be known for several looks, seconds: see slurm/config.yaml for their pause.
 SHORTEST_MEMORY = 60
-# Rules of which a job may ask for a GPU; read by slurm/site/config.yaml.
+# Rules of which a job may ask for a GPU; read by slurm/config.yaml and slurm/site.
 GPU_RULES = ("train", "train_point", "embed", "embed_set", "embed_point")
 
 
