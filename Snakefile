@@ -12,6 +12,7 @@ from medtaskatlas.errors import AtlasError
 from medtaskatlas.planning import plan_run
 from medtaskatlas.provenance import code_hash
 from medtaskatlas.repairs import repair_snakemake
+from medtaskatlas.slurm import more_each_time
 from medtaskatlas.workplace import at_work, check_writable
 
 min_version("9.27")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runs import REPOSITORY, command
+from runs import REPOSITORY, command, snakemake
 
 CLUSTER = REPOSITORY / "slurm" / "local-cluster.sh"
 # Seconds that the whole run may take on a machine that is busy with other things.
@@ -121,6 +121,11 @@ def test_tables_are_those_of_a_local_run_though_jobs_are_killed(smoke, cluster, 
         check=True,
     )
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_minutes_of_a_training_make_nothing_anew(smoke) -> None:
+    done = snakemake(smoke, "--cores", "2", "--dry-run", "--config", "train_minutes=99")
+    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def facts_of(job: str) -> dict[str, str]:

@@ -121,7 +121,7 @@ class Config(Section):
     torch_threads: int = Field(
         2, ge=1, description="threads of a training job; fixed here so --cores changes no result"
     )
-    # The next two change no result, so they are no part of what says how a result was made.
+    # The next three change no result, so they are no part of what says how a result was made.
     cells_per_job: int | None = Field(
         None,
         ge=1,
@@ -135,6 +135,13 @@ class Config(Section):
         min_length=1,
         description="image of the jobs with `--sdm apptainer`, a file or an address such as "
         "docker://NAME; changes no result; docs/containers.md",
+    )
+    train_minutes: int = Field(
+        720,
+        ge=1,
+        exclude=True,
+        description="wall-clock limit that a training asks a cluster for, minutes; changes no "
+        "result; one that is stopped there goes on from its checkpoint",
     )
     splits: Splits = Field(Splits(), description="shares of groups")
 

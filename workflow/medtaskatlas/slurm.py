@@ -1,4 +1,4 @@
-"""What a Slurm cluster can tell: of jobs that have ended, and whether it has GPUs.
+"""Slurm: what a cluster can tell of its jobs and GPUs, and what jobs ask it for.
 
 The executor asks ``sacct`` wherever that program is installed. Where nothing keeps accounts it
 fails, and Snakemake would wait for ever for its first job. ``squeue`` knows an ended job only for a
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,8 @@ from typing import Any
 _SACCT = ("sacct", "-X", "--parsable2", "--clusters", "all", "--noheader", "--starttime", "now")
 # An ended job must be known for several looks, seconds: see slurm/config.yaml for their pause.
 SHORTEST_MEMORY = 60
+# Rules of which a job may ask for a GPU; read by slurm/config.yaml and slurm/site.
+GPU_RULES = ("train", "train_point", "embed", "embed_set", "embed_point")
 
 
 def status_command() -> str:
@@ -57,6 +60,22 @@ def has_gpus() -> bool:
         return True
     print("medtaskatlas: no node of this cluster has a GPU; training on CPUs", file=sys.stderr)
     return False
+
+
+def more_each_time(minutes: int) -> Callable[[Any, int], int]:
+    """`runtime` of a rule whose job begins anew where it was killed at its wall-clock limit.
+
+    Parameters
+    ----------
+    minutes
+        Of the first attempt; the second gets twice that, the third three times.
+
+    Returns
+    -------
+    callable
+        Wildcards and attempt to minutes, as Snakemake calls it.
+    """
+    return lambda wildcards, attempt: attempt * minutes
 
 
 def look_steadily(plugin: ModuleType | None) -> None:

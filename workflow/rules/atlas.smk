@@ -60,7 +60,7 @@ rule predict:
     threads: 1
     resources:
         mem_mb=MEMORY.asked(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -84,7 +84,7 @@ use rule predict as predict_point with:
         f"{RESULTS}/benchmarks/predict/{{point}}.tsv"
     resources:
         mem_mb=1500,
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -108,7 +108,7 @@ rule table_tasks:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
@@ -138,7 +138,7 @@ rule table_datasets:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -164,7 +164,7 @@ rule table_task_grid:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         tasks=list(RUN.tasks),
@@ -189,7 +189,7 @@ rule table_identification:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("identification"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         format_identifiable=[
@@ -217,7 +217,7 @@ rule table_confusion:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("confusion"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         seed=RUN.config.seed,
@@ -244,7 +244,7 @@ rule table_comparisons:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("comparisons"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -271,7 +271,7 @@ rule table_separation:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("separation"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -298,7 +298,7 @@ rule table_task_distances:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("task_distances"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -325,7 +325,7 @@ rule table_dataset_distances:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("dataset_distances"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -352,7 +352,7 @@ rule table_neighbours:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("neighbours"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -382,7 +382,7 @@ rule table_trajectories:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("trajectories"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -411,7 +411,7 @@ rule table_failures:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("failures"),
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -439,7 +439,7 @@ rule table_clusters:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("clusters"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -468,7 +468,7 @@ rule table_controls:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("controls"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -496,7 +496,7 @@ rule table_shortcuts:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -531,7 +531,7 @@ rule table_unseen_tasks:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("unseen_tasks"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
@@ -560,7 +560,7 @@ rule table_scaling:
     threads: 1
     resources:
         mem_mb=MEMORY.of_table("scaling"),
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         seed=RUN.config.seed,
@@ -603,7 +603,7 @@ rule table_summary:
     threads: 1
     resources:
         mem_mb=1500,
-        runtime=30,
+        runtime=more_each_time(30),
     params:
         run=RUN.config.run,
         code=code_hash("medtaskatlas.atlas.summary"),

@@ -43,7 +43,7 @@ rule train:
     threads: RUN.config.torch_threads
     resources:
         mem_mb=3000,
-        runtime=720,
+        runtime=RUN.config.train_minutes,
         gpu=lambda wildcards: gpus_to_train(RUN.encoders[wildcards.encoder].options()),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
@@ -93,7 +93,7 @@ rule embed:
             ),
             least=3000,
         ),
-        runtime=240,
+        runtime=more_each_time(240),
         gpu=lambda wildcards: int(RUN.encoders[wildcards.encoder].is_network),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
@@ -161,7 +161,7 @@ use rule train as train_point with:
         f"{RESULTS}/benchmarks/train/{{point}}.tsv"
     resources:
         mem_mb=3000,
-        runtime=720,
+        runtime=RUN.config.train_minutes,
         gpu=lambda wildcards: gpus_to_train(RUN.points[wildcards.point].options),
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,
@@ -193,7 +193,7 @@ use rule embed as embed_point with:
     threads: RUN.config.torch_threads
     resources:
         mem_mb=3000,
-        runtime=240,
+        runtime=more_each_time(240),
         gpu=1,
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,

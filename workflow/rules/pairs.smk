@@ -33,7 +33,7 @@ if CELLS_PER_JOB == 1:
             "../../envs/base.yaml"
         resources:
             mem_mb=500,
-            runtime=30,
+            runtime=more_each_time(30),
         params:
             # Where a task of the user's own lies is no param, but its code is.
             **{
@@ -72,7 +72,7 @@ for name, sets, batch in pair_batches(RUN, CELLS_PER_JOB):
             "../../envs/base.yaml"
         resources:
             mem_mb=1000,
-            runtime=30 + len(batch.tasks),
+            runtime=more_each_time(30 + len(batch.tasks)),
         params:
             # Of each file what a job of its own has: see medtaskatlas.cell_records.
             cells=lambda wildcards, tasks=batch.tasks, sets=sets: {

@@ -649,7 +649,7 @@ rule interactive_atlas:
     threads: 1
     resources:
         mem_mb=2500,
-        runtime=60,
+        runtime=more_each_time(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,
