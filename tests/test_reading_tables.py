@@ -12,11 +12,12 @@ from medtaskatlas.atlas.confusion import confusion
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.task_neighbours import neighbours
 from medtaskatlas.files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "reading_tables.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
-HELD = {"heldout_datasets": ["d5"]}
+HELD = {"heldout_datasets": ["d5"], "heldout_tasks": ["shear"]}
 FEW = {"run": "embedded", "n_draws": 50}
 
 
@@ -42,6 +43,7 @@ def folder(tmp_path_factory):
     confusion(predictions, tables / "confusion.parquet", **FEW)
     comparisons(predictions, tables / "comparisons.parquet", **FEW)
     task_distances(embeddings, tables / "task_distances.parquet", **FEW, **HELD)
+    neighbours(embeddings, tables / "neighbours.parquet", **FEW, **HELD)
     return folder
 
 
@@ -55,7 +57,15 @@ def test_examples_run_and_say_something(folder, monkeypatch):
     assert len(BLOCKS) > 8
     found = {k: v for k, v in space.items() if isinstance(v, pd.DataFrame | pd.Series)}
     assert {k for k, v in found.items() if v.empty} == set()
-    assert {"hardest", "differences", "cluster", "nearest", "mistaken", "runs"} <= found.keys()
+    assert {
+        "hardest",
+        "differences",
+        "cluster",
+        "nearest",
+        "mistaken",
+        "runs",
+        "placed",
+    } <= found.keys()
     assert (folder / "identification.svg").exists()
     assert space["vectors"].shape[0] == len(space["embedding"])
 

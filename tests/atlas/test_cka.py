@@ -141,7 +141,8 @@ def test_halves_part_the_groups_of_every_dataset():
 def _queries(name="taco", role="model", seeds=(0, 1), frame=None, vectors=None):
     frame = make_frame(n_datasets=3) if frame is None else frame
     made = [make_vectors(frame, seed=s) if vectors is None else vectors for s in seeds]
-    return EncoderQueries(name, name, role, "groups", frame, list(seeds), made)
+    asked = sorted(set(frame["task"]))
+    return EncoderQueries(name, name, role, "groups", frame, list(seeds), made, asked)
 
 
 def test_rows_say_why_there_is_no_number():

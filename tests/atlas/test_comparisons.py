@@ -88,6 +88,31 @@ def test_mantel_is_of_the_distances_in_the_table(tables):
     assert row["estimate"] == pytest.approx(spearmanr(one, two).statistic)
 
 
+def test_geometry_of_held_out_tasks_is_among_themselves(tmp_path):
+    hidden = ["boundary", "denoising", "detection", "inpainting", "rotation", "shear"]
+    frame = make_frame(n_datasets=3)
+    files = {"embeddings": [], "predictions": []}
+    for seed, name in enumerate(("one", "two")):
+        path = tmp_path / name / "seed0.parquet"
+        vectors = make_vectors(frame, seed=seed, noise=2.0)
+        files["embeddings"].append(write_embedding(path, frame, vectors, name))
+        out = tmp_path / "predictions" / name / "seed0.parquet"
+        predict(path, out, heldout_tasks=hidden, probes=False)
+        files["predictions"].append(out)
+    distances, out = tmp_path / "t.parquet", tmp_path / "c.parquet"
+    held = {"heldout_datasets": [], "heldout_tasks": hidden}
+    task_distances(files["embeddings"], distances, **FEW, **held)
+    _compare(files, distances, out, **held)
+    frame, table = read_table(out), read_table(distances)
+    row = frame[(frame["measure"] == "mantel_spearman") & (frame["split"] == "tasks")].iloc[0]
+    one, two = (
+        squareform(encoder_matrix(table, name, "tasks").loc[hidden, hidden], checks=False)
+        for name in ("one", "two")
+    )
+    assert row["estimate"] == pytest.approx(spearmanr(one, two).statistic)
+    assert "left out" not in row["note"]
+
+
 def test_geometry_is_reproducible_whatever_the_order_of_files(tables, run, tmp_path):
     backwards = {name: run[name][::-1] for name in ("embeddings", "predictions")}
     _compare(backwards, tables["path"]["distances"], tmp_path / "again.parquet")

@@ -140,8 +140,9 @@ def test_centroid_distances_balance_datasets():
 def test_halves_of_a_task_coincide_and_those_of_noise_do_not():
     frame = make_frame(n_datasets=3)
     design = Design.of(frame)
+    own = np.ones(len(design.tasks), bool)
     rng = np.random.default_rng(0)
-    good = halves_ratio(make_vectors(frame), design, rng, 10)
-    noise = halves_ratio(make_vectors(frame, task=0, family=0, dataset=0), design, rng, 10)
+    good = halves_ratio(make_vectors(frame), design, own, rng, 10)
+    noise = halves_ratio(make_vectors(frame, task=0, family=0, dataset=0), design, own, rng, 10)
     assert good.max() < 0.05
     assert 0.8 < noise.mean() < 1.2

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import false_discovery_control
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cohen_kappa_score
 
-from medtaskatlas.atlas.agreement import kappa
+from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.clusters.partitions import agreement_test, tables_of
 from medtaskatlas.atlas.inference import (
     adjust,
@@ -166,6 +166,39 @@ def test_kappa_is_cohens_where_cells_are_of_one_size():
     )
     got = kappa(design, said[None], no_draws(design), np.ones((1, 1)), _everything(design))[0, 0]
     assert got == pytest.approx(cohen_kappa_score(truth, said))
+
+
+@pytest.mark.parametrize(
+    "answers", [("t0", "t1", "t2", "t3"), ("t0", "t1", "other", "more"), ("other", "more")]
+)
+def test_chance_is_what_answers_dealt_out_at_random_reach(answers):
+    """Whatever is named: tasks that are asked, tasks that no query has, or these alone."""
+    family_of = {"t0": "a", "t1": "a", "t2": "b", "t3": "b", "other": "a", "more": "c"}
+    frame = _frame(datasets=2, groups=6, tasks=4, pairs=10)
+    # Cells of unequal size, one of them missing: cells count alike, pairs do not.
+    drop = (frame["dataset"] == "d1") & (frame["task"] == "t3")
+    drop |= (frame["dataset"] == "d0") & (frame["task"] == "t0") & (np.arange(len(frame)) % 3 > 0)
+    frame = frame[~drop].reset_index(drop=True)
+    frame["family"] = frame["task"].map(family_of)
+    design, rng = Design.of(frame), np.random.default_rng(0)
+    size = frame.groupby(["dataset", "task"])["task"].transform("size").to_numpy()
+    weight = 1 / size
+    said = rng.choice(np.array(answers, dtype=object), (2, len(frame)))
+    # A lopsided answerer, so that shares differ.
+    said[0, frame["task"] == "t1"] = answers[0]
+    families = np.vectorize(family_of.get, otypes=[object])(said)
+    got = agreement_by_chance(design, frame, said, families, no_draws(design))
+    for measure, asked, named in (
+        ("balanced_accuracy", frame["task"], said),
+        ("family_balanced_accuracy", frame["family"], families),
+    ):
+        truth = asked.to_numpy(dtype=object)
+        chosen = rng.choice(len(frame), (400, len(frame)), p=weight / weight.sum())
+        rates = [
+            np.average(named[s][dealt] == truth, weights=weight) for s in (0, 1) for dealt in chosen
+        ]
+        error = np.std(rates) / np.sqrt(len(rates))
+        assert got[measure] == pytest.approx(np.mean(rates), abs=5 * error + 1e-12)
 
 
 def test_permutation_of_partitions_orders_as_ami_and_ari_do():

@@ -144,13 +144,88 @@ def test_one_task_and_a_centroid_of_zero_have_reasons(tmp_path):
     vectors = make_vectors(frame)
     vectors[(frame["task"] == "boundary") & (frame["split"] != "train")] = 0
     path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, vectors)
-    table = _table(tmp_path, [path], heldout_tasks=["shear"])
-    alone = table[table["split"] == "tasks"]
-    assert alone["note"].tolist() == ["undefined: no other task is asked"]
+    table = _table(tmp_path, [path], heldout_tasks=sorted({*FAMILY_OF} - {"shear", "boundary"}))
+    known = table[table["split"] == "groups"]
+    assert known["task"].tolist() == ["boundary", "shear"]
     zero = table[table["task"] == "boundary"]
     assert (zero["note"] == "undefined: the centroid of a task is zero").all()
     assert zero["estimate"].isna().all()
     assert "boundary" not in set(table["neighbour"])
+
+
+@pytest.mark.parametrize("held", [["shear"], ["rotation", "shear"]])
+def test_a_held_out_task_is_placed_among_the_tasks_of_the_gallery(tmp_path, held):
+    frame = make_frame(n_datasets=4, groups=16, per_cell=32)
+    vectors = [make_vectors(frame, seed=s) for s in (0, 1)]
+    paths = [
+        write_embedding(tmp_path / "e" / f"seed{s}.parquet", frame, vectors[s], seed=s)
+        for s in (0, 1)
+    ]
+    table = _table(tmp_path, paths, heldout_tasks=held)
+    rows = table[table["split"] == "tasks"]
+    assert sorted(set(rows["task"])) == held
+    assert rows.groupby("task").size().tolist() == [5] * len(held)
+    assert not set(rows["neighbour"]) & set(held)  # no encoder was trained on those
+    # By hand: centroids of what no encoder has seen, each dataset counting alike.
+    asked = (frame["split"] == "test").to_numpy()
+    apart = []
+    for one in vectors:
+        cells = pd.DataFrame(one[asked]).groupby(
+            [frame["task"][asked].to_numpy(), frame["dataset"][asked].to_numpy()]
+        )
+        centre = cells.mean().groupby(level=0).mean()
+        unit = centre.to_numpy(float) / np.linalg.norm(centre, axis=1, keepdims=True)
+        apart.append(pd.DataFrame(1 - unit @ unit.T, centre.index, centre.index))
+    wanted = sum(apart) / 2
+    for task, own in rows.groupby("task"):
+        order = wanted.loc[task].drop(held).sort_values()[:5]
+        assert own["neighbour"].tolist() == order.index.tolist()
+        assert own["estimate"].to_numpy(float) == pytest.approx(order.to_numpy(), abs=1e-5)
+        assert (own["ci_low"] <= own["estimate"]).all()
+        assert own["support"].sum() <= 1 + 1e-9
+        # Its own family, of which `held` leaves brightness, is what it was made from.
+        assert own["neighbour"].iloc[0] == "brightness"
+        assert own["support"].iloc[0] > 0.9
+    # Tasks of the gallery are answered for as if nothing were held out.
+    whole = _table(tmp_path, paths)
+    drop = table[table["split"] != "tasks"]
+    assert not set(drop["task"]) & set(held)
+    assert not set(drop["neighbour"]) & set(held)
+    assert set(whole["split"]) == {"groups", "datasets"}
+
+
+@pytest.mark.parametrize("held", [["shear"], ["rotation", "shear"]])
+def test_distances_of_held_out_tasks_are_to_every_task(tmp_path, held):
+    frame = make_frame(n_datasets=4, groups=16, per_cell=32)
+    path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, make_vectors(frame))
+    task_distances([path], tmp_path / "t.parquet", heldout_tasks=held, **FEW)
+    table = read_table(tmp_path / "t.parquet", "task_distances")
+    for _, rows in table[table["split"] == "tasks"].groupby("metric"):
+        got = {frozenset(pair) for pair in rows[["task_a", "task_b"]].to_numpy()}
+        assert got == {frozenset((h, t)) for h in held for t in FAMILY_OF if t != h}
+        assert rows["estimate"].notna().all()
+    others = table[table["split"] != "tasks"]
+    assert not set(others["task_a"]) & set(held)
+    # They rest on the held-out pairs of two tasks: half the groups of 4 datasets, all of the last.
+    size = (frame["split"] == "test").groupby(frame["task"]).sum().iloc[0]
+    assert set(table.loc[table["split"] == "tasks", "n_pairs"]) == {2 * size}
+
+
+def test_without_held_out_pairs_of_the_gallery_there_is_a_reason(tmp_path):
+    frame = make_frame(n_datasets=3)
+    frame = frame[(frame["task"] == "shear") | (frame["split"] == "train")].reset_index(drop=True)
+    path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, make_vectors(frame))
+    table = _table(tmp_path, [path], heldout_tasks=["shear"])
+    assert table["split"].tolist() == ["tasks"]
+    assert table["note"].tolist() == ["undefined: no task of the gallery has held-out pairs"]
+    assert table["estimate"].isna().all()
+
+
+def test_one_task_alone_has_a_reason(tmp_path):
+    frame = make_frame(n_datasets=3, tasks=["shear"])
+    path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, make_vectors(frame))
+    table = _table(tmp_path, [path])
+    assert set(table["note"]) == {"undefined: no other task is asked"}
 
 
 @pytest.mark.parametrize(

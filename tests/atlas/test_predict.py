@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from atlas_synthetic import make_frame, make_vectors, write_embedding
+from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings, unit
 from medtaskatlas.atlas.gallery_scale import Scale, ScaleSum
+from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
-from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.predict import _linear, predict
+from medtaskatlas.atlas.predictions import FLAT_ENOUGH
 from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.roles import roles
 from medtaskatlas.errors import DataError
@@ -116,6 +119,40 @@ def test_perfect_embedding_is_named_and_noise_is_at_chance(tmp_path):
             assert low <= accuracy[query_set, "linear"] <= high, name
             control = got[(got["method"] == "knn_shuffled") & (got["query_set"] == query_set)]
             assert control["correct"].mean() == pytest.approx(control["chance"].mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("tasks", [("rotation", "shear"), tuple(FAMILY_OF)])
+def test_the_linear_probe_has_converged(tasks):
+    frame = make_frame(n_datasets=4, tasks=tasks)
+    # Features that hang together, as those of embeddings do: L-BFGS stops long before the minimum.
+    vectors = make_vectors(frame, noise=2.0)
+    mixed = np.random.default_rng(0).normal(size=(32, 32)) * 0.6 ** np.arange(32)
+    vectors = (vectors @ mixed @ mixed.T).astype(np.float32)
+    size = len(vectors) // 2
+    order = np.random.default_rng(1).permutation(len(vectors))
+    vectors, truth = vectors[order], np.unique(frame["task"], return_inverse=True)[1][order]
+    scaled = Scale.of(vectors[:size]).apply(vectors).astype(float)
+    guess, slope = _linear(vectors.copy(), truth[:size])
+    assert slope <= FLAT_ENOUGH
+    # An oracle: another method, in 64 bits, to a slope a thousand times less.
+    other = LogisticRegression(tol=1e-8, max_iter=100_000).fit(scaled[:size], truth[:size])
+    p = other.predict_proba(scaled[size:])
+    ranked = np.sort(p, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > 0.01  # else rounding decides
+    assert clear.mean() > 0.9
+    assert (guess == p.argmax(axis=1))[clear].all()
+
+
+def test_a_linear_probe_that_did_not_converge_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("medtaskatlas.atlas.predict.NEWTON_STEPS", 1)
+    frame = make_frame(n_datasets=4)
+    path = write_embedding(tmp_path / "a.parquet", frame, make_vectors(frame, noise=2.0))
+    out = tmp_path / "out" / "a.parquet"
+    predict(path, out)
+    identification([out], tmp_path / "i.parquet", run="synthetic", n_draws=50)
+    notes = pd.read_parquet(tmp_path / "i.parquet").groupby("method")["note"]
+    assert notes.get_group("linear").str.contains("the linear probe did not converge").all()
+    assert not notes.get_group("knn").str.contains("converge", na=False).any()
 
 
 def test_predictions_are_reproducible_and_do_not_depend_on_row_order(tmp_path):

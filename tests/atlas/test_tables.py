@@ -218,6 +218,43 @@ def test_small_runs_have_tables_with_reasons_instead_of_numbers(frame, tmp_path)
         assert set(held["measure"]) == {"family_balanced_accuracy"}
 
 
+@pytest.mark.parametrize("hidden", [["shear"], ["boundary", "denoising", "rotation", "shear"]])
+def test_held_out_tasks_are_measured_against_what_the_encoder_knows(tmp_path, hidden):
+    frame = make_frame(n_datasets=4, groups=16, per_cell=32)
+    path = tmp_path / "embeddings" / "taco" / "seed0.parquet"
+    write_embedding(path, frame, make_vectors(frame, noise=2.0))
+    out = tmp_path / "predictions" / "taco" / "seed0.parquet"
+    predict(path, out, heldout_tasks=hidden, probes=False)
+    tables = _all_tables(tmp_path, [out], [path], heldout_tasks=hidden)
+    row = tables["identification"].query("split == 'tasks' and level == 'overall'").iloc[0]
+    said = pd.read_parquet(out).query("method == 'knn' and query_set == 'tasks'")
+    weight = 1 / said.groupby(["dataset", "task"])["task"].transform("size")
+    truth, named = (
+        weight.groupby(said[name]).sum() / weight.sum() for name in ("family", "predicted_family")
+    )
+    assert row["chance"] == pytest.approx(float((truth * named).sum()))
+    assert row["chance"] > 0.1
+    # Of one family only, chance is the rate itself, and says so.
+    alone = len(hidden) == 1
+    assert (row["chance"] == pytest.approx(row["estimate"])) == alone
+    assert ("all pairs are of one family" in str(row["note"])) == alone
+    # Clusters are of the held-out tasks alone, with a reason where they are too few.
+    own = tables["clusters"].query("split == 'tasks' and metric == 'centroid_cosine'")
+    if len(hidden) == 1:
+        assert own["note"].tolist() == [
+            "undefined: needs two families at least and more tasks than families"
+        ]
+    else:
+        assert set(own["task"].dropna()) == set(hidden)
+        assert own.loc[own["measure"] == "ami", "estimate"].notna().all()
+    control = tables["controls"].query("control == 'duplicated_task' and split == 'tasks'").iloc[0]
+    assert control["passed"]
+    assert control["n_pairs"] == len(said)
+    nearest = tables["summary"].query("finding == 'most_alike_tasks' and split == 'tasks'").iloc[0]
+    assert ", one of them at least held out, at" in nearest["sentence"]
+    assert nearest["control_passed"]
+
+
 def test_schemas_refuse_bad_frames(tables):
     good = tables["identification"]
     assert len(conform("identification", good)) == len(good)

@@ -15,6 +15,12 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def heldout(tmp_path_factory):
+    """The small run with a task kept out of training."""
+    return make_run(tmp_path_factory.mktemp("heldout"), heldout_tasks=["rotation"])
+
+
+@pytest.fixture(scope="session")
 def page(small):
     path = small.folder / "atlas.html"
     interactive_atlas(**small.arguments, out=path, run=EVIL)

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.imageset import ImageSet, write_images
 from medtaskatlas.pairs.sets import make_pairs
@@ -80,7 +81,7 @@ def distance_rows(encoder):
     ]  # fmt: skip
 
 
-def make_run(folder):
+def make_run(folder, heldout_tasks=()):
     """Arguments of the maker, by name, and the pairs files by (task, dataset)."""
     bank, images, pairs, frames = load_bank(), [], {}, []
     for k, (dataset, modality) in enumerate(DATASETS.items()):
@@ -94,19 +95,22 @@ def make_run(folder):
             frames.append(pd.DataFrame({c: made.column(c).to_pylist() for c in COLUMNS}))
     frame = pd.concat(frames, ignore_index=True)
     embeddings, predictions = [], []
+    held = {"heldout_datasets": HELDOUT, "heldout_tasks": heldout_tasks}
     for encoder, dim, seed in (("taco", 8, 0), ("taco", 8, 1), ("pixels", 6, 0)):
         path = folder / "embeddings" / encoder / f"seed{seed}.parquet"
         embeddings.append(write_embedding_file(path, frame, dim, seed))
         predictions.append(folder / "predictions" / encoder / f"seed{seed}.parquet")
-        predict(path, predictions[-1], heldout_datasets=HELDOUT, k=5)
+        predict(path, predictions[-1], k=5, **held)
     distances = folder / "tables" / "task_distances.parquet"
     distances.parent.mkdir()
-    table = pd.DataFrame(distance_rows("taco") + distance_rows("pixels"))
-    table.assign(seed=table["seed"].astype("Int64")).to_parquet(distances)
+    if heldout_tasks:
+        task_distances(embeddings, distances, run="small", n_draws=100, **held)
+    else:
+        table = pd.DataFrame(distance_rows("taco") + distance_rows("pixels"))
+        table.assign(seed=table["seed"].astype("Int64")).to_parquet(distances)
     arguments = {
         "embedding_paths": embeddings, "prediction_paths": predictions,
         "pair_paths": list(pairs.values()), "image_paths": images,
-        "task_distances_path": distances, "heldout_datasets": HELDOUT, "heldout_tasks": [],
-        "seed": 0,
+        "task_distances_path": distances, "seed": 0, **held,
     }  # fmt: skip
     return SimpleNamespace(arguments=arguments, pairs=pairs, images=images, folder=folder)

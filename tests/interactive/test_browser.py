@@ -8,6 +8,8 @@ import pytest
 from interactive.browser import Browser
 from interactive.small import EVIL
 
+from medtaskatlas.interactive.page import interactive_atlas
+
 
 @pytest.fixture
 def atlas(browser: Browser, page) -> Browser:
@@ -196,6 +198,35 @@ def test_a_cell_says_its_distance_and_lights_up_both_tasks(atlas):
     atlas.js("document.querySelector('#heat').focus()")
     atlas.key("Escape")
     assert ink(atlas) == before
+
+
+def test_a_held_out_task_is_beside_every_task(browser, heldout):
+    page = heldout.folder / "atlas.html"
+    interactive_atlas(**heldout.arguments, out=page, run="small")
+    browser.resize(1280, 800)
+    browser.scheme("light")
+    browser.open(page)
+    names = browser.js("[...document.querySelector('#matrix').options].map((o) => o.text)")
+    assert browser.js("document.querySelector('#order').options[0].text") == "tree"
+    at = names.index("held-out tasks: 1 − cosine of centroids")
+    browser.choose("#matrix", str(at))
+    assert browser.js("document.querySelector('#order').options[0].text") == "nearest first"
+    browser.choose("#order", "tasks")
+    x, y, w, h = browser.box("#heat")
+    side = (h - 34 - 18) / 3
+    for row, other in enumerate(("segmentation", "denoising gaussian")):
+        browser.move(x + 118 + 10, y + 18 + (row + 0.5) * side)
+        assert browser.text("#heat-read").startswith(f"{other} and rotation: ")
+        assert "pairs." in browser.text("#heat-read")
+    browser.move(x + 118 + 10, y + 18 + 2.5 * side)
+    assert browser.text("#heat-read") == "rotation: 0 to itself."
+    browser.move(x + w - 3, y + 18 + 0.5 * side)  # beside the column
+    assert browser.text("#heat-read").startswith("Hover or arrow keys")
+    browser.js("document.querySelector('#heat').focus()")
+    browser.key("ArrowDown")
+    browser.key("ArrowRight")  # there is one column
+    assert browser.text("#heat-read").startswith("segmentation and rotation: ")
+    assert [e for e in browser.drain() if e["method"] == "Runtime.exceptionThrown"] == []
 
 
 def test_everything_can_be_reached_by_keys(atlas):

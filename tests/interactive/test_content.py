@@ -17,7 +17,7 @@ from interactive.small import EVIL, HELDOUT, TASKS
 from medtaskatlas.errors import DataError
 from medtaskatlas.imageset import ImageSet
 from medtaskatlas.interactive.data import gather
-from medtaskatlas.interactive.distances import leaves
+from medtaskatlas.interactive.distances import leaves, nearest_first
 from medtaskatlas.interactive.looks import looks_of
 from medtaskatlas.interactive.packing import packed, script_json
 from medtaskatlas.interactive.page import interactive_atlas
@@ -145,8 +145,36 @@ def test_matrices_are_symmetric_and_say_what_is_missing(content):
     np.testing.assert_array_equal(value, value.T)
     # In the order of families: segmentation, denoising, rotation.
     np.testing.assert_allclose(value[0], [0, 1.25, np.nan], equal_nan=True)
-    assert sorted(tables[0]["tree"]) == tables[0]["tasks"] == [0, 1, 2]
+    assert sorted(tables[0]["near"]) == tables[0]["tasks"] == tables[0]["columns"] == [0, 1, 2]
+    assert tables[0]["near_name"] == "tree"
     assert unpacked(tables[0]["low"]).reshape(3, 3)[1, 2] == pytest.approx(0.15)
+
+
+def test_a_held_out_task_is_beside_every_task_nearest_first(heldout):
+    payload = gather(**heldout.arguments).payload
+    tasks = next(d for d in payload["dimensions"] if d["name"] == "task")["values"]
+    table = pd.read_parquet(heldout.arguments["task_distances_path"])
+    rows = table[
+        (table["encoder"] == "taco")
+        & (table["split"] == "tasks")
+        & (table["metric"] == "centroid_cosine")
+    ]
+    others = rows["task_a"].where(rows["task_b"] == "rotation", rows["task_b"])
+    wanted = rows.assign(other=others).sort_values("estimate")["other"].str.replace("_", " ")
+    matrix = next(
+        m for m in payload["encoders"][0]["distances"] if m["name"].startswith("held-out tasks: 1")
+    )
+    assert [tasks[k] for k in matrix["columns"]] == ["rotation"]
+    assert [tasks[k] for k in matrix["near"]] == ["rotation", *wanted]
+    assert matrix["near_name"] == "nearest first"
+    value = unpacked(matrix["value"]).reshape(3, 3)
+    assert np.isfinite(value[2]).all()
+    assert np.isnan(value[0, 1])  # two tasks of the gallery: not the question
+
+
+def test_the_nearest_stand_first_and_the_unknown_last():
+    apart = np.array([[0.5, np.nan], [np.nan, np.nan], [0.0, 0.2], [0.4, 0.5]])
+    assert nearest_first(apart) == [2, 3, 0, 1]
 
 
 def test_leaves_bring_near_tasks_together():

@@ -9,6 +9,7 @@ from medtaskatlas.atlas.resampling import (
     Design,
     Draws,
     average_cells,
+    balanced_mean,
     cell_means,
 )
 
@@ -95,7 +96,11 @@ def _shares(
 
 
 def agreement_by_chance(
-    design: Design, frame: pd.DataFrame, predicted: np.ndarray, as_is: Draws
+    design: Design,
+    frame: pd.DataFrame,
+    predicted: np.ndarray,
+    predicted_family: np.ndarray,
+    as_is: Draws,
 ) -> dict[str, float]:
     """Rates that the same answers would reach if they were dealt out at random.
 
@@ -104,9 +109,10 @@ def agreement_by_chance(
     design
         Who belongs to what.
     frame
-        Columns ``task`` and ``family`` of the pairs.
-    predicted
-        Object [S, N], names of tasks.
+        Column ``family`` of the pairs.
+    predicted, predicted_family
+        Object [S, N], names of tasks and of their families. A task that no query has is never
+        right, but its family may be.
     as_is
         Weights of the data as they are.
 
@@ -119,10 +125,19 @@ def agreement_by_chance(
     seeds = np.full((1, len(named)), 1 / len(named))
     everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
     true, answered = _shares(design, named, as_is, seeds, everything)
-    q, r = true[0, 0], answered[0, 0]
-    family_of = dict(zip(frame["task"], frame["family"], strict=True))
-    family = np.array([family_of[task] for task in design.tasks], dtype=object)
+    family = frame["family"].to_numpy(dtype=object)
+
+    def share(asked: np.ndarray) -> float:
+        """Share of the pairs [S, N] for which something holds, every cell counting alike."""
+        weights = np.full((1, len(asked)), 1 / len(asked))
+        return float(balanced_mean(design, asked, as_is, weights)[0])
+
     # In a fixed order: that of a set of strings differs between processes, and so would the sum.
-    families = sorted(set(family))
-    by_family = sum(float(q[family == f].sum() * r[family == f].sum()) for f in families)
-    return {"balanced_accuracy": float(q @ r), "family_balanced_accuracy": by_family}
+    by_family = sum(
+        share((family == name)[None]) * share(predicted_family == name)
+        for name in sorted(set(family))
+    )
+    return {
+        "balanced_accuracy": float(true[0, 0] @ answered[0, 0]),
+        "family_balanced_accuracy": by_family,
+    }

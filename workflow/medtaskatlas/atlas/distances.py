@@ -47,6 +47,9 @@ def task_distances(
 ) -> None:
     """Write the table `task_distances`, over all seeds of each encoder.
 
+    Held-out tasks are compared with each other and with every task of the gallery, by the held-out
+    pairs of both.
+
     Parameters
     ----------
     embedding_paths
@@ -64,12 +67,15 @@ def task_distances(
     """
     rows: list[dict[str, Any]] = []
     totals: dict[str, Any] = {}
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+    asked: dict[str, list[str]] = {}
+    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
-        totals[queries.query_set] = dict(counts(queries.frame))
+        own = queries.frame["task"].isin(queries.asked)
+        totals[queries.query_set] = dict(counts(queries.frame[own]))
+        asked[queries.query_set] = queries.asked
         rows += [common | row for row in _rows(queries, seed, n_draws)]
         del queries  # before the next is read
-    meta = {"run": run, "seed": seed, "n_draws": n_draws, "counts": totals}
+    meta = {"run": run, "seed": seed, "n_draws": n_draws, "counts": totals, "tasks": asked}
     write_table("task_distances", rows, out, meta)
 
 
@@ -131,7 +137,10 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     family = dict(zip(queries.frame["task"], queries.frame["family"], strict=True))
     n_of = counts_of_two(queries.frame, design.task)
     groups, S = groups_of(design), len(queries.seeds)
+    own = np.isin(design.tasks, queries.asked)
     for a, b in combinations(range(len(design.tasks)), 2):
+        if not own[a] and not own[b]:
+            continue
         n, one, other = n_of[a][b], design.tasks[a], design.tasks[b]
         for metric, matrices in each.items():
             values = matrices[:, a, b]

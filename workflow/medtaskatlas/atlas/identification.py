@@ -33,6 +33,7 @@ MEASURES = {
     "family_balanced_accuracy": "family_correct",
     "map_at_r": "ap_at_r",
 }
+ONE_FAMILY = "all pairs are of one family: answers dealt out at random reach the same"
 Rows = list[dict[str, Any]]
 
 
@@ -114,7 +115,10 @@ def _rows_of(
 ) -> Iterator[dict[str, Any]]:
     """Rows of one encoder and method."""
     said = encoder.methods[method]
-    chance = agreement_by_chance(setting.design, setting.frame, said.predicted, setting.as_is)
+    chance = agreement_by_chance(
+        setting.design, setting.frame, said.predicted, said.predicted_family, setting.as_is
+    )
+    one_family = setting.frame["family"].nunique() == 1
     one_seed = np.eye(len(encoder.seeds))
     weights = setting.seed_draws(encoder)
     for measure in (*MEASURES, "kappa"):
@@ -138,7 +142,11 @@ def _rows_of(
             known = None
             if measure in chance and level.kind == "overall" and level.subset == "all":
                 known = chance[measure]
-            yield {"measure": measure, "chance": known, **row}
+            told = [row["note"], encoder.cautions.get(method)]
+            if known is not None and query_set == "tasks" and one_family:
+                told.append(ONE_FAMILY)
+            note = "; ".join(filter(None, told)) or None
+            yield {"measure": measure, "chance": known, **row, "note": note}
 
 
 def _measure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
 from medtaskatlas.errors import DataError
 
+# Largest derivative of the mean loss at which a linear probe counts as converged.
+FLAT_ENOUGH = 1e-4
 VALUES = ("correct", "family_correct", "ap_at_r", "chance")
 
 
@@ -50,6 +52,8 @@ class EncoderPredictions:
         Its seeds, sorted.
     methods
         Method to its predictions.
+    cautions
+        Method to what a note on its numbers must say; most have none.
     """
 
     name: str
@@ -58,6 +62,7 @@ class EncoderPredictions:
     control: str | None
     seeds: list[int]
     methods: dict[str, MethodPredictions]
+    cautions: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_baseline(self) -> bool:
@@ -156,8 +161,32 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
         stacked = {method: _stack([said[method] for said in seeds]) for method in seeds[0]}
         facts = by_seed[0][1]
         who = (name, str(facts["kind"]), str(facts["role"]), facts.get("control"))
-        encoders.append(EncoderPredictions(*who, [s for s, _, _ in by_seed], stacked))
+        steepest = max((facts.get("linear_slope") or 0.0 for _, facts, _ in by_seed), default=0.0)
+        caution = unconverged(steepest)
+        cautions = {"linear": caution} if caution else {}
+        encoders.append(EncoderPredictions(*who, [s for s, _, _ in by_seed], stacked, cautions))
     return Predictions(base, encoders)
+
+
+def unconverged(slope: float | None) -> str | None:
+    """Caution on a linear probe that did not converge.
+
+    Parameters
+    ----------
+    slope
+        ``linear_slope`` of the facts of predictions; None where there is no such probe.
+
+    Returns
+    -------
+    str or None
+        For a note; None where it converged.
+    """
+    if slope is None or slope <= FLAT_ENOUGH:
+        return None
+    return (
+        f"the linear probe did not converge: slope {slope:.0e} of its loss, "
+        f"{FLAT_ENOUGH:.0e} at most is flat"
+    )
 
 
 def _said(rows: pd.DataFrame) -> MethodPredictions:

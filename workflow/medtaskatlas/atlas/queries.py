@@ -30,6 +30,8 @@ class EncoderQueries:
         Its seeds, sorted.
     vectors
         One float32 [N, D] a seed; on one scale where the encoder asks for it.
+    asked
+        Tasks of the query set, sorted. Other tasks of ``frame`` are there to be compared with.
     """
 
     name: str
@@ -39,6 +41,7 @@ class EncoderQueries:
     frame: pd.DataFrame
     seeds: list[int]
     vectors: list[np.ndarray]
+    asked: list[str]
 
 
 def load_queries(
@@ -48,6 +51,7 @@ def load_queries(
     *,
     run: str | None = None,
     query_sets: Sequence[str] = QUERY_SETS,
+    every_task: bool = False,
 ) -> Iterator[EncoderQueries]:
     """Read the held-out rows of embeddings, one encoder in memory at a time.
 
@@ -63,6 +67,9 @@ def load_queries(
         The run that they must be of, see :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
     query_sets
         Those that are read.
+    every_task
+        Give the set ``tasks`` the pairs of all other sets that are read too: a held-out task can
+        then be compared with the tasks of the gallery, each by pairs that no encoder has seen.
 
     Yields
     ------
@@ -90,7 +97,8 @@ def load_queries(
         for query_set in query_sets:
             rows = np.flatnonzero(role == query_set)
             if len(rows):
-                part = slice(int(rows[0]), int(rows[-1]) + 1)
+                first = 0 if every_task and query_set == "tasks" else int(rows[0])
+                part = slice(first, int(rows[-1]) + 1)
                 yield EncoderQueries(
                     str(facts["encoder"]),
                     str(facts["kind"]),
@@ -99,6 +107,7 @@ def load_queries(
                     frame.iloc[part].reset_index(drop=True),
                     seeds,
                     [v[part] for v in vectors],
+                    sorted(set(frame["task"].iloc[rows])),
                 )
         del vectors  # before the next encoder is read
 

@@ -14,7 +14,6 @@ from medtaskatlas.atlas.centroids import (
     centroid_cosines,
     groups_of,
 )
-from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import DRAWS, UNDEFINED, counts_of_two
 from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
@@ -22,6 +21,11 @@ from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import write_table
 
 RANKS = 5
+ALONE = {
+    "groups": "undefined: no other task is asked",
+    "datasets": "undefined: no other task is asked",
+    "tasks": "undefined: no task of the gallery has held-out pairs",
+}
 
 
 def neighbours(
@@ -35,6 +39,8 @@ def neighbours(
     n_draws: int = DRAWS,
 ) -> None:
     """Write the table `neighbours`, over all seeds of each encoder.
+
+    Neighbours of a held-out task are tasks of the gallery, told by held-out pairs of both.
 
     Parameters
     ----------
@@ -52,7 +58,7 @@ def neighbours(
         Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
         common = {
             "run": run,
             "encoder": queries.name,
@@ -96,17 +102,22 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     design, frame = Design.of(queries.frame), queries.frame
     tasks, S = design.tasks, len(queries.seeds)
     family = dict(zip(frame["task"], frame["family"], strict=True))
-    if len(tasks) < 2:
-        none = {"task": tasks[0], "family": family[tasks[0]], "rank": 1, **counts(frame)}
-        yield none | {"note": "undefined: no other task is asked"}
-        return
+    own = np.isin(tasks, queries.asked)
+    # A held-out task is to be placed among what the encoder knows, not among others like it.
+    choice = ~own if queries.query_set == "tasks" else own
     each = as_they_are(centroid_cosines, queries)
-    mean = each.mean(axis=0)
+    mean = np.where(choice, each.mean(axis=0), np.nan)
     boot = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
+    boot[:, :, ~choice] = np.nan
     first, third = nearest_shares(boot, 1), nearest_shares(boot, 3)
     n_of, groups = counts_of_two(frame, design.task), groups_of(design)
     for a, task in enumerate(tasks):
+        if not own[a]:
+            continue
         row: dict[str, Any] = {"task": task, "family": family[task]}
+        if choice.sum() == choice[a]:
+            yield row | n_of[a][a] | {"rank": 1, "note": ALONE[queries.query_set]}
+            continue
         apart = mean[a].copy()
         apart[a] = np.nan
         order = [b for b in np.argsort(apart, kind="stable")[:RANKS] if np.isfinite(apart[b])]

@@ -113,6 +113,7 @@ def gather(
     table = read_frame(task_distances_path)
     family_of = _family_of(frame, predictions.encoders, table)
     names = _names(frame, family_of)
+    heldout = set(predictions.frame.loc[predictions.frame["query_set"] == "tasks", "task"])
     encoders = []
     shown = frame["pair_id"]
     for embedding in _first_seeds(embedding_paths, heldout_datasets, heldout_tasks, shown):
@@ -129,7 +130,7 @@ def gather(
             told
             | _scaled(spots)
             | {"middles": middles}
-            | {"distances": matrices(own, names["task"])}
+            | {"distances": matrices(own, names["task"], heldout)}
         )
     payload = {
         "dimensions": _dimensions(names),

@@ -70,13 +70,15 @@ def clusters(
         two are not of the same distances.
     """
     table = read_table(task_distances_path, "task_distances", run=run)
-    totals = table.attrs["meta"]["counts"]
+    totals, asked = (table.attrs["meta"][key] for key in ("counts", "tasks"))
     rows: list[dict[str, Any]] = []
     for (encoder, split, metric), chosen in table.groupby(["encoder", "split", "metric"]):
         common = _common(run, str(encoder), str(split), str(metric), totals[split])
         family = dict(zip(chosen["task_a"], chosen["family_a"], strict=True))
         family |= dict(zip(chosen["task_b"], chosen["family_b"], strict=True))
-        matrix = distance_matrix(chosen)
+        # Held-out tasks are clustered among themselves: those of the gallery would outvote them.
+        tasks = asked[split]
+        matrix = distance_matrix(chosen).loc[tasks, tasks]
         # The same permutations for all encoders: their p differ by their distances only.
         rng = generator(seed, "clusters", str(split), str(metric))
         rows += [common | row for row in _rows(matrix, family, rng, n_permutations)]
@@ -87,10 +89,12 @@ def clusters(
                 for branch in _branches(matrix)
             ]
     if embedding_paths:
-        for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+        for queries in load_queries(
+            embedding_paths, heldout_datasets, heldout_tasks, every_task=True
+        ):
             name, split = queries.name, queries.query_set
             if name in set(table.loc[table["split"] == split, "encoder"]):
-                matrix = encoder_matrix(table, name, split)
+                matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]
                 _check_same(matrix, queries, task_distances_path)
                 common = _common(run, name, split, "centroid_cosine", totals[split])
                 rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
@@ -219,9 +223,11 @@ def _support_rows(matrix: pd.DataFrame, queries: EncoderQueries, seed: int, n_dr
     found = _branches(matrix)
     if not found:
         return
+    design = Design.of(queries.frame)
+    own = np.flatnonzero(np.isin(design.tasks, queries.asked))
     draws = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
-    share, judged = branch_support(found, draws)
-    groups = groups_of(Design.of(queries.frame))
+    share, judged = branch_support(found, draws[:, own[:, None], own])
+    groups = groups_of(design)[own]
     family = dict(zip(queries.frame["task"], queries.frame["family"], strict=True))
     for branch, estimate, n in zip(found, share, judged, strict=True):
         row = _branch_row(branch, matrix, family)
@@ -241,9 +247,12 @@ def _support_rows(matrix: pd.DataFrame, queries: EncoderQueries, seed: int, n_dr
 
 def _check_same(matrix: pd.DataFrame, queries: EncoderQueries, path: str | Path) -> None:
     """Refuse embeddings that the table was not made from."""
+    tasks = Design.of(queries.frame).tasks
     now = as_they_are(centroid_cosines, queries).mean(axis=0)
-    same = list(matrix.index) == Design.of(queries.frame).tasks and np.allclose(
-        matrix.to_numpy(), np.where(np.eye(len(now)), 0, now), atol=1e-5, equal_nan=True
+    np.fill_diagonal(now, 0)
+    own = np.flatnonzero(np.isin(tasks, queries.asked))
+    same = list(matrix.index) == queries.asked and np.allclose(
+        matrix.to_numpy(), now[np.ix_(own, own)], atol=1e-5, equal_nan=True
     )
     if not same:
         raise DataError(

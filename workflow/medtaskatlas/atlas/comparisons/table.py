@@ -89,8 +89,11 @@ def comparisons(
     if task_distances_path is not None:
         table = read_table(task_distances_path, "task_distances", run=run)
         for query_set in predictions.query_sets:
-            n = counts(predictions.only(query_set).frame)
-            found = mantel_rows(table, predictions.encoders, query_set, seed, n_permutations)
+            frame = predictions.only(query_set).frame
+            n, asked = counts(frame), set(frame["task"])
+            # Held-out tasks are compared with tasks of the gallery too, and those not in turn.
+            own = table[table["task_a"].isin(asked) & table["task_b"].isin(asked)]
+            found = mantel_rows(own, predictions.encoders, query_set, seed, n_permutations)
             rows += [{"run": run, "split": query_set, **n, **row} for row in found]
     paths = list(embedding_paths)
     if paths:
@@ -240,7 +243,8 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
                 **n,
             }
             if contrast != "pair":
-                row["note"] = "; ".join(filter(None, [row["note"], PICKED]))
+                caution = other.cautions.get(other_method)
+                row["note"] = "; ".join(filter(None, [row["note"], PICKED, caution]))
             yield row
 
 

@@ -21,7 +21,7 @@ def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
     Parameters
     ----------
     queries
-        A query set of an encoder.
+        A query set of an encoder; held-out tasks with the tasks that they are compared with.
     seed
         The run's seed.
 
@@ -37,16 +37,16 @@ def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
         "expectation": "the halves of a task, split at random, lie less than "
         f"{DUPLICATE_LIMIT} of the mean distance between tasks apart",
         "reference": DUPLICATE_LIMIT,
-        **counts(queries.frame),
+        **counts(queries.frame[queries.frame["task"].isin(queries.asked)]),
     }
     design = Design.of(queries.frame)
-    _, T = design.shape
-    if T < 2 or np.bincount(design.task).min() < 4:
+    own = np.isin(design.tasks, queries.asked)
+    if len(own) < 2 or np.bincount(design.task).min() < 4:
         return row | {"note": "could not be run: fewer than two tasks, or four pairs of each"}
     S = len(queries.seeds)
     ratio = np.stack(
         [
-            halves_ratio(v, design, generator(seed, "duplicated_task", queries.query_set))
+            halves_ratio(v, design, own, generator(seed, "duplicated_task", queries.query_set))
             for v in queries.vectors
         ]
     )
@@ -65,7 +65,11 @@ def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
 
 
 def halves_ratio(
-    vectors: np.ndarray, design: Design, rng: np.random.Generator, n_splits: int = SPLITS
+    vectors: np.ndarray,
+    design: Design,
+    own: np.ndarray,
+    rng: np.random.Generator,
+    n_splits: int = SPLITS,
 ) -> np.ndarray:
     """Distance between random halves of tasks over the distance between tasks.
 
@@ -75,6 +79,8 @@ def halves_ratio(
         float [N, D].
     design
         Who belongs to what; halves are drawn in each (dataset, task) cell.
+    own
+        bool [T], the tasks in question; others are there to be compared with.
     rng
         Generator.
     n_splits
@@ -103,7 +109,7 @@ def halves_ratio(
         with np.errstate(invalid="ignore", divide="ignore"):
             sums = sums / length
         distance = 1 - sums[:T] @ sums[T:].T
-        off = ~np.eye(T, dtype=bool)
+        off = ~np.eye(T, dtype=bool) & (own[:, None] | own)
         between = distance[off].mean()
-        out[i] = np.diag(distance).mean() / between if between > 1e-9 else np.nan
+        out[i] = np.diag(distance)[own].mean() / between if between > 1e-9 else np.nan
     return out

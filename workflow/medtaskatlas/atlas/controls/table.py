@@ -74,7 +74,7 @@ def controls(
                 for e in chosen.encoders
                 if e.control == "input_only"
             ]
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
         rows.append(duplicated_task(queries, seed))
         del queries  # before the next is read
     by_role = {e.name: e for e in predictions.encoders}

@@ -16,7 +16,8 @@ from medtaskatlas.atlas.schemas.columns import (
 )
 
 SPEC = TableSpec(
-    "Which tasks lie nearest to each task, and how surely. The estimate is the distance.",
+    "Which tasks lie nearest to each task, and how surely. The estimate is the distance. In split "
+    "`tasks`: which tasks of the gallery lie nearest to each held-out task.",
     ("run", "encoder", "split", "task", "rank"),
     (
         RUN,

@@ -13,7 +13,9 @@ from medtaskatlas.atlas.schemas.columns import (
 )
 
 SPEC = TableSpec(
-    "How far apart tasks lie, over all seeds.",
+    "How far apart tasks lie, over all seeds. In split `tasks` one of the two tasks at least was "
+    "held out: held-out tasks are compared with every task of the gallery and with each other, by "
+    "held-out pairs of both.",
     ("run", "encoder", "split", "metric", "task_a", "task_b"),
     (
         RUN,
