@@ -51,8 +51,8 @@ lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
 	@$(IN) snakemake --lint
 
 docs: $(READY) ## the pages that are made from the code
-	@$(IN) python -m medtaskatlas.docs
-	@$(IN) python -m medtaskatlas.docs_gallery
+	@$(IN) python -m medtaskatlas.site.pages
+	@$(IN) python -m medtaskatlas.site.gallery
 
 site: $(READY) ## the documentation as a site: site/index.html, readable without a network
 	@$(IN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict

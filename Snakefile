@@ -6,14 +6,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
-from medtaskatlas.budget.memory import Memory
-from medtaskatlas.containers import enter_container
-from medtaskatlas.errors import AtlasError
-from medtaskatlas.planning import plan_run
-from medtaskatlas.provenance import code_hash
-from medtaskatlas.repairs import repair_snakemake
-from medtaskatlas.slurm import more_each_time
-from medtaskatlas.workplace import at_work, check_writable
+from medtaskatlas.run.budget.memory import Memory
+from medtaskatlas.snakemake_ext.containers import enter_container
+from medtaskatlas.core.errors import AtlasError
+from medtaskatlas.run.planning import plan_run
+from medtaskatlas.core.code_hash import code_hash
+from medtaskatlas.snakemake_ext.patches import repair_snakemake
+from medtaskatlas.snakemake_ext.slurm import more_each_time
+from medtaskatlas.snakemake_ext.locks import at_work, check_writable
 
 min_version("9.27")
 repair_snakemake()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.pixels import scale_of
 from medtaskatlas.tasks.task import Ladder, Params, task
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from generated import SPLITS, make_sample, write_dataset
-from medtaskatlas.imageset import ImageSet, Sample
+from medtaskatlas.formats.images import ImageSet, Sample
 from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample, write_images
+from medtaskatlas.formats.images import Sample, write_images
 
 SPLITS = {"train": 0.6, "val": 0.2, "test": 0.2}
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from generated import write_dataset
-from medtaskatlas.arrow import ArrowFile, write_arrow
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
+from medtaskatlas.formats.arrow import ArrowFile, write_arrow
+from medtaskatlas.formats.images import ImageSet, write_images
 
 
 def test_round_trip_is_a_view_of_the_file(tmp_path) -> None:

@@ -5,13 +5,13 @@ import logging
 import pytest
 
 from generated import SPLITS, write_dataset
-from medtaskatlas.batching import SENT_AWAY, batches, cells_per_job
-from medtaskatlas.errors import DataError, TaskError
+from medtaskatlas.core.errors import DataError, TaskError
+from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.pairs import batch as batch_module
 from medtaskatlas.pairs.batch import make_batch
 from medtaskatlas.pairs.failed_cells import failed_cells
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.pairset import SETS
+from medtaskatlas.run.batching import SENT_AWAY, batches, cells_per_job
 from medtaskatlas.tasks.bank import load_bank
 
 BANK = load_bank()

@@ -10,21 +10,21 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from medtaskatlas.arrow import ArrowFile
-from medtaskatlas.budget.asked import asked_config
-from medtaskatlas.budget.counts import assumed, images_of
-from medtaskatlas.budget.disk import ROW_BYTES, disk_mb, pair_bytes
-from medtaskatlas.budget.estimate import estimate
-from medtaskatlas.budget.measure import measure
-from medtaskatlas.budget.memory import Memory
-from medtaskatlas.budget.networks import cost_of
-from medtaskatlas.budget.rates import Line, above, fit, load_rates, prefixes
-from medtaskatlas.budget.stages import LOCAL, jobs_of
 from medtaskatlas.cli import app
+from medtaskatlas.core.errors import ConfigError, DataError
+from medtaskatlas.core.files import REPOSITORY, write_json
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.errors import ConfigError, DataError
-from medtaskatlas.files import REPOSITORY, write_json
-from medtaskatlas.planning import plan_run
+from medtaskatlas.formats.arrow import ArrowFile
+from medtaskatlas.run.budget.asked import asked_config
+from medtaskatlas.run.budget.counts import assumed, images_of
+from medtaskatlas.run.budget.disk import ROW_BYTES, disk_mb, pair_bytes
+from medtaskatlas.run.budget.estimate import estimate
+from medtaskatlas.run.budget.measure import measure
+from medtaskatlas.run.budget.memory import Memory
+from medtaskatlas.run.budget.networks import cost_of
+from medtaskatlas.run.budget.rates import Line, above, fit, load_rates, prefixes
+from medtaskatlas.run.budget.stages import LOCAL, jobs_of
+from medtaskatlas.run.planning import plan_run
 
 CONFIG = REPOSITORY / "config"
 STUDIES = {

@@ -9,7 +9,7 @@ import pytest
 from folders import flat
 from medtaskatlas import __version__
 from medtaskatlas.cli import main
-from medtaskatlas.errors import nearest
+from medtaskatlas.core.errors import nearest
 from medtaskatlas.tasks.task import REGISTRY
 
 

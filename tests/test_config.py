@@ -5,10 +5,10 @@ import copy
 import pytest
 import yaml
 
-from medtaskatlas.config import parse_config
-from medtaskatlas.errors import ConfigError
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.planning import plan_run
+from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.run.config import parse_config
+from medtaskatlas.run.planning import plan_run
 
 SMALLEST = {"run": "x", "datasets": ["ct_dicom"], "encoders": {"pixels": {}}}
 SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))

@@ -15,9 +15,9 @@ from medtaskatlas.atlas.shortcuts import table as shortcuts
 from medtaskatlas.atlas.shortcuts import views as shortcut_views
 from medtaskatlas.atlas.trajectories import paths as trajectory_paths
 from medtaskatlas.atlas.trajectories import table as trajectories
-from medtaskatlas.config_docs import TARGETS, sections
-from medtaskatlas.docs import pages
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.site.config_pages import TARGETS, sections
+from medtaskatlas.site.pages import pages
 
 
 @pytest.mark.parametrize("file", list(pages()), ids=lambda file: file.name)

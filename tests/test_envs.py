@@ -13,9 +13,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.modules import modules
-from medtaskatlas.provenance import modules_behind
+from medtaskatlas.core.code_hash import modules_behind
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.core.modules import modules
 
 ENVIRONMENTS = ["base", "torch"]
 OWNERS = packages_distributions()
@@ -110,7 +110,7 @@ def test_environment_has_what_its_rules_import(rule, name, script):
     ours = [module for module in imported(script) if module in modules()]
     # Reading a configuration imports the kinds of encoders, and these import torch only when asked
     # for a network: tests/encoders/test_frozen.py sees to that.
-    lazy = {m for m in modules_behind("medtaskatlas.config") if ".encoders." in m}
+    lazy = {m for m in modules_behind("medtaskatlas.run.config") if ".encoders." in m}
     behind = [m for m in modules_behind(*ours) if name == "torch" or m not in lazy]
     files = [script, *(modules()[m].file for m in behind)]
     for file in files:

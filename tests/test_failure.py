@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generated import SPLITS, make_sample, write_dataset
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.pairs import PairSet
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.pairset import PairSet
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.failure import (
     FAILURES,

@@ -10,17 +10,17 @@ from itertools import pairwise
 
 import pytest
 
-from medtaskatlas import gpus
+from medtaskatlas.core.errors import ConfigError, DataError
+from medtaskatlas.core.modules import PACKAGE
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.errors import ConfigError, DataError
-from medtaskatlas.gpus import gpus_to_train, lent_gpus, visible_gpus
-from medtaskatlas.modules import PACKAGE
+from medtaskatlas.snakemake_ext import gpus
+from medtaskatlas.snakemake_ext.gpus import gpus_to_train, lent_gpus, visible_gpus
 
 # Holds GPUs for a while and tells which, from when to when; the clock is that of the machine.
 HOLD = """
 import json, os, sys, time
 from pathlib import Path
-from medtaskatlas.gpus import lent_gpus
+from medtaskatlas.snakemake_ext.gpus import lent_gpus
 number, seconds, folder, devices = json.loads(sys.argv[1])
 with lent_gpus(number, listed=lambda: devices, folder=Path(folder)) as mine:
     begin = time.monotonic()

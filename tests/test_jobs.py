@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.jobs import IDLE_THREADS
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.snakemake_ext.jobs import IDLE_THREADS
 
 SCRIPTS = sorted((REPOSITORY / "workflow/scripts").glob("*.py"))
 JOB = """
 import json, os, sys
 from types import SimpleNamespace
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 loaded = [name for name in ("torch", "numpy", "sklearn", "cv2") if name in sys.modules]
 with job(SimpleNamespace(threads=2, log=[sys.argv[1]], rule="train")):
     print(json.dumps({"loaded": loaded, "environment": dict(os.environ)}), flush=True)
@@ -52,6 +52,6 @@ def test_what_a_user_has_set_is_left(tmp_path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_every_script_does_all_its_work_inside_of_a_job(script) -> None:
     *imports, work = ast.parse(script.read_text()).body
-    light = {"from pathlib import Path", "from medtaskatlas.jobs import job"}
+    light = {"from pathlib import Path", "from medtaskatlas.snakemake_ext.jobs import job"}
     assert {ast.unparse(line) for line in imports} <= light
     assert ast.unparse(work).startswith("with job(snakemake):")

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from generated import SPLITS, make_sample, write_dataset
-from medtaskatlas.errors import DataError, TaskError
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.core.errors import DataError, TaskError
+from medtaskatlas.core.shares import share_out
+from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.pairs import COLUMNS, SETS, PairSet
 from medtaskatlas.pairs.failed_cells import failed_cells
 from medtaskatlas.pairs.plan import first_usable, image_order
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairs.sets import Amounts, make_pairs, make_sets
-from medtaskatlas.pairset import COLUMNS, SETS, PairSet
-from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Ladder, Task, no_params
 
@@ -239,7 +239,7 @@ def test_a_job_does_without_pandas_and_makes_the_same_bytes(tmp_path) -> None:
     here = {s: digest(p) for s, p in make_all(images, "rotation", tmp_path / "here").items()}
     code = f"""
 import sys
-from medtaskatlas.lean import without_pandas
+from medtaskatlas.pairs.lean import without_pandas
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 without_pandas()

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from generated import SPLITS
-from medtaskatlas.errors import ConfigError
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.planning import plan_run
+from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.run.planning import plan_run
 
 
 def raw(name="embedded", **changes):

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from medtaskatlas import modules, provenance
-from medtaskatlas.provenance import modules_behind
+from medtaskatlas.core import code_hash as provenance
+from medtaskatlas.core import modules
+from medtaskatlas.core.code_hash import modules_behind
 
 
 def forget() -> None:

@@ -10,22 +10,22 @@ import pytest
 from typer.testing import CliRunner
 
 from generated import write_dataset
-from medtaskatlas import provenance
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.cli import app
-from medtaskatlas.config import parse_config
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY, sha256, write_json
-from medtaskatlas.jobs import job
-from medtaskatlas.provenance_stamp import (
+from medtaskatlas.core import code_hash as provenance
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import REPOSITORY, sha256, write_json
+from medtaskatlas.provenance.stamp import (
     config_sha256,
     file_facts,
     hash_of,
     manifests,
     script_modules,
 )
-from medtaskatlas.provenance_trace import conditions, trace
-from medtaskatlas.provenance_tree import as_tree
+from medtaskatlas.provenance.trace import conditions, trace
+from medtaskatlas.provenance.tree import as_tree
+from medtaskatlas.run.config import parse_config
+from medtaskatlas.snakemake_ext.jobs import job
 
 CONFIG = {"run": "small", "datasets": ["a"], "encoders": {"pixels": {}, "random": {}}}
 TABLE = "results/small/tables/identification.parquet"
@@ -118,7 +118,7 @@ def test_what_a_table_says(run) -> None:
     assert facts["data_sha256"] == hash_of(listed)
     assert {"numpy", "pandas", "python", "torch"} <= set(facts["libraries"])
     assert "medtaskatlas.atlas.identification" in facts["modules"]
-    assert "medtaskatlas.provenance_stamp" not in facts["modules"], "would make each table anew"
+    assert "medtaskatlas.provenance.stamp" not in facts["modules"], "would make each table anew"
     for path, recorded in facts["inputs"].items():
         assert recorded["sha256"] == sha256(path)
 

@@ -13,7 +13,7 @@ from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.task_neighbours import neighbours
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "reading_tables.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)

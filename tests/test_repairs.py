@@ -5,10 +5,10 @@ from types import SimpleNamespace
 from snakemake.output_index import OutputIndex
 from snakemake.persistence import PersistenceBase
 
-from medtaskatlas.batching import jobs_are_sent_away
-from medtaskatlas.cell_records import NEEDED, remember_cells
-from medtaskatlas.producers import remember_producers
-from medtaskatlas.repairs import repair_snakemake
+from medtaskatlas.run.batching import jobs_are_sent_away
+from medtaskatlas.snakemake_ext.cell_records import NEEDED, remember_cells
+from medtaskatlas.snakemake_ext.patches import repair_snakemake
+from medtaskatlas.snakemake_ext.producers import remember_producers
 
 
 class Index:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from generated import SPLITS, make_sample
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.pairs import SETS, PairSet
 from medtaskatlas.pairs.replay import open_pairs, replay, verify
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.pairset import SETS, PairSet
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import REGISTRY
 

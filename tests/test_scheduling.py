@@ -7,7 +7,7 @@ import time
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from medtaskatlas.scheduling import end_jobs_when_stopped, one_look_at_a_time
+from medtaskatlas.snakemake_ext.scheduling import end_jobs_when_stopped, one_look_at_a_time
 
 
 class Scheduler:
@@ -51,8 +51,10 @@ def test_another_snakemake_is_left_alone() -> None:
 
 
 def test_the_pinned_snakemake_needs_it() -> None:
-    assert hasattr(JobScheduler, "_schedule_reevalutation"), "drop medtaskatlas.scheduling"
-    assert hasattr(JobScheduler, "exit_gracefully"), "drop medtaskatlas.scheduling"
+    assert hasattr(JobScheduler, "_schedule_reevalutation"), (
+        "drop medtaskatlas.snakemake_ext.scheduling"
+    )
+    assert hasattr(JobScheduler, "exit_gracefully"), "drop medtaskatlas.snakemake_ext.scheduling"
 
 
 def test_a_signal_is_heard_while_the_lock_is_held() -> None:

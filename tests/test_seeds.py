@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medtaskatlas.seeds import entropy, generator
+from medtaskatlas.core.seeds import entropy, generator
 
 
 def test_golden_values_hold_on_every_machine() -> None:

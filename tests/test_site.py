@@ -14,11 +14,11 @@ import pytest
 import yaml
 from interactive.browser import opened
 
-from medtaskatlas import docs_api
-from medtaskatlas.docs_links import moved, section, taken_in
-from medtaskatlas.docs_math import drawn, picture
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.site import api as docs_api
+from medtaskatlas.site.links import moved, section, taken_in
+from medtaskatlas.site.math import drawn, picture
 
 DOCS = REPOSITORY / "docs"
 PACKAGE = REPOSITORY / "workflow" / "medtaskatlas"

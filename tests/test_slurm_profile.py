@@ -12,9 +12,9 @@ import pytest
 import yaml
 import yte
 
-from medtaskatlas.config import parse_config
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.slurm import GPU_RULES
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.run.config import parse_config
+from medtaskatlas.snakemake_ext.slurm import GPU_RULES
 
 SLURM = REPOSITORY / "slurm"
 SITE = SLURM / "site"

@@ -5,7 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from medtaskatlas.slurm import SHORTEST_MEMORY, has_gpus, look_steadily, min_job_age, status_command
+from medtaskatlas.snakemake_ext.slurm import (
+    SHORTEST_MEMORY,
+    has_gpus,
+    look_steadily,
+    min_job_age,
+    status_command,
+)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medtaskatlas.arrow import ArrowFile, write_arrow
-from medtaskatlas.spool import CHUNK_BYTES, Spool
+from medtaskatlas.formats.arrow import ArrowFile, write_arrow
+from medtaskatlas.formats.spool import CHUNK_BYTES, Spool
 
 
 def spooled(tmp_path, rows):
@@ -65,8 +65,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     code = f"""
 import re, numpy as np
 from pathlib import Path
-from medtaskatlas.arrow import write_arrow
-from medtaskatlas.spool import Spool
+from medtaskatlas.formats.arrow import write_arrow
+from medtaskatlas.formats.spool import Spool
 # Not getrusage: that of a child begins with the peak of its parent.
 peak = lambda: int(re.search("VmHWM:[^0-9]+([0-9]+)", Path("/proc/self/status").read_text())[1])
 spool = Spool({str(tmp_path)!r}, (512, 1024), np.uint8)

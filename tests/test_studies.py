@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from medtaskatlas.planning import plan_run
-from medtaskatlas.studies import nested, task_folds
+from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.studies import nested, task_folds
 
 RAW = {
     "run": "x",

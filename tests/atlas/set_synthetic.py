@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from atlas_synthetic import write_embedding
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.pairs import COLUMNS, SETS, PairSet
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.pairset import COLUMNS, SETS, PairSet
 from medtaskatlas.tasks.bank import load_bank
 
 TASKS = ("rotation", "brightness", "noise_addition", "deblurring")

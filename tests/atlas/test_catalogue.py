@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.arrow import write_arrow
 from medtaskatlas.atlas.catalogue import datasets_table, task_grid, tasks_table
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.formats.arrow import write_arrow
 from medtaskatlas.tasks.bank import load_bank
 
 

@@ -15,7 +15,7 @@ from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 
 def _naive(x, y, weights=None):

@@ -15,7 +15,7 @@ from medtaskatlas.atlas.clusters.partitions import best_cut
 from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 FEW = {"run": "synthetic", "n_draws": 200}
 

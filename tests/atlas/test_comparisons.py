@@ -21,7 +21,7 @@ from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.separation.variance import FACTORS, omega_squared
 from medtaskatlas.atlas.separation.variance_draws import omega_squared_draws
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 HELD = {"heldout_datasets": ["d4"]}
 FEW = {"run": "synthetic", "n_draws": 200}

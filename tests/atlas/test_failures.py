@@ -16,7 +16,7 @@ from medtaskatlas.atlas.failures.table import UNKNOWN, failures
 from medtaskatlas.atlas.neighbours import nearest, vote
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.tasks.failure import FAILURES
 
 RNG = np.random.default_rng(0)

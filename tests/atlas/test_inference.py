@@ -22,7 +22,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 
 def _frame(datasets=4, groups=6, tasks=3, pairs=5):

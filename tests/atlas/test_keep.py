@@ -10,7 +10,7 @@ import pytest
 
 from medtaskatlas.atlas.keep import NEEDED, OPTIONAL, keep
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 RUN = "small"
 COMMAND = "snakemake --cores 2 --config run=small"

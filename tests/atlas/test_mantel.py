@@ -12,7 +12,7 @@ from skbio.stats.distance import mantel as skbio_mantel
 
 from medtaskatlas.atlas.comparisons.mantel import mantel, mantel_rows, ordered_pairs
 from medtaskatlas.atlas.predictions import EncoderPredictions
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 
 def _encoder(name, role="model"):

@@ -9,7 +9,7 @@ import pytest
 
 from medtaskatlas.atlas.metrics import PLOTTED, metrics
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 ROW = {
     "run": "r", "sentence": "It is so.", "ci_low": 0.4, "ci_high": 0.6, "ci_method": "bootstrap",

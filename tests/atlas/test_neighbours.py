@@ -12,7 +12,7 @@ from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.task_neighbours import nearest_shares, neighbours
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 FEW = {"run": "synthetic", "n_draws": 200}
 

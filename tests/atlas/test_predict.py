@@ -15,7 +15,7 @@ from medtaskatlas.atlas.predict import _linear, predict
 from medtaskatlas.atlas.predictions import FLAT_ENOUGH
 from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.roles import roles
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 
 def _random(n, m, dim=8, labels=5, seed=0):

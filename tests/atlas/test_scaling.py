@@ -7,7 +7,7 @@ import atlas_synthetic as synthetic
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.scaling import scaling
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 
 def point(tmp_path, name, *, noise, pairs_per_cell=None, datasets=5, seed=0):

@@ -15,8 +15,8 @@ from medtaskatlas.atlas.shortcuts.scores import score
 from medtaskatlas.atlas.shortcuts.table import CONTROLS, MARGIN, shortcuts
 from medtaskatlas.atlas.shortcuts.views import STRIP, VIEWS, join, side_statistics, view
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.errors import DataError
 from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 

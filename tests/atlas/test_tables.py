@@ -17,7 +17,7 @@ from medtaskatlas.atlas.schemas import SPECS
 from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.summary import NEEDED, summary
 from medtaskatlas.atlas.tables import TABLES, conform, document, read_table, schema, write_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 HELD = {"heldout_datasets": ["d4"]}
 

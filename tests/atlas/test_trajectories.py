@@ -22,7 +22,7 @@ from medtaskatlas.atlas.trajectories.paths import (
 from medtaskatlas.atlas.trajectories.quantiles import padded, weighted_quantiles
 from medtaskatlas.atlas.trajectories.table import trajectories
 from medtaskatlas.atlas.trajectories.tracks import FEW_LEVELS, GAPS, Trajectories
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 RNG = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.placing import placed_right, placement_test
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.unseen_tasks import unseen_tasks
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 FOLDS = 3
 

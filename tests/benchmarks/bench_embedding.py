@@ -14,12 +14,12 @@ import torch
 import yaml
 from benchmarks.bank_pairs import bank_pairs
 
-from medtaskatlas.config import parse_config
-from medtaskatlas.encoders.ahead import ahead
-from medtaskatlas.encoders.allocator import keep_memory
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.learning.allocator import keep_memory
+from medtaskatlas.learning.prefetch import ahead
+from medtaskatlas.run.config import parse_config
 
 RUNS, BATCHES = int(os.environ.get("RUNS", "5")), int(os.environ.get("BATCHES", "40"))
 

@@ -14,16 +14,16 @@ import yaml
 from benchmarks.bank_pairs import bank_pairs
 from pytorch_metric_learning.losses import SupConLoss
 
-from medtaskatlas.config import parse_config
-from medtaskatlas.encoders.allocator import keep_memory
-from medtaskatlas.encoders.batches import batches
-from medtaskatlas.encoders.criterion import Criterion
-from medtaskatlas.encoders.gradient_cache import GRADIENT_NORM, Represent, Step
-from medtaskatlas.encoders.machine import fabric_of
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
-from medtaskatlas.encoders.ranks import Ranks
-from medtaskatlas.encoders.rows import composer, training_rows
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.encoders.taco.batches import batches
+from medtaskatlas.encoders.taco.criterion import Criterion
+from medtaskatlas.encoders.taco.gradient_cache import GRADIENT_NORM, Represent, Step
+from medtaskatlas.encoders.taco.machine import fabric_of
+from medtaskatlas.encoders.taco.ranks import Ranks
+from medtaskatlas.encoders.taco.rows import composer, training_rows
+from medtaskatlas.learning.allocator import keep_memory
+from medtaskatlas.run.config import parse_config
 
 RUNS, STEPS = int(os.environ.get("RUNS", "5")), int(os.environ.get("STEPS", "40"))
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from generated import make_sample
-from medtaskatlas.imageset import write_images
+from medtaskatlas.formats.images import write_images
 from medtaskatlas.tasks.bank import load_bank
 
 PAIRS = 5000
@@ -29,7 +29,7 @@ CODE = r"""
 import json, re, sys, time
 from pathlib import Path
 import cv2
-from medtaskatlas.lean import without_pandas
+from medtaskatlas.pairs.lean import without_pandas
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 

@@ -17,8 +17,8 @@ import yaml
 
 from generated import smooth_image
 from medtaskatlas.datasets.folder.dataset import load_folder_dataset
+from medtaskatlas.datasets.io.folder import read
 from medtaskatlas.datasets.prepare import shape
-from medtaskatlas.datasets.readers.folder import read
 
 SIZE = 224
 ROUNDS = 5

@@ -11,8 +11,8 @@ from timeit import repeat
 import numpy as np
 from benchmarks.bank_pairs import bank_pairs
 
-from medtaskatlas.encoders.batches import _mirror
 from medtaskatlas.encoders.pairbank import PairBank
+from medtaskatlas.encoders.taco.batches import _mirror
 
 SIDE, BATCH, RUNS = 224, 256, 15
 TASKS = ("rotation", "inversion", "brightness", "denoising_gaussian")

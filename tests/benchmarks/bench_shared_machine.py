@@ -15,7 +15,7 @@ from contextlib import ExitStack
 WAYS = {
     "spinning (the default of OpenMP)": {},
     "`OMP_WAIT_POLICY=passive`": {"OMP_WAIT_POLICY": "passive"},
-    "as jobs set it (medtaskatlas.jobs)": None,
+    "as jobs set it (medtaskatlas.snakemake_ext.jobs)": None,
 }
 STEPS, RUNS = int(os.environ.get("STEPS", "6")), int(os.environ.get("RUNS", "3"))
 BUSY = "while True: pass"
@@ -26,8 +26,8 @@ def step() -> float:
     import torch
     import yaml
 
-    from medtaskatlas.config import parse_config
-    from medtaskatlas.files import REPOSITORY
+    from medtaskatlas.core.files import REPOSITORY
+    from medtaskatlas.run.config import parse_config
 
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
@@ -64,7 +64,7 @@ def measure(environment: dict[str, str], busy: int) -> float:
 
 def main() -> None:
     """Print the table."""
-    from medtaskatlas.jobs import IDLE_THREADS
+    from medtaskatlas.snakemake_ext.jobs import IDLE_THREADS
 
     loads = [0, 1, 2]
     found: dict[tuple[str, int], list[float]] = {}

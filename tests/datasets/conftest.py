@@ -9,7 +9,7 @@ from medfiles import SIZE
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
-from medtaskatlas.imageset import ImageSet
+from medtaskatlas.formats.images import ImageSet
 
 
 @pytest.fixture(scope="session")

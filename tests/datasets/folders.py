@@ -12,8 +12,8 @@ import yaml
 
 from medfiles import write_dicom
 from medtaskatlas.datasets.folder.dataset import FolderDataset, load_folder_dataset
-from medtaskatlas.datasets.readers.folder import read
-from medtaskatlas.datasets.readers.frame import Excluded, Frame
+from medtaskatlas.datasets.io.folder import read
+from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 KEYS = {
     "name": "mine",

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.archives.extract import check_npz, extract
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY
 
 FILES = {"a.txt": b"one", "sub/b.bin": bytes(range(256)) * 300, "sub/deep/c": b""}
 TARS = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}

@@ -8,15 +8,15 @@ from typing import get_args
 import pytest
 import yaml
 
-from medtaskatlas.config import parse_config
+from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.datasets.catalogue import (
     CATALOGUE,
     Dataset,
     load_catalogue,
 )
 from medtaskatlas.datasets.pin import pin
-from medtaskatlas.datasets.selection import heldout_datasets, select_datasets, with_own
-from medtaskatlas.errors import ConfigError
+from medtaskatlas.run.config import parse_config
+from medtaskatlas.run.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.tasks.task import NEEDS
 
 

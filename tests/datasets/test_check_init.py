@@ -12,9 +12,9 @@ import yaml
 import folders
 from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.folder.check import check_folder, has_errors
 from medtaskatlas.datasets.folder.init import init_folder
-from medtaskatlas.errors import DataError
 
 
 def found(root, severity="error"):

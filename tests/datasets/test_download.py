@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256
 from medtaskatlas.datasets import download
 from medtaskatlas.datasets.download import MANIFEST, fetch
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256
 
 
 def with_file(dataset, **changes):

@@ -20,19 +20,19 @@ from PIL import Image
 import folders
 from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
+from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import dataset_from_entry
 from medtaskatlas.datasets.folder.dataset import (
     find_folder_datasets,
     folder_messages,
     manifest_files,
 )
-from medtaskatlas.datasets.readers import volume, window
-from medtaskatlas.datasets.readers.flat import read_flat, read_labels
-from medtaskatlas.datasets.readers.folder import read
-from medtaskatlas.datasets.readers.frame import Frame
+from medtaskatlas.datasets.io import volume, window
+from medtaskatlas.datasets.io.flat import read_flat, read_labels
+from medtaskatlas.datasets.io.folder import read
+from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.recipes import Content
-from medtaskatlas.errors import ConfigError
-from medtaskatlas.files import REPOSITORY
 
 SHARED = REPOSITORY.parent / "shared" / "datasets"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/datasets is not there")

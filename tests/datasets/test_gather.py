@@ -8,8 +8,8 @@ import pytest
 from generated import SPLITS as SHARES
 from generated import smooth_image
 from medtaskatlas.datasets.gather import BEYOND, IDENTICAL, Gathered
+from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import shape
-from medtaskatlas.datasets.readers.frame import Frame
 
 SIZE = 32
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from generated import SPLITS as SHARES
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256, write_json
+from medtaskatlas.datasets.io.frame import Excluded
+from medtaskatlas.datasets.io.npz import BEYOND, SLICES, UNTAKEN, read, read_arrays
+from medtaskatlas.datasets.io.npz_stream import NpzStream
 from medtaskatlas.datasets.prepare import prepare
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.datasets.readers.frame import Excluded
-from medtaskatlas.datasets.readers.npz import BEYOND, SLICES, UNTAKEN, read, read_arrays
-from medtaskatlas.datasets.readers.npz_stream import NpzStream
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256, write_json
-from medtaskatlas.imageset import ImageSet
+from medtaskatlas.formats.images import ImageSet
 
 RNG = np.random.default_rng(0)
 

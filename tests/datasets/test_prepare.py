@@ -10,15 +10,15 @@ import pytest
 
 from generated import SPLITS as SHARES
 from medfiles import SIZE, make_dataset, write_dicom
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256, write_json
+from medtaskatlas.core.shares import share_out
+from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import prepare, shape
 from medtaskatlas.datasets.quality import datasets_table
-from medtaskatlas.datasets.readers.frame import Frame
 from medtaskatlas.datasets.resize import resize, resize_nearest
 from medtaskatlas.datasets.splits import assign_splits
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256, write_json
-from medtaskatlas.imageset import META_KEYS, SPLITS, ImageSet
-from medtaskatlas.shares import share_out
+from medtaskatlas.formats.images import META_KEYS, SPLITS, ImageSet
 
 
 def frames(n_groups, split=None):

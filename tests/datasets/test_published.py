@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from generated import SPLITS as SHARES
+from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import CATALOGUE, dataset_from_entry, kinds, load_catalogue
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
 from medtaskatlas.datasets.published import SIZES, NpzDataset
 from medtaskatlas.datasets.remote.addresses import in_mirror
-from medtaskatlas.errors import ConfigError
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.imageset import ImageSet
-from medtaskatlas.planning import plan_run
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.run.planning import plan_run
 
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
 

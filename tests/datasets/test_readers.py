@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from medfiles import make_dataset, write_dicom
-from medtaskatlas.datasets.readers import window
-from medtaskatlas.datasets.readers.dicom import read_dicom
-from medtaskatlas.datasets.readers.frame import Excluded, Frame
-from medtaskatlas.datasets.readers.nifti import display, load_volume, resample_nearest
-from medtaskatlas.datasets.readers.packaged import pixels_hash, read
-from medtaskatlas.datasets.readers.tiles import cuts
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.io import window
+from medtaskatlas.datasets.io.dicom import read_dicom
+from medtaskatlas.datasets.io.frame import Excluded, Frame
+from medtaskatlas.datasets.io.nifti import display, load_volume, resample_nearest
+from medtaskatlas.datasets.io.packaged import pixels_hash, read
+from medtaskatlas.datasets.io.tiles import cuts
 from medtaskatlas.datasets.recipes import Blocks, Tiles
-from medtaskatlas.errors import DataError
 
 
 def pictures(*entries, **keys):

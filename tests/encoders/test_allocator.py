@@ -10,7 +10,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from medtaskatlas.encoders.allocator import keep_memory
+from medtaskatlas.learning.allocator import keep_memory
 
 if sys.argv[1] == "kept":
     assert keep_memory()

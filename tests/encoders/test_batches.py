@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medtaskatlas.encoders.batches import _mirror, batches
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.encoders.rows import composer, training_rows
+from medtaskatlas.encoders.taco.batches import _mirror, batches
+from medtaskatlas.encoders.taco.rows import composer, training_rows
 
 
 @pytest.mark.parametrize("readers", [2, 5])

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from medtaskatlas.encoders.correspondence import COARSE, CorrespondenceTrunk
 from medtaskatlas.encoders.kinds.taco import Correspondence
-from medtaskatlas.encoders.lookup import MOMENTS, averaging, movement, places, resized, summary
-from medtaskatlas.encoders.pair_statistics import STATISTICS, curves, spectra, statistics
+from medtaskatlas.encoders.taco.correspondence import COARSE, CorrespondenceTrunk
+from medtaskatlas.encoders.taco.lookup import MOMENTS, averaging, movement, places, resized, summary
+from medtaskatlas.encoders.taco.pair_statistics import STATISTICS, curves, spectra, statistics
 
 SMALL = {"backbone": "resnet10", "width": 4, "stem": 3}
 

@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from loopback import PROXIES, Reply, Site
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import REPOSITORY, sha256
 from medtaskatlas.encoders.clip_network import CLIP_MEAN, CLIP_STD
 from medtaskatlas.encoders.clip_weights import fetch_clip
 from medtaskatlas.encoders.embed import embed
@@ -30,8 +32,6 @@ from medtaskatlas.encoders.kinds import imagenet as imagenet_kind
 from medtaskatlas.encoders.kinds.clip import MODEL, Clip
 from medtaskatlas.encoders.lite0 import LITE0_MEAN, LITE0_STD, lite0, pinned_tensors
 from medtaskatlas.encoders.network import to_input
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import REPOSITORY, sha256
 
 CPU = torch.device("cpu")
 COMMIT = "c" * 40

@@ -6,9 +6,9 @@ import pytest
 import torch
 from pytorch_metric_learning.losses import SupConLoss
 
-from medtaskatlas.encoders.criterion import Criterion
 from medtaskatlas.encoders.kinds.taco import Taco
-from medtaskatlas.encoders.losses import (
+from medtaskatlas.encoders.taco.criterion import Criterion
+from medtaskatlas.encoders.taco.losses import (
     EMPTY,
     FAILURE,
     Compared,
@@ -18,7 +18,7 @@ from medtaskatlas.encoders.losses import (
     supcon,
     triplet,
 )
-from medtaskatlas.encoders.memory import Memory
+from medtaskatlas.encoders.taco.memory import Memory
 
 # Three tasks with two images of two draws each; a lone pair; three failures.
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, FAILURE, FAILURE, FAILURE])

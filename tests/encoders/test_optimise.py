@@ -14,23 +14,23 @@ import torch
 from safetensors.torch import load_file
 
 from generated import SPLITS
+from medtaskatlas.core.errors import ConfigError, DataError
+from medtaskatlas.core.modules import PACKAGE
 from medtaskatlas.encoders import machine, optimise
-from medtaskatlas.encoders.batches import Batch, batches
-from medtaskatlas.encoders.checkpoint import Resume
-from medtaskatlas.encoders.criterion import Criterion
-from medtaskatlas.encoders.gradient_cache import Represent, Step
-from medtaskatlas.encoders.history import History
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds.taco import Taco
-from medtaskatlas.encoders.looks import Looks, _vote, looks_of
-from medtaskatlas.encoders.losses import EMPTY, FAILURE
-from medtaskatlas.encoders.machine import check_machine, fabric_of
-from medtaskatlas.encoders.ranks import Ranks
-from medtaskatlas.encoders.rows import composer, training_rows
-from medtaskatlas.encoders.state import TrainingState
+from medtaskatlas.encoders.taco.batches import Batch, batches
+from medtaskatlas.encoders.taco.criterion import Criterion
+from medtaskatlas.encoders.taco.gradient_cache import Represent, Step
+from medtaskatlas.encoders.taco.looks import Looks, _vote, looks_of
+from medtaskatlas.encoders.taco.losses import EMPTY, FAILURE
+from medtaskatlas.encoders.taco.machine import check_machine, fabric_of
+from medtaskatlas.encoders.taco.ranks import Ranks
+from medtaskatlas.encoders.taco.rows import composer, training_rows
 from medtaskatlas.encoders.train import train
-from medtaskatlas.errors import ConfigError, DataError
-from medtaskatlas.modules import PACKAGE
+from medtaskatlas.learning.checkpoint import Resume
+from medtaskatlas.learning.history import History
+from medtaskatlas.learning.state import TrainingState
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 

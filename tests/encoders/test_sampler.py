@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from medtaskatlas.encoders.batches import share_of
-from medtaskatlas.encoders.failures import FailureSampler
-from medtaskatlas.encoders.sampler import CrossedSampler, PlainSampler
-from medtaskatlas.errors import ConfigError, DataError
+from medtaskatlas.core.errors import ConfigError, DataError
+from medtaskatlas.encoders.taco.batches import share_of
+from medtaskatlas.encoders.taco.failures import FailureSampler
+from medtaskatlas.encoders.taco.sampler import CrossedSampler, PlainSampler
 
 
 def collection():

@@ -6,10 +6,10 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import pearsonr
 
-from medtaskatlas.encoders.criterion import Criterion
 from medtaskatlas.encoders.kinds.taco import Taco
-from medtaskatlas.encoders.losses import EMPTY, FAILURE, Compared
-from medtaskatlas.encoders.steadiness import Degrees, unsteadiness
+from medtaskatlas.encoders.taco.criterion import Criterion
+from medtaskatlas.encoders.taco.losses import EMPTY, FAILURE, Compared
+from medtaskatlas.encoders.taco.steadiness import Degrees, unsteadiness
 
 NAN = float("nan")
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders import optimise
-from medtaskatlas.encoders.batches import mirror_together
-from medtaskatlas.encoders.checkpoint import load_tensors, save_tensors
 from medtaskatlas.encoders.embed import embed
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.network import coordinates, to_input
-from medtaskatlas.encoders.schedule import learning_rate
 from medtaskatlas.encoders.shapes import CHANNELS
+from medtaskatlas.encoders.taco.batches import mirror_together
 from medtaskatlas.encoders.train import train
-from medtaskatlas.errors import DataError
+from medtaskatlas.learning.checkpoint import load_tensors, save_tensors
+from medtaskatlas.learning.schedule import learning_rate
 
 TACO = {
     "kind": "taco",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet, write_images
 from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank
 

@@ -8,7 +8,7 @@ import cv2
 import pandas as pd
 import pytest
 
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.dataset_distances import dataset_distances
 from medtaskatlas.figures.dendrogram import dendrogram, tree_of
 from medtaskatlas.figures.task_distances import METRICS

@@ -8,7 +8,7 @@ import cv2
 import pandas as pd
 import pytest
 
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.atlas_map import atlas_map
 from medtaskatlas.figures.confusion import confusion
 from medtaskatlas.figures.contact_sheets import contact_sheets

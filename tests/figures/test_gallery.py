@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from generated import write_dataset
-from medtaskatlas.docs_gallery import page_text
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.figures.gallery import gallery
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.imageset import ImageSet
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.site.gallery import page_text
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.preview import SEVERITIES, candidates, examples, most_useful
 from medtaskatlas.tasks.task import Ladder, Task, no_params
@@ -119,7 +119,7 @@ def test_figure_is_whole_the_same_twice_and_names_what_fails(paths, tmp_path):
 
 def test_page_shows_the_whole_bank():
     page, folder = REPOSITORY / "docs" / "gallery.md", REPOSITORY / "docs" / "gallery"
-    again = "out of step with the code: python -m medtaskatlas.docs_gallery"
+    again = "out of step with the code: python -m medtaskatlas.site.gallery"
     assert page.read_text() == page_text(list(BANK.values())), again
     assert {file.stem for file in folder.glob("*")} == set(BANK), again
     assert sum(file.stat().st_size for file in folder.glob("*.png")) < 3e6

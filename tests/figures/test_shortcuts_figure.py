@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.shortcuts import shortcuts
 
 FAMILIES = {

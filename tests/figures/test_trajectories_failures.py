@@ -12,7 +12,7 @@ from set_synthetic import HELDOUT, make_set_run
 
 from medtaskatlas.atlas.failures.table import failures as failures_table
 from medtaskatlas.atlas.trajectories.table import trajectories as trajectories_table
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.failures import failures
 from medtaskatlas.figures.severity_curves import choose_encoders, severity_curves
 from medtaskatlas.figures.trajectories import choose_tasks, plane, trajectories

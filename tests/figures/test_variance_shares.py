@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.geometry import geometry, square
 from medtaskatlas.figures.variance_shares import variance_shares
 

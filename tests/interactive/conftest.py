@@ -6,7 +6,7 @@ import pytest
 from interactive.browser import opened
 from interactive.small import EVIL, make_run
 
-from medtaskatlas.interactive.page import interactive_atlas
+from medtaskatlas.figures.interactive.page import interactive_atlas
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.predict import predict
-from medtaskatlas.imageset import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.pairs import COLUMNS, PairSet
 from medtaskatlas.pairs.sets import make_pairs
-from medtaskatlas.pairset import COLUMNS, PairSet
 from medtaskatlas.tasks.bank import load_bank
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & $run $payload"

@@ -8,7 +8,7 @@ import pytest
 from interactive.browser import Browser
 from interactive.small import EVIL
 
-from medtaskatlas.interactive.page import interactive_atlas
+from medtaskatlas.figures.interactive.page import interactive_atlas
 
 
 @pytest.fixture

@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 from interactive.small import EVIL, HELDOUT, TASKS
 
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet
-from medtaskatlas.interactive.data import gather
-from medtaskatlas.interactive.distances import leaves, nearest_first
-from medtaskatlas.interactive.looks import looks_of
-from medtaskatlas.interactive.packing import packed, script_json
-from medtaskatlas.interactive.page import interactive_atlas
-from medtaskatlas.interactive.sprites import ACROSS, TILE, Tiles, sheets_of
-from medtaskatlas.pairset import SIDES, PairSet
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.figures.interactive.data import gather
+from medtaskatlas.figures.interactive.distances import leaves, nearest_first
+from medtaskatlas.figures.interactive.looks import looks_of
+from medtaskatlas.figures.interactive.packing import packed, script_json
+from medtaskatlas.figures.interactive.page import interactive_atlas
+from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Tiles, sheets_of
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import SIDES, PairSet
 
 TYPES = {"u8": "<u1", "u16": "<u2", "u32": "<u4", "f32": "<f4"}
 

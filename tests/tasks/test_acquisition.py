@@ -10,7 +10,7 @@ from scipy import stats
 from skimage.transform import iradon, radon
 
 from generated import make_sample
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks import acquisition as a
 from medtaskatlas.tasks import tomography as ct
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generated import make_sample
-from medtaskatlas.errors import ConfigError, TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import ConfigError, TaskError
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, get, is_colour, no_params, task
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from medtaskatlas.errors import DataError, TaskError
+from medtaskatlas.core.errors import DataError, TaskError
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.check import check_file, check_task
 from medtaskatlas.tasks.example_samples import example_samples

@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage import exposure
 
 from generated import make_sample
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks import extras as e
 from medtaskatlas.tasks import generative as g
 from medtaskatlas.tasks.bank import load_bank, select_tasks

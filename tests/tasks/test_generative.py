@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from generated import make_sample
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks import generative as g
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.holes import SHAPES, holes

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from generated import make_sample, smooth_image
-from medtaskatlas.errors import TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import TaskError
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.objects import centres, corners
 from medtaskatlas.tasks.palettes import (

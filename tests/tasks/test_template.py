@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from generated import SPLITS, make_sample, write_dataset
-from medtaskatlas.errors import ConfigError, TaskError
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.imageset import ImageSet, Sample
+from medtaskatlas.core.errors import ConfigError, TaskError
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.formats.images import ImageSet, Sample
+from medtaskatlas.formats.pairs import PairSet
 from medtaskatlas.pairs.sets import make_pairs
-from medtaskatlas.pairset import PairSet
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.check import check_task
 from medtaskatlas.tasks.task import REGISTRY, Ladder, Task, no_params

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from generated import make_sample
-from medtaskatlas.imageset import Sample
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks import transformation as t
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.geometry import _doubled, warped

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.files import REPOSITORY
 
 SMOKE = REPOSITORY / "config" / "smoke.yaml"
 

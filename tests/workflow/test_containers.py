@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from medtaskatlas.containers import enter_container
-from medtaskatlas.errors import ConfigError
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.snakemake_ext.containers import enter_container
 from runs import command
 
 # Runs what would be run in the image, with the environment that Apptainer would hand on.

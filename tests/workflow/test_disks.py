@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from medtaskatlas.encoders.checkpoint import load_tensors
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.train import train
-from medtaskatlas.errors import DataError
+from medtaskatlas.learning.checkpoint import load_tensors
 from runs import snakemake
 
 DAY = 86400

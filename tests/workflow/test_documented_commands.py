@@ -33,7 +33,7 @@ from typer.testing import CliRunner
 
 from generated import make_sample
 from medtaskatlas.cli import app
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.files import REPOSITORY
 
 BIN = Path(sys.prefix) / "bin"
 FOLDERS = ["config", "docs", "envs", "profiles", "slurm", "tests", "workflow"]
@@ -432,7 +432,7 @@ def test_mentioned_command_has_options_that_exist(command, checkout):
 
 def test_commands_are_looked_for_in_pages_code_and_comments():
     places = {case.id.split()[0] for case in mentioned()}
-    code = {"workflow/medtaskatlas/budget/measure.py", "docs/task_template.py"}
+    code = {"workflow/medtaskatlas/run/budget/measure.py", "docs/task_template.py"}
     comments = {"config/folder.yaml", "config/public.yaml", "slurm/one-job.sh"}
     assert {"README.md", "docs/gpus.md"} | code | comments <= places
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from medtaskatlas.files import REPOSITORY
+from medtaskatlas.core.files import REPOSITORY
 
 BIN = Path(sys.prefix) / "bin"
 OURS = ["Makefile", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"]

@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 from unit_stages import INTERVAL, STAGES
 
-from medtaskatlas.arrow import ArrowFile
-from medtaskatlas.encoders.checkpoint import load_tensors
+from medtaskatlas.formats.arrow import ArrowFile
+from medtaskatlas.learning.checkpoint import load_tensors
 from runs import command, snakemake
 
 READERS = {

@@ -13,8 +13,8 @@ import yaml
 
 from generated import make_sample
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.files import REPOSITORY
-from medtaskatlas.imageset import ImageSet
+from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.formats.images import ImageSet
 from runs import files, snakemake
 
 MIRROR = REPOSITORY.parent / "shared" / "mirror"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from medtaskatlas.core.modules import read_module
 from medtaskatlas.datasets.catalogue import load_catalogue
-from medtaskatlas.modules import read_module
 from runs import snakemake
 
 # Tasks with degrees, of which trajectories are made.

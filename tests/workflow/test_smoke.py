@@ -11,9 +11,9 @@ import pytest
 
 from medtaskatlas.atlas.keep import keep
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet
-from medtaskatlas.pairset import PairSet
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import PairSet
 from runs import REPOSITORY, command, files, snakemake
 
 TABLES = [

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.tables import conform, read_table
+from medtaskatlas.formats.arrow import META_KEY
 from runs import SMOKE, snakemake
 
 TABLES = ["unseen_tasks", "scaling", "failures", "trajectories"]

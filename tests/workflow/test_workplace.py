@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from medtaskatlas.errors import DataError
-from medtaskatlas.workplace import at_work, check_writable
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.snakemake_ext.locks import at_work, check_writable
 
 SNAKEFILE = """
-from medtaskatlas.workplace import at_work
+from medtaskatlas.snakemake_ext.locks import at_work
 
 if workflow.is_main_process:
     AT_WORK = at_work()

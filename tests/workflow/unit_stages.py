@@ -28,14 +28,14 @@ import torch
 import yaml
 
 from medtaskatlas.atlas import identification, predict
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets import download, prepare
 from medtaskatlas.datasets.catalogue import dataset_from_entry
 from medtaskatlas.encoders import embed, history, optimise, train  # noqa: F401 - optimise: early
 from medtaskatlas.figures import task_distances
-from medtaskatlas.files import REPOSITORY
 from medtaskatlas.pairs import sets
-from medtaskatlas.plan import Plan
-from medtaskatlas.planning import plan_run
+from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.planning import plan_run
 from medtaskatlas.tasks.bank import load_bank
 
 DATASET, TASK = "ct_dicom", "rotation"

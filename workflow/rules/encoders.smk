@@ -1,6 +1,6 @@
 # Encoders and embeddings: results/<run>/encoders/<encoder>/seed<k>/ and embeddings/<encoder>/seed<k>.parquet
 # Studies: the same for trainings of their own, results/<run>/studies/<study>/<point>/
-from medtaskatlas.gpus import gpus_to_train
+from medtaskatlas.snakemake_ext.gpus import gpus_to_train
 
 
 rule encoders:

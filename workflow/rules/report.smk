@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from medtaskatlas.files import sha256
-from medtaskatlas.interactive.static_files import ALL as STATIC_FILES
+from medtaskatlas.core.files import sha256
+from medtaskatlas.figures.interactive.static_files import ALL as STATIC_FILES
 
 FIGURES = [
     "gallery",
@@ -655,7 +655,7 @@ rule interactive_atlas:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.interactive.page"),
+        code=code_hash("medtaskatlas.figures.interactive.page"),
         # Not code of Python, so not in that hash.
         assets=[sha256(file)[:16] for file in STATIC_FILES],
     message:
@@ -679,7 +679,7 @@ rule run_config:
         runtime=5,
     params:
         config=RUN.config.model_dump(mode="json"),
-        code=code_hash("medtaskatlas.files"),
+        code=code_hash("medtaskatlas.core.files"),
     message:
         "resolved configuration"
     script:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
     from medtaskatlas.datasets.catalogue import dataset_from_entry

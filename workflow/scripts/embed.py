@@ -1,8 +1,8 @@
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.gpus import lent_gpus
-    from medtaskatlas.provenance_stamp import manifests
+    from medtaskatlas.provenance.stamp import manifests
+    from medtaskatlas.snakemake_ext.gpus import lent_gpus
 
     with lent_gpus(snakemake.resources.get("gpu", 0)):
         from medtaskatlas.encoders.embed import embed

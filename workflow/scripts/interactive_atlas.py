@@ -1,7 +1,7 @@
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.interactive.page import interactive_atlas
+    from medtaskatlas.figures.interactive.page import interactive_atlas
 
     interactive_atlas(
         snakemake.input.embeddings,

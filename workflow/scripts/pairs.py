@@ -1,8 +1,8 @@
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.lean import without_pandas
     from medtaskatlas.pairs.batch import make_batch
+    from medtaskatlas.pairs.lean import without_pandas
     from medtaskatlas.pairs.sets import Amounts, make_sets
     from medtaskatlas.tasks.bank import load_bank
 

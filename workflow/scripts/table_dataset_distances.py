@@ -1,4 +1,4 @@
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
     from medtaskatlas.atlas.dataset_distances import dataset_distances

@@ -1,7 +1,7 @@
-from medtaskatlas.jobs import job
+from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.gpus import lent_gpus
+    from medtaskatlas.snakemake_ext.gpus import lent_gpus
 
     with lent_gpus(snakemake.resources.get("gpu", 0)):
         from medtaskatlas.encoders.train import train

@@ -9,7 +9,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.extras import jpeg_quality
 
 from .way import Build, Item, Peer, Way, at_side, either_way, in_turn, motion_length, odd, planes

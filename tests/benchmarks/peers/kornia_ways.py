@@ -19,7 +19,7 @@ import kornia.geometry as kg
 import numpy as np
 import torch
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.extras import jpeg_quality
 
 from .way import (

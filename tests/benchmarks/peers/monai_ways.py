@@ -12,7 +12,7 @@ import torch
 from monai.apps.reconstruction.transforms.array import RandomKspaceMask
 from monai.data.fft_utils import fftn_centered
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 
 from .way import Build, Item, Peer, Way, at_side, centres, either_way, in_turn, planes, steady
 

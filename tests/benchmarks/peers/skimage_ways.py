@@ -19,7 +19,7 @@ from skimage import (
     util,
 )
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 
 from .way import Build, Call, Item, Peer, Way, at_side, either_way, in_turn, planes, steady
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from generated import make_sample
-from medtaskatlas.imageset import Sample
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.task import Task
 
 from .way import Peer, planes

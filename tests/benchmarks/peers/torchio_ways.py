@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torchio as tio
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 
 from .way import Build, Item, Peer, Way, at_side, either_way, planes, steady
 

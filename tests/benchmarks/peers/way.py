@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 
 # Called once an image; builds nothing that a user would build once for all images.
 Call = Callable[["Item"], Any]

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.arrow import ArrowFile
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.formats.arrow import ArrowFile
 
 
 def tasks_table(

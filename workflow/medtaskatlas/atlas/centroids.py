@@ -12,7 +12,7 @@ import numpy as np
 
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 FEATURES = 128  # in a block
 DRAWS_AT_ONCE = 100

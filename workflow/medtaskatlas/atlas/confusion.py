@@ -18,7 +18,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
 )
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 
 def confusion(

@@ -24,7 +24,7 @@ from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import dataset_energies
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 MIN_PER_CELL = 4
 UNDEFINED = {

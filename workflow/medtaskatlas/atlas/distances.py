@@ -22,7 +22,7 @@ from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 __all__ = ["centroid_cosines", "energy_distances", "task_distances"]
 

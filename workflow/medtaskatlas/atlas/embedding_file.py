@@ -19,9 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.gallery_scale import Scale, ScaleSum
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.arrow import META_KEY
 
 # What is known of a pair, and of the file's encoder.
 PAIR_COLUMNS = (

@@ -16,7 +16,7 @@ import pandas as pd
 from medtaskatlas.atlas.embedding_file import EmbeddingFile, open_embedding
 from medtaskatlas.atlas.embeddings import Embedding, Wanted, open_pairs
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 OUTSIDE = "none"
 SPLITS = ("groups", "datasets")

@@ -13,7 +13,7 @@ import pandas as pd
 from medtaskatlas.atlas.embedding_file import EmbeddingFile, open_embedding
 from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 # Frame of all pairs, sorted, and their roles, to the rows that are wanted, in the order wanted.
 Wanted = Callable[[pd.DataFrame, np.ndarray], np.ndarray]

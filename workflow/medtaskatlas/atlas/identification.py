@@ -25,7 +25,7 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 METHODS = ("knn", "linear", "boosted")
 MEASURES = {

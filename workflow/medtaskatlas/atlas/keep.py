@@ -15,9 +15,9 @@ import pandas as pd
 
 from medtaskatlas.atlas.findings.trajectories import CHANGES
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.commit import commit
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import existing_run, whole_file
+from medtaskatlas.core.commit import commit
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import existing_run, whole_file
 
 NEEDED = (
     "summary",

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.files import whole_file
+from medtaskatlas.core.files import whole_file
 
 PLOTTED = ("finding", "split", "encoder", "estimate", "ci_low", "ci_high", "supported", "n_groups")
 

@@ -14,7 +14,7 @@ from medtaskatlas.atlas.embeddings import Pairs, open_pairs, unit
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.neighbours import nearest, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 K = 20
 

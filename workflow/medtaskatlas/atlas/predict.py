@@ -20,16 +20,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
 from medtaskatlas.atlas.embeddings import load_embedding, unit
 from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
 from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predictions import unconverged
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.arrow import META_KEY
 
 log = logging.getLogger(__name__)
 K = 20

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.arrow import META_KEY
 
 # Largest derivative of the mean loss at which a linear probe counts as converged.
 FLAT_ENOUGH = 1e-4

@@ -23,8 +23,8 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 MEASURES = {"balanced_accuracy": "correct", "family_balanced_accuracy": "family_correct"}
 

@@ -17,11 +17,11 @@ import pyarrow as arrow
 import pyarrow.parquet as pq
 from pandera.errors import SchemaError, SchemaErrors
 
-from medtaskatlas.arrow import META_KEY
 from medtaskatlas.atlas.schemas import SPECS, Column, TableSpec
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
-from medtaskatlas.provenance_job import job_facts
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.job_facts import job_facts
+from medtaskatlas.formats.arrow import META_KEY
 
 TABLES = tuple(SPECS)
 

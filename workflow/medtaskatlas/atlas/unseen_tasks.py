@@ -1,6 +1,6 @@
 """The table `unseen_tasks`: where tasks fall that were held out of training, each of them once.
 
-The folds are trainings of their own (:mod:`medtaskatlas.studies`). Baselines never trained on any
+The folds are trainings of their own (:mod:`medtaskatlas.run.studies`). Baselines never trained on any
 task, so for them the tasks of a fold are only taken out of the gallery.
 """
 
@@ -35,8 +35,8 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 ONE_SEED = np.ones((1, 1))
 SPLITS = {"groups": True, "datasets": False}

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from medtaskatlas.core.errors import ConfigError, nearest, yaml_mistake
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.recipes import Part, Recipe, Volumes
-from medtaskatlas.errors import ConfigError, nearest, yaml_mistake
-from medtaskatlas.files import REPOSITORY
 
 CATALOGUE = REPOSITORY / "config" / "datasets"
 Modality = Literal[

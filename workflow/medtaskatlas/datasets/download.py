@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256, whole_file, write_json
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset, PackageFile
 from medtaskatlas.datasets.folder.dataset import FolderDataset, manifest_files
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.remote.limits import Limits
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256, whole_file, write_json
 
 MANIFEST = "MANIFEST.json"
 Entry = dict[str, Any]

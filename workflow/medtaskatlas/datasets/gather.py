@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
-from medtaskatlas.datasets.readers.frame import BEYOND, Frame
+from medtaskatlas.datasets.io.frame import BEYOND, Frame
 from medtaskatlas.datasets.splits import assign_splits
-from medtaskatlas.imageset import SPLITS
-from medtaskatlas.spool import Spool
+from medtaskatlas.formats.images import SPLITS
+from medtaskatlas.formats.spool import Spool
 
 log = logging.getLogger(__name__)
 IDENTICAL = "identical to another image after preparation"

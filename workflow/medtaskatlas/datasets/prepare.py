@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
 from medtaskatlas.datasets.download import MANIFEST
 from medtaskatlas.datasets.gather import Gathered, Shaped
+from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, Excluded, Frame
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.datasets.readers.frame import SMALLEST, TOO_SMALL, Excluded, Frame
 from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256
-from medtaskatlas.imageset import write_images
+from medtaskatlas.formats.images import write_images
 
 
 def prepare(
@@ -173,15 +173,15 @@ def _reader(
 ) -> Iterable[Frame | Excluded]:
     """Frames of a dataset by its reader; `repaired` is told what had to be put right."""
     if isinstance(dataset, PackagedDataset):
-        from medtaskatlas.datasets.readers.packaged import read as read_packaged
+        from medtaskatlas.datasets.io.packaged import read as read_packaged
 
         return read_packaged(dataset, folder)
     if isinstance(dataset, NpzDataset):
-        from medtaskatlas.datasets.readers.npz import read as read_npz
+        from medtaskatlas.datasets.io.npz import read as read_npz
 
         return read_npz(dataset, folder / dataset.file_for(image_size)[1].name, limit)
     from medtaskatlas.datasets.folder.dataset import FolderDataset
-    from medtaskatlas.datasets.readers.folder import read as read_folder
+    from medtaskatlas.datasets.io.folder import read as read_folder
 
     assert isinstance(dataset, FolderDataset)
     return read_folder(dataset, folder, lambda finding: repaired(str(finding)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medtaskatlas.imageset import SPLITS, ImageSet
+from medtaskatlas.formats.images import SPLITS, ImageSet
 
 if TYPE_CHECKING:
     import pandas as pd

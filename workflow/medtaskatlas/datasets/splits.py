@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from medtaskatlas.datasets.readers.frame import Frame
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import SPLITS
-from medtaskatlas.seeds import generator
-from medtaskatlas.shares import share_out
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.core.shares import share_out
+from medtaskatlas.datasets.io.frame import Frame
+from medtaskatlas.formats.images import SPLITS
 
 
 def assign_splits(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
 from medtaskatlas.encoders.frozen import Frozen, Prepared
 from medtaskatlas.encoders.network import seeded
-from medtaskatlas.encoders.pickled import only_tensors
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
+from medtaskatlas.networks.pickled import only_tensors
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.kinds.clip import FILES, MODEL, WEIGHTS
-from medtaskatlas.errors import DataError
 
 HUB = "https://huggingface.co"
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from medtaskatlas.encoders.ahead import ahead
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
+from medtaskatlas.learning.prefetch import ahead
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,8 +98,8 @@ def _run(
     """Function that runs a network, with the weights of a file where it has one."""
     import torch
 
-    from medtaskatlas.encoders.allocator import keep_memory
     from medtaskatlas.encoders.network import pick_device, to_input
+    from medtaskatlas.learning.allocator import keep_memory
 
     keep_memory()
     torch.set_num_threads(threads)
@@ -116,7 +116,7 @@ def _run(
 
 def _trained(encoder: EncoderKind, model: str | Path) -> nn.Module:
     """Network with the weights of a file, which must be of this very encoder."""
-    from medtaskatlas.encoders.checkpoint import load_tensors
+    from medtaskatlas.learning.checkpoint import load_tensors
 
     remedy = f"delete {model} and start the run again"
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from medtaskatlas.section import Section
+from medtaskatlas.core.section import Section
 
 if TYPE_CHECKING:
     from torch import nn

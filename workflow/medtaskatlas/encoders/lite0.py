@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import sha256
 from medtaskatlas.encoders.frozen import Frozen, Prepared
 from medtaskatlas.encoders.network import seeded
-from medtaskatlas.encoders.pickled import only_tensors
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import sha256
+from medtaskatlas.networks.pickled import only_tensors
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # What the network was trained with, MEAN_RGB and STDDEV_RGB of the TPU repository, in 0..1.

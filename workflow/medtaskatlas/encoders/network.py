@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from medtaskatlas.encoders.monai_resnet import monai_resnet
 from medtaskatlas.encoders.shapes import CHANNELS, LAYERS, Coordinates
+from medtaskatlas.networks.monai_resnet import monai_resnet
 
 if TYPE_CHECKING:
     from medtaskatlas.encoders.kinds.taco import Taco
@@ -137,7 +137,7 @@ def _fused(options: Taco) -> tuple[nn.Module, int]:
     """The part of :class:`TaskEncoder` before its head, and how many features it gives."""
     shape = (options.backbone, options.width, options.stem)
     if options.fusion == "correspondence":
-        from medtaskatlas.encoders.correspondence import CorrespondenceTrunk
+        from medtaskatlas.encoders.taco.correspondence import CorrespondenceTrunk
 
         joined = CorrespondenceTrunk(*shape, options.coordinates, options.correspondence)
         return joined, joined.features

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet
-from medtaskatlas.pairset import COLUMNS, SIDES, PairSet
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import COLUMNS, SIDES, PairSet
 
 
 class PairBank:
@@ -67,7 +67,7 @@ class PairBank:
         Returns
         -------
         pyarrow.Table
-            Columns of :data:`~medtaskatlas.pairset.COLUMNS`, one row a pair.
+            Columns of :data:`~medtaskatlas.formats.pairs.COLUMNS`, one row a pair.
         """
         tables = [pa.table({name: _plain(s.column(name)) for name in COLUMNS}) for s in self.sets]
         return pa.concat_tables(tables)

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow.parquet as pq
 import torch
 
-from medtaskatlas.encoders.allocator import keep_memory
-from medtaskatlas.encoders.checkpoint import Resume, save_tensors
-from medtaskatlas.encoders.history import History
+from medtaskatlas.core.code_hash import code_hash
+from medtaskatlas.core.files import sha256, whole_file, write_json
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.encoders.ranks import Ranks
-from medtaskatlas.encoders.rows import TrainingRows, training_rows
-from medtaskatlas.encoders.schedule import learning_rate
-from medtaskatlas.files import sha256, whole_file, write_json
-from medtaskatlas.provenance import code_hash
+from medtaskatlas.encoders.taco.ranks import Ranks
+from medtaskatlas.encoders.taco.rows import TrainingRows, training_rows
+from medtaskatlas.learning.allocator import keep_memory
+from medtaskatlas.learning.checkpoint import Resume, save_tensors
+from medtaskatlas.learning.history import History
+from medtaskatlas.learning.schedule import learning_rate
 
 if TYPE_CHECKING:
     from medtaskatlas.encoders.kind import EncoderKind
@@ -88,12 +88,12 @@ def train(
         "pairs_per_cell": pairs_per_cell,
     }
     if _is_trained(made):
-        from medtaskatlas.encoders.machine import check_machine
+        from medtaskatlas.encoders.taco.machine import check_machine
 
         options = cast("Taco", made)
         check_machine(options)
         if options.devices > 1:
-            from medtaskatlas.encoders.launch import launch
+            from medtaskatlas.encoders.taco.launch import launch
 
             launch(arguments, options.devices)
             return
@@ -137,7 +137,7 @@ def train_here(
     rows = training_rows(pair_paths, image_paths, failure_paths, pairs_per_cell)
     history = History(title)
     if _is_trained(made):
-        from medtaskatlas.encoders.optimise import optimise
+        from medtaskatlas.encoders.taco.optimise import optimise
 
         files = [*pair_paths, *image_paths, *failure_paths]
         fingerprint = _fingerprint(made, seed, files, pairs_per_cell)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
 from medtaskatlas.atlas.roles import roles
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
 from medtaskatlas.figures.labels import label_points
 from medtaskatlas.figures.projection import balanced, project
@@ -25,7 +26,6 @@ from medtaskatlas.figures.style import (
     save,
     use_style,
 )
-from medtaskatlas.seeds import generator
 
 MAX_POINTS = 2000
 COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]

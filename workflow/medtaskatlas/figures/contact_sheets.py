@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection
 from medtaskatlas.figures.frames import modality_name
 from medtaskatlas.figures.style import OKABE_ITO, save, use_style
 from medtaskatlas.figures.tiles import place, sheet
-from medtaskatlas.imageset import SPLITS, ImageSet
+from medtaskatlas.formats.images import SPLITS, ImageSet
 
 PER_DATASET = 10
 SIDE = 0.98  # of a picture; all sizes in inches

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.core.files import whole_file
 from medtaskatlas.figures.frames import WHERE, modality_name, plain, read_frame, splits_of
 from medtaskatlas.figures.identification import METHODS, overall
 from medtaskatlas.figures.markup import count, interval, number, p_text, table, tag
-from medtaskatlas.files import whole_file
 
 ANNOTATION = {
     "ground_truth": "ground truth",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.tasks.task import FAMILIES
 
 WHERE = {

@@ -11,12 +11,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from medtaskatlas.errors import TaskError
+from medtaskatlas.core.errors import TaskError
 from medtaskatlas.figures.examples import Measures, draw_examples, effects
 from medtaskatlas.figures.frames import family_order, plain
 from medtaskatlas.figures.style import GREY, OKABE_ITO, family_colour, save, use_style
 from medtaskatlas.figures.tiles import MAX_SIDE, sheet
-from medtaskatlas.imageset import ImageSet
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.tasks.preview import (
     PLACES,
     SEVERITIES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 
 def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:

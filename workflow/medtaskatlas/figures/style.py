@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medtaskatlas.files import whole_file
+from medtaskatlas.core.files import whole_file
 
 # Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
 OKABE_ITO = {

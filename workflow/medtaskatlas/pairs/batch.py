@@ -16,8 +16,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.errors import AtlasError, DataError
-from medtaskatlas.jobs import LOG_FORMAT
+from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.job_facts import LOG_FORMAT
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.task import Task
 
@@ -45,7 +45,7 @@ def make_batch(
     bank
         Name to task.
     cells
-        Task to set to what these pairs depend on: see :meth:`medtaskatlas.plan.Plan.pair_params`.
+        Task to set to what these pairs depend on: see :meth:`medtaskatlas.run.plan.Plan.pair_params`.
     logs
         Folder of the logs, one ``<task>/<dataset>.log`` each.
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medtaskatlas.errors import TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import TaskError
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
-from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
 from medtaskatlas.tasks.task import Params, Task, task_failure
 

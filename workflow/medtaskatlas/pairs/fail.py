@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.pairs import SIDES
 from medtaskatlas.pairs.build import Maker, Pair, as_json, go_wrong
 from medtaskatlas.pairs.plan import Cell, FailurePlan, plan_failures
 from medtaskatlas.pairs.write import PairWriter
-from medtaskatlas.pairset import SIDES
-from medtaskatlas.seeds import generator
 from medtaskatlas.tasks.failure import Failure, is_wrong, kinds_for
 from medtaskatlas.tasks.task import Params
 

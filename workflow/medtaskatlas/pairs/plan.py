@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from medtaskatlas.imageset import SPLITS
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.core.shares import share_out
+from medtaskatlas.formats.images import SPLITS
 from medtaskatlas.pairs.samples import Samples
-from medtaskatlas.seeds import generator
-from medtaskatlas.shares import share_out
 from medtaskatlas.tasks.task import Task
 
 # Training and evaluation draw severities from one distribution, uniform over this range: below it

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from medtaskatlas.errors import DataError, nearest
-from medtaskatlas.files import existing_run, read_json
+from medtaskatlas.core.errors import DataError, nearest
+from medtaskatlas.core.files import existing_run, read_json
+from medtaskatlas.formats.pairs import SETS, SIDES, PairSet
 from medtaskatlas.pairs.build import Pair, rebuild
 from medtaskatlas.pairs.samples import Samples
-from medtaskatlas.pairset import SETS, SIDES, PairSet
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Task
 

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet, Sample
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet, Sample
 
 
 @dataclass(frozen=True)

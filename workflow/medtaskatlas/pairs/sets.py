@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from medtaskatlas.formats.pairs import SETS, SIDES
 from medtaskatlas.pairs.build import Maker
 from medtaskatlas.pairs.fail import write_failures
 from medtaskatlas.pairs.plan import PairPlan, plan_cell, plan_trajectories
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.pairs.write import PairWriter
-from medtaskatlas.pairset import SETS, SIDES
 from medtaskatlas.tasks.task import Task
 
 
@@ -97,7 +97,7 @@ def make_sets(
     task
         The task.
     outs
-        Set, one of :data:`~medtaskatlas.pairset.SETS`, to the Arrow file to make.
+        Set, one of :data:`~medtaskatlas.formats.pairs.SETS`, to the Arrow file to make.
     amounts
         How many pairs of each.
     splits

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from medtaskatlas.formats.pairs import SCHEMA, write_pairs
+from medtaskatlas.formats.spool import Spool
 from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
-from medtaskatlas.pairset import SCHEMA, write_pairs
-from medtaskatlas.spool import Spool
 from medtaskatlas.tasks.failure import FAILURES
 from medtaskatlas.tasks.task import Task
 

@@ -14,7 +14,7 @@ import math
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.generative import Pair, seeded
 from medtaskatlas.tasks.noise import normals, poisson
 from medtaskatlas.tasks.pixels import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from medtaskatlas.errors import ConfigError, TaskError, nearest
+from medtaskatlas.core.errors import ConfigError, TaskError, nearest
 from medtaskatlas.tasks import acquisition, extras, generative, semantic, transformation
 from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, described, line_in
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from medtaskatlas.errors import DataError, TaskError
-from medtaskatlas.files import read_text
-from medtaskatlas.imageset import Sample
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError, TaskError
+from medtaskatlas.core.files import read_text
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.example_samples import example_samples
 from medtaskatlas.tasks.needs import is_colour
 from medtaskatlas.tasks.task import REGISTRY, Params, Task

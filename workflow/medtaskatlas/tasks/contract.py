@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.errors import TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import TaskError
+from medtaskatlas.formats.images import Sample
 
 SIDES = ("input", "output")
 

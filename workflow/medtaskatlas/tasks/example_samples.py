@@ -7,8 +7,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import Sample
 
 SIDES = (28, 64, 512)
 

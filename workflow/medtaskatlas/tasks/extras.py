@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.generative import GAUSSIAN, Pair, seeded
 from medtaskatlas.tasks.noise import normals
 from medtaskatlas.tasks.pixels import (

@@ -14,7 +14,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.holes import SHAPES, holes
 from medtaskatlas.tasks.noise import normals, poisson, uniform_words, within_a_step
 from medtaskatlas.tasks.pixels import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 
 
 def _mask(sample: Sample) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from medtaskatlas.errors import TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import TaskError
+from medtaskatlas.formats.images import Sample
 
 
 def corners(sample: Sample) -> np.ndarray:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medtaskatlas.imageset import ImageSet, Sample
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.images import ImageSet, Sample
 from medtaskatlas.tasks.task import Task
 
 Pair = tuple[np.ndarray, np.ndarray]

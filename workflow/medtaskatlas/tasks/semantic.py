@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from medtaskatlas.errors import TaskError
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import TaskError
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.objects import centres, corners
 from medtaskatlas.tasks.palettes import (
     FIRST_COLOURS,

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.errors import AtlasError, ConfigError, TaskError, nearest
-from medtaskatlas.imageset import Sample
+from medtaskatlas.core.errors import AtlasError, ConfigError, TaskError, nearest
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.contract import checked, locked, same
 from medtaskatlas.tasks.needs import HAS, NEEDS, is_colour  # noqa: F401  (callers find it here)
 

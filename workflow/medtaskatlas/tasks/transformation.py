@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from medtaskatlas.imageset import Sample
+from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.geometry import displaced, warped
 from medtaskatlas.tasks.pixels import draw_seed, looked_up, scale_of
 from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task

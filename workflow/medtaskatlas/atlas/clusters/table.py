@@ -22,8 +22,8 @@ from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 NO_INTERVAL = "no interval: tasks are a fixed set; see p"
 FLAT = "undefined: all distances are the same"

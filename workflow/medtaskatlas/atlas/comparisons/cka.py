@@ -8,7 +8,7 @@ import numpy as np
 
 from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic
 from medtaskatlas.atlas.embeddings import CONSTANT
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 MIN_PAIRS = 4
 

@@ -16,7 +16,7 @@ from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 DRAWS = 500
 # Linear CKA weighs directions by the square of their variance: these hold nearly all of it.

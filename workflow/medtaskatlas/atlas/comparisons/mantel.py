@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 
 from medtaskatlas.atlas.distance_matrix import encoder_matrix
 from medtaskatlas.atlas.inference import permutation_p
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 PERMUTATIONS = 9999
 # 4! orders of four tasks cannot reach p = 0.05 with ties; 5! can.

@@ -12,8 +12,8 @@ from medtaskatlas.atlas.comparisons.mantel import RESOLUTION, both
 from medtaskatlas.atlas.distances import centroid_cosines
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, no_draws
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 HALVES = 100
 MIN_DISTANCES = 10  # of five tasks

@@ -28,8 +28,8 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 PICKED = "the baseline was picked as the best on these same pairs, which favours it"
 

@@ -9,7 +9,7 @@ import numpy as np
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 DUPLICATE_LIMIT = 0.5
 SPLITS = 100

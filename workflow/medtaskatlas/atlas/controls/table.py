@@ -23,7 +23,7 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 CHANCE_MARGIN = 0.02
 # Families whose tasks take the image as it is; see medtaskatlas.tasks.

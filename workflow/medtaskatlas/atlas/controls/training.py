@@ -18,7 +18,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 KEPT = ("encoder", "split", "estimate", "seed_sd", "ci_low", "ci_high", "ci_method")
 N = ("n_pairs", "n_images", "n_groups", "n_datasets", "note")

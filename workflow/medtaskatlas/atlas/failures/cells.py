@@ -10,7 +10,7 @@ import pandas as pd
 from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.failures.scores import Scored
 from medtaskatlas.atlas.resampling import Design, draw, draw_seeds, no_draws
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
 
 ALL = "all"

@@ -12,8 +12,8 @@ from medtaskatlas.atlas.embedding_sets import SPLITS, EmbeddingSet
 from medtaskatlas.atlas.embeddings import Wanted, unit
 from medtaskatlas.atlas.neighbours import at_once
 from medtaskatlas.atlas.roles import GALLERY
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 
 K = 20
 # Right pairs of a task and query set: enough for an AUC, and a tenth of the time of all of them.

@@ -12,7 +12,7 @@ from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.dispersion import permdisp
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 DISPERSION_PAIRS = 3000
 

@@ -21,7 +21,7 @@ from medtaskatlas.atlas.resampling import (
 )
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 FACTORS = ("task", "family", "dataset", "modality")
 NESTED = (("task", "dataset"), ("family", "dataset"), ("dataset", "task"))

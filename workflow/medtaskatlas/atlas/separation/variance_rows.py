@@ -16,7 +16,7 @@ from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.crossed import crossed_subset
 from medtaskatlas.atlas.separation.variance import omega_squared
 from medtaskatlas.atlas.separation.variance_draws import omega_squared_draws
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 # Draws of variance shares: each is an analysis of variance in as many dimensions as the embedding.
 SHARE_DRAWS = 1000

@@ -9,10 +9,10 @@ import pandas as pd
 
 from medtaskatlas.atlas.roles import GALLERY
 from medtaskatlas.atlas.shortcuts.views import VIEWS, Sides, join, side_statistics, view
+from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.pixels import pixel_features
-from medtaskatlas.pairset import SIDES, PairSet
-from medtaskatlas.seeds import generator
+from medtaskatlas.formats.pairs import SIDES, PairSet
 
 # Pairs a (dataset, task) cell: to train the probes on, and of each query set.
 GALLERY_PAIRS = 30

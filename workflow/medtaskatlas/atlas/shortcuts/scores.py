@@ -15,7 +15,7 @@ from medtaskatlas.atlas.resampling import (
     draw,
     no_draws,
 )
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 # One training of the probe: a single seed of weight 1.
 _ONE_SEED = np.ones((1, 1))

@@ -24,9 +24,9 @@ from medtaskatlas.atlas.shortcuts.probe import probe
 from medtaskatlas.atlas.shortcuts.sample import CONTROL_PAIRS, choose, everything, views
 from medtaskatlas.atlas.shortcuts.scores import Scores, score
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.errors import DataError
-from medtaskatlas.seeds import generator
 
 # How far the lower end of the interval must lie above what chance and meaning explain.
 MARGIN = 0.1

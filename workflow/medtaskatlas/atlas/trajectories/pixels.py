@@ -20,9 +20,9 @@ from medtaskatlas.atlas.trajectories.tracks import (
     measure,
     same_trajectories,
 )
-from medtaskatlas.errors import DataError
-from medtaskatlas.imageset import ImageSet
-from medtaskatlas.pairset import PairSet
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import PairSet
 
 RAW_PIXELS = "raw_pixels"
 _COLUMNS = (

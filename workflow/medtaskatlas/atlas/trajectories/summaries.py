@@ -10,7 +10,7 @@ import pandas as pd
 from medtaskatlas.atlas.inference import MIN_GROUPS
 from medtaskatlas.atlas.resampling import Design, draw
 from medtaskatlas.atlas.trajectories.quantiles import padded, weighted_quantiles
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 
 @dataclass(frozen=True)

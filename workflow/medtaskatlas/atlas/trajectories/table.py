@@ -24,7 +24,7 @@ from medtaskatlas.atlas.trajectories.tracks import (
     Trajectories,
     encoder_tracks,
 )
-from medtaskatlas.seeds import generator
+from medtaskatlas.core.seeds import generator
 
 DRAWS = 1000
 # Beside the median the tail where an encoder does badly.

@@ -19,7 +19,7 @@ from medtaskatlas.atlas.trajectories.paths import (
     spearman,
     sphere_steps,
 )
-from medtaskatlas.errors import DataError
+from medtaskatlas.core.errors import DataError
 
 MEASURES = ("spearman", "path_over_chord", "turning_angle")
 KEY = ["task", "dataset", "draw"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.archives.members import (
     Member,
     bad,
@@ -20,7 +21,6 @@ from medtaskatlas.datasets.archives.names import Names
 from medtaskatlas.datasets.archives.npz_check import check_npz
 from medtaskatlas.datasets.archives.tars import tar_members
 from medtaskatlas.datasets.archives.zips import zip_members
-from medtaskatlas.errors import DataError
 
 __all__ = ["check_npz", "extract"]
 CHUNK = 1 << 18

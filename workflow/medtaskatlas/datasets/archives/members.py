@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.archives.names import parts_of
 from medtaskatlas.datasets.remote.pages import words
-from medtaskatlas.errors import DataError
 
 
 @dataclass(frozen=True)

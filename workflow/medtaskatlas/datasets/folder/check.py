@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.datasets.folder.dataset import missing_files, to_dataset
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
@@ -21,9 +22,8 @@ from medtaskatlas.datasets.folder.description import (
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
 from medtaskatlas.datasets.folder.survey import survey
-from medtaskatlas.datasets.readers.folder import read_item, read_packed
-from medtaskatlas.datasets.readers.frame import Excluded, Frame
-from medtaskatlas.errors import AtlasError, DataError
+from medtaskatlas.datasets.io.folder import read_item, read_packed
+from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 # What stands in for a key that is missing or wrong, so that the rest can be checked.
 _STAND_IN = {"name": "checked", "modality": "PHOTO", "body_part": "unknown", "images": "images"}

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.datasets.catalogue import Dataset
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
@@ -21,7 +22,6 @@ from medtaskatlas.datasets.folder.description import (
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, fingerprint, list_files, within
 from medtaskatlas.datasets.folder.tables import LABELS, label_names, read_table
-from medtaskatlas.errors import ConfigError
 
 SPLITS_FILE = "splits.csv"
 COLOURED = frozenset({"DERMOSCOPY", "ENDOSCOPY", "HISTOLOGY", "FUNDUS", "MICROSCOPY", "PHOTO"})

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
+from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.files import existing_folder, whole_file
 from medtaskatlas.datasets.folder.description import DESCRIPTION, Description, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
-from medtaskatlas.errors import AtlasError, DataError
-from medtaskatlas.files import existing_folder, whole_file
 
 _IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
 _MASKS = ("masks", "mask", "segmentations", "segmentation", "annotations", "ground_truth", "labels")
@@ -170,9 +170,9 @@ def _ids(path: Path, item: Item) -> set[int]:
     """Numbers that occur in a label map."""
     import numpy as np
 
-    from medtaskatlas.datasets.readers.flat import read_labels
-    from medtaskatlas.datasets.readers.nifti import load_volume
-    from medtaskatlas.datasets.readers.nrrd import read_nrrd
+    from medtaskatlas.datasets.io.flat import read_labels
+    from medtaskatlas.datasets.io.nifti import load_volume
+    from medtaskatlas.datasets.io.nrrd import read_nrrd
 
     if item.kind == "flat":
         planes = read_labels(path)
@@ -219,7 +219,7 @@ def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, 
     first = next((item for item in items if item.kind in ("dicom", "series")), None)
     if first is None:
         return "", ""
-    from medtaskatlas.datasets.readers.dicom import read_header
+    from medtaskatlas.datasets.io.dicom import read_header
 
     try:
         header = read_header(place / first.files[0])

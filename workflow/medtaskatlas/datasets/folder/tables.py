@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medtaskatlas.core.errors import nearest
 from medtaskatlas.datasets.folder.files import Finding
-from medtaskatlas.errors import nearest
 
 SPLITS = ("train", "val", "test")
 LABELS = (("image", "label"), ("group", "split"))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from medtaskatlas.errors import ConfigError, DataError
+from medtaskatlas.core.errors import ConfigError, DataError
 
 SECRET = re.compile(r"token|key|secret|passw|signature|credential|auth|^sig$", re.IGNORECASE)
 

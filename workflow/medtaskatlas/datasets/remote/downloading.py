@@ -14,6 +14,8 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import write_json
 from medtaskatlas.datasets.remote.addresses import host_of
 from medtaskatlas.datasets.remote.orders import Order
 from medtaskatlas.datasets.remote.pages import HEAD, not_data
@@ -21,8 +23,6 @@ from medtaskatlas.datasets.remote.politeness import slot
 from medtaskatlas.datasets.remote.progress import Progress
 from medtaskatlas.datasets.remote.requesting import Broken, ask, body
 from medtaskatlas.datasets.remote.sessions import cut_after, session
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import write_json
 
 if TYPE_CHECKING:
     from requests import Response, Session

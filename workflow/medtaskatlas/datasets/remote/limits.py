@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from medtaskatlas.errors import ConfigError
+from medtaskatlas.core.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.datasets.remote.addresses import in_mirror, shown
 from medtaskatlas.datasets.remote.limits import Limits
-from medtaskatlas.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)

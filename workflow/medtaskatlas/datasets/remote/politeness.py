@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.remote.limits import Limits
-from medtaskatlas.errors import DataError
 
 LOG = logging.getLogger("medtaskatlas")
 POLL = 0.2  # seconds between two looks for a free slot

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.remote.addresses import checked, host_of, shown
 from medtaskatlas.datasets.remote.orders import Order
 from medtaskatlas.datasets.remote.pages import HEAD, words
-from medtaskatlas.errors import DataError
 
 if TYPE_CHECKING:
     from requests import Response, Session

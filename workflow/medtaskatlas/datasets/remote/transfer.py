@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
 from medtaskatlas.datasets.remote.addresses import checked
 from medtaskatlas.datasets.remote.downloading import done, download, forget, noted
 from medtaskatlas.datasets.remote.limits import Limits
 from medtaskatlas.datasets.remote.orders import Order, order
 from medtaskatlas.datasets.remote.pages import HEAD, not_data
 from medtaskatlas.datasets.remote.politeness import only_one
-from medtaskatlas.errors import DataError
-from medtaskatlas.files import whole_file
 
 __all__ = ["Limits", "transfer"]
 LOG = logging.getLogger("medtaskatlas")

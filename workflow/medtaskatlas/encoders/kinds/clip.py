@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
+from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.kind import EncoderKind
-from medtaskatlas.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn

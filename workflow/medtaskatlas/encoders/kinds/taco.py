@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from medtaskatlas.core.section import Section
 from medtaskatlas.encoders.kind import Residual, Role
-from medtaskatlas.section import Section
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,0 +1,334 @@
+"""Volumes and label maps of a folder dataset, loaded and held against the image."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.folder.files import Item
+from medtaskatlas.datasets.folder.survey import Survey
+from medtaskatlas.datasets.io.frame import Excluded
+from medtaskatlas.datasets.io.volume import canonical, spacings
+
+# Folder key: (field of a frame, its type).
+KINDS: dict[str, tuple[str, type]] = {
+    "masks": ("mask", np.uint8),
+    "instances": ("instances", np.uint16),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A volume.
+
+    Attributes
+    ----------
+    values
+        [X, Y, Z] in RAS+, or [I, J, K] as stored where there is no affine; None where nothing is
+        left.
+    affine
+        To millimetres, or None.
+    group
+        Examination that it belongs to, or None.
+    left
+        Parts that were left out.
+    """
+
+    values: np.ndarray | None
+    affine: np.ndarray | None = None
+    group: str | None = None
+    left: list[Excluded] = field(default_factory=list)
+
+
+def remedy(item: Item) -> str:
+    """What to do about a file that is damaged.
+
+    Parameters
+    ----------
+    item
+        The image.
+
+    Returns
+    -------
+    str
+        Mend it or leave it out.
+    """
+    return (
+        "replace the file, or leave the image out on purpose: "
+        f"`exclude: {{{item.name}: <reason>}}` in dataset.yaml"
+    )
+
+
+def no_pixels(header: Any) -> str:
+    """Why a DICOM file without pixels is left out.
+
+    Parameters
+    ----------
+    header
+        Its header.
+
+    Returns
+    -------
+    str
+        The reason.
+    """
+    return f"DICOM file without pixels ({header.get('Modality') or 'unknown modality'})"
+
+
+def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
+    """Load a volume.
+
+    Parameters
+    ----------
+    found
+        The dataset, put together.
+    item
+        NIfTI, NRRD or a DICOM series.
+    kind
+        Key of its folder: images, masks or instances.
+
+    Returns
+    -------
+    Loaded
+        The volume.
+
+    Raises
+    ------
+    DataError
+        If it is damaged or of a shape that is not understood.
+    """
+    path = found.path(item, kind)
+    index = found.description.index if kind == "images" else 0
+    try:
+        if item.kind == "nifti":
+            loaded = _nifti(found, item, kind, index)
+        elif item.kind == "nrrd":
+            from medtaskatlas.datasets.io.nrrd import n_volumes, read_nrrd
+
+            loaded = Loaded(
+                *canonical(*read_nrrd(path, index)), left=_others(item, n_volumes(path), index)
+            )
+        else:
+            loaded = _series(found, item, kind)
+    except DataError as error:
+        # Readers that serve fetched files say "delete and fetch anew": never of a user's own data.
+        said = remedy(item) if item.kind == "nifti" else error.remedy
+        raise DataError(error.problem, said) from error
+    if loaded.values is not None and loaded.values.dtype.kind not in "iuf":
+        raise DataError(f"{path}: values of {loaded.values.dtype} are no grey values", remedy(item))
+    return loaded
+
+
+def flat_labels(
+    found: Survey, item: Item, kind: str, count: int, size: tuple[int, ...]
+) -> list[np.ndarray]:
+    """Label map of a picture, or of each page of a stack.
+
+    Parameters
+    ----------
+    found
+        The dataset, put together.
+    item
+        The image.
+    kind
+        masks or instances.
+    count, size
+        Number and size [H, W] of its pages.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        uint8 class numbers or uint16 object numbers [H, W]; zeros where a map is optional.
+
+    Raises
+    ------
+    DataError
+        If it does not fit the image, or holds a value that is not declared.
+    """
+    from medtaskatlas.datasets.io.flat import read_labels
+
+    label_map = getattr(found, kind).get(item.stem)
+    if label_map is None:
+        return [np.zeros(size, KINDS[kind][1])] * count
+    path = found.path(label_map, kind)
+    if label_map.kind != "flat":
+        raise DataError(
+            f"{path} is a volume, but {found.path(item)} is a picture", "save it as PNG or TIFF"
+        )
+    planes = read_labels(path)
+    if len(planes) != count:
+        raise DataError(
+            f"{path} has {len(planes)} pages, {found.path(item)} has {count}", "give it as many"
+        )
+    for plane in planes:
+        if plane.shape != size:
+            raise DataError(
+                f"{path} is {plane.shape[1]} x {plane.shape[0]} pixels, "
+                f"{found.path(item)} is {size[1]} x {size[0]}",
+                "a label map must be drawn on its image as a viewer shows it (EXIF orientation "
+                f"applied); mend it, or leave {item.name} out by `exclude` in dataset.yaml",
+            )
+    table = _table(found, kind, planes, path)
+    # Most masks hold the numbers that they are to hold.
+    same = bool((table == np.arange(len(table))).all())
+    return [plane if same and plane.dtype == table.dtype else table[plane] for plane in planes]
+
+
+def volume_labels(
+    found: Survey, item: Item, kind: str, shape: tuple[int, ...], affine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label map of a volume.
+
+    Parameters
+    ----------
+    found
+        The dataset, put together.
+    item
+        The volume.
+    kind
+        masks or instances.
+    shape, affine
+        Grid of the volume in RAS+.
+
+    Returns
+    -------
+    values, table : numpy.ndarray
+        Stored integers [X, Y, Z] and the table that makes class or object numbers of them.
+
+    Raises
+    ------
+    DataError
+        If it lies on another grid, or holds a value that is not declared.
+    """
+    label_map = getattr(found, kind).get(item.stem)
+    if label_map is None:
+        return np.broadcast_to(np.uint8(0), shape), np.zeros(1, KINDS[kind][1])
+    path = found.path(label_map, kind)
+    if label_map.kind not in ("nifti", "nrrd", "series"):
+        raise DataError(
+            f"{path} is no volume, but {found.path(item)} is", "save it as NIfTI or NRRD"
+        )
+    loaded = load(found, label_map, kind)
+    values = loaded.values
+    if values is None or values.shape != shape:
+        has = "no slices" if values is None else " x ".join(str(n) for n in values.shape)
+        wanted = " x ".join(str(n) for n in shape)
+        raise DataError(
+            f"{path} has {has} voxels (right, front, top), {found.path(item)} has {wanted}",
+            "resample the mask onto the image's grid (nearest neighbour)",
+        )
+    if loaded.affine is not None and (gap := _gap(shape, affine, loaded.affine)) > 0.5:
+        raise DataError(
+            f"{path} lies {gap:.1f} voxels away from {found.path(item)}",
+            "resample the mask onto the image's grid (nearest neighbour), or copy the image's "
+            "header if the arrays are known to match",
+        )
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all() or (values != np.floor(values)).any():
+            raise DataError(f"{path} holds values that are no whole numbers", "save it as integers")
+        values = values.astype(np.int32)
+    return values, _table(found, kind, values, path)
+
+
+def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) -> np.ndarray:
+    """Table from stored to wanted numbers, after all stored ones were found to be declared."""
+    seen = np.zeros(65536, bool)
+    for plane in planes:  # plane by plane: indexing makes 8 bytes of each pixel
+        if plane.size and (plane.min() < 0 or plane.max() >= len(seen)):
+            raise DataError(
+                f"{path} holds the value {plane.min() if plane.min() < 0 else plane.max()}",
+                "ids are 0 to 65535; 0 is background",
+            )
+        _mark(seen, plane)
+    stored = np.flatnonzero(seen)
+    if kind == "instances":
+        return np.arange(max(stored.max(initial=0) + 1, 1), dtype=np.uint16)
+    ids = sorted(found.description.classes)
+    if undeclared := [int(v) for v in stored if v and v not in found.description.classes]:
+        told = ", ".join(str(v) for v in undeclared[:10])
+        raise DataError(
+            f"{path} holds the id {told}{' ...' if len(undeclared) > 10 else ''}, "
+            f"but `classes` declares {', '.join(str(i) for i in ids)}",
+            "declare it in `classes` of dataset.yaml, or mend the mask",
+        )
+    table = np.zeros(int(max(ids)) + 1, np.uint8)
+    table[ids] = np.arange(1, len(ids) + 1)
+    return table
+
+
+def _mark(seen: np.ndarray, plane: np.ndarray) -> None:
+    """Mark the numbers that a plane holds."""
+    import cv2
+
+    if plane.dtype == np.uint8 and plane.ndim == 2:  # ten times faster than indexing
+        seen[:256] |= cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() > 0
+    else:
+        seen[plane] = True
+
+
+def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
+    """Largest distance of the corners of two grids, in sides of the smallest voxel."""
+    ends = np.array(list(itertools.product((0, 1), repeat=3))) * (np.array(shape) - 1)
+    corners = np.column_stack([ends, np.ones(len(ends))])
+    away = np.linalg.norm(((one - other) @ corners.T)[:3], axis=0).max()
+    return float(away / max(min(spacings(one)), 1e-6))
+
+
+def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
+    """A NIfTI volume."""
+    import nibabel
+
+    from medtaskatlas.datasets.io.nifti import load_volume
+
+    path = found.path(item, kind)
+    try:
+        shape = nibabel.load(path).shape
+    except Exception as error:  # gzip, zlib and nibabel each have their own errors
+        raise DataError(
+            f"{path} cannot be read as NIfTI ({type(error).__name__}: {error})"
+        ) from error
+    many = shape[3] if len(shape) == 4 else 1
+    if len(shape) not in (3, 4) or (kind != "images" and many > 1):
+        wanted = (
+            "3, or 4 with `index`, are" if kind == "images" else "a label map needs 3, which is"
+        )
+        raise DataError(f"{path} has {len(shape)} dimensions {shape}; {wanted} understood")
+    if index >= many > 1:
+        raise DataError(f"{path} holds {many} volumes, `index` is {index}")
+    values, affine = load_volume(path, index if many > 1 else 0)
+    return Loaded(values, affine, left=_others(item, many, index))
+
+
+def _others(item: Item, many: int, index: int) -> list[Excluded]:
+    """Volumes of a 4-D file that were not asked for."""
+    return [
+        Excluded(f"{item.stem}-volume{i}", "another volume of a 4-D file (key `index`)")
+        for i in range(many)
+        if i != index
+    ]
+
+
+def _series(found: Survey, item: Item, kind: str) -> Loaded:
+    """A DICOM series; files without pixels are left out."""
+    from medtaskatlas.datasets.io import dicom
+
+    place = found.folder / str(getattr(found.description, kind))
+    paths = [place / name for name in item.files]
+    headers = [dicom.read_header(path) for path in paths]
+    left = [
+        Excluded(name, no_pixels(header))
+        for name, header in zip(item.files, headers, strict=True)
+        if not dicom.has_pixels(header)
+    ]
+    kept = [(p, h) for p, h in zip(paths, headers, strict=True) if dicom.has_pixels(h)]
+    if not kept:
+        return Loaded(None, left=left)
+    values, affine = dicom.read_series([p for p, _ in kept], [h for _, h in kept])
+    if affine is not None:
+        values, affine = canonical(values, affine)
+    return Loaded(values, affine, dicom.study(kept[0][1]), left)

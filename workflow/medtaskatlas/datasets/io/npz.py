@@ -1,0 +1,243 @@
+"""The reader of npz files of MedMNIST and MedSegBench, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.io.frame import BEYOND, Excluded, Frame
+from medtaskatlas.datasets.io.npz_stream import NpzStream
+from medtaskatlas.datasets.io.tiles import lacking
+from medtaskatlas.datasets.published import LabelKind, Layout, MaskKind, NpzDataset
+from medtaskatlas.datasets.recipes import Content, GroupSource, Split
+
+# In this order: where a published split repeats others, its copies are the ones that are dropped.
+ORDER: tuple[Split, ...] = ("train", "test", "val")
+SLICES = 4
+CONTENT = Content(min_std=1)
+UNTAKEN = f"a slice between the {SLICES} that are taken of a volume"
+
+
+def read(dataset: NpzDataset, path: Path, limit: int | None = None) -> Iterator[Frame | Excluded]:
+    """All pictures of a published dataset.
+
+    Parameters
+    ----------
+    dataset
+        Its entry.
+    path
+        One of its files.
+    limit
+        Most pictures to take, spread evenly over each split; None takes all.
+
+    Yields
+    ------
+    Frame or Excluded
+        In the order of the file, split by split.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or does not hold what the entry says.
+    """
+    with NpzStream(path) as stream:
+        for split, count in dataset.samples.items():
+            found = stream.shape(f"{split}_images")[0]
+            if found != count:
+                raise DataError(
+                    f"{path}: {split} has {found} images, the catalogue says {count}",
+                    "delete it and fetch it again; if it is a newer release, mend `samples`",
+                )
+    yield from read_arrays(
+        path,
+        layout=dataset.layout,
+        label_kind=dataset.label_kind,
+        masks=dataset.masks,
+        arrays={split: dataset.annotation_arrays(split) for split in ORDER},
+        group_source=dataset.group_source,
+        limit=limit,
+    )
+
+
+def read_arrays(
+    path: Path,
+    *,
+    layout: Layout = "medmnist",
+    label_kind: LabelKind = "none",
+    masks: MaskKind = "none",
+    arrays: Mapping[Split, list[str]] | None = None,
+    group_source: GroupSource = "unknown",
+    limit: int | None = None,
+) -> Iterator[Frame | Excluded]:
+    """Pictures of an npz file with ``{split}_images`` and annotations beside them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    layout
+        Whose names the arrays have.
+    label_kind
+        What labels of whole images are; ``multi_label`` gives label 0 to an image without finding,
+        1, 2, ... to one with a single finding, None to one with several.
+    masks
+        What pixels of masks mean; see :class:`NpzDataset`.
+    arrays
+        Split: names of its annotation arrays; by default ``{split}_labels`` or ``{split}_label``.
+    group_source
+        Who says what a group is; each picture or volume is a group.
+    limit
+        Most pictures to take, spread evenly over each split.
+
+    Yields
+    ------
+    Frame or Excluded
+        Of a volume [D, H, W], four slices spread evenly over those with content.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or its arrays do not fit together.
+    """
+    default = "{}_labels" if layout == "medmnist" else "{}_label"
+    with NpzStream(path) as stream:
+        shapes = {s: stream.shape(f"{s}_images") for s in ORDER if f"{s}_images" in stream}
+        if not shapes:
+            raise DataError(
+                f"{path} has no train_images, val_images or test_images",
+                f"it has {', '.join(stream.names)}: rename its arrays",
+            )
+        total = sum(shape[0] for shape in shapes.values())
+        for split, shape in shapes.items():
+            volumes = len(shape) == 4 and shape[-1] not in (1, 3)
+            each = min(SLICES, shape[1]) if volumes else 1
+            share = 1.0 if limit is None else min(1.0, limit / max(total * each, 1))
+            taken = _spread(shape[0], share)
+            names = arrays[split] if arrays else [default.format(split)]
+            labels = None
+            if masks == "none" and label_kind != "none":
+                labels = _labels(stream, names[0], label_kind, shape[0])
+            planes = names if masks != "none" else []
+            for row, pixels, mask in _rows(stream, f"{split}_images", planes, masks):
+                name = f"{split}-{row:06d}"
+                if not taken[row]:
+                    yield Excluded(name, BEYOND, shape[1] if volumes else 1)
+                    continue
+                facts = Frame(
+                    pixels=pixels,
+                    image_id=name,
+                    group_id=name,
+                    group_source=group_source,
+                    mask=mask,
+                    label=None if labels is None else labels[row],
+                    split=split,
+                )
+                yield from _slices(facts) if volumes else _whole(facts)
+
+
+def _rows(
+    stream: NpzStream, images: str, planes: list[str], kind: MaskKind
+) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Row number, pixels and mask of every row; images and masks are read side by side."""
+    shape = stream.shape(images)
+    for plane in planes:
+        if stream.shape(plane)[:3] != shape[:3]:
+            raise DataError(
+                f"{stream.path}: {plane} is {stream.shape(plane)}, {images} is {shape}",
+                "masks must have the number and size of the images",
+            )
+    at_once = max(1, (4 << 20) // max(int(np.prod(shape[1:])), 1))
+    row = 0
+    others = [stream.rows(plane, at_once) for plane in planes]
+    for chunk in stream.rows(images, at_once):
+        pixels = _eight_bits(stream.path, images, chunk)
+        mask = _mask([next(other) for other in others], kind)
+        for i in range(len(pixels)):
+            yield row, pixels[i], None if mask is None else mask[i]
+            row += 1
+    for other in others:
+        next(other, None)  # reads to the end, where the checksum is
+
+
+def _eight_bits(path: Path, name: str, chunk: np.ndarray) -> np.ndarray:
+    """Pixels [n, H, W], [n, H, W, 3] or [n, D, H, W] of 8 bits."""
+    if chunk.dtype != np.uint8:
+        raise DataError(
+            f"{path}: array {name!r} is {chunk.dtype}, not uint8",
+            "scale the images to 0..255 and save them as uint8",
+        )
+    if chunk.ndim == 4 and chunk.shape[-1] == 1:
+        chunk = chunk[..., 0]
+    if chunk.ndim not in (3, 4):
+        raise DataError(
+            f"{path}: array {name!r} has {chunk.ndim} dimensions",
+            "give [N, H, W], [N, H, W, 3] or [N, D, H, W]",
+        )
+    return chunk
+
+
+def _mask(planes: list[np.ndarray], kind: MaskKind) -> np.ndarray | None:
+    """Class ids uint8 [n, H, W]."""
+    if not planes:
+        return None
+    planes = [p[..., 0] if p.ndim == 4 else p for p in planes]
+    if kind == "values":
+        return planes[0].astype(np.uint8)
+    mask = np.zeros(planes[0].shape, np.uint8)
+    for number in range(len(planes), 0, -1):  # small structures have low ids and come last
+        mask[planes[number - 1] != 0] = number
+    return mask
+
+
+def _labels(stream: NpzStream, name: str, kind: LabelKind, n: int) -> list[int | None]:
+    """Label of every row."""
+    values = stream.whole(name)
+    if len(values) != n:
+        raise DataError(
+            f"{stream.path}: {name} has {len(values)} rows for {n} images", "give one an image"
+        )
+    values = values.reshape(n, -1).astype(np.int64)
+    if kind == "multi_label":
+        found = (values > 0).sum(axis=1)
+        which = np.where(found == 0, 0, values.argmax(axis=1) + 1)
+        return [int(w) if f <= 1 else None for w, f in zip(which, found, strict=True)]
+    return [int(v) for v in values[:, 0]]
+
+
+def _spread(n: int, share: float) -> np.ndarray:
+    """Which of n rows are taken: evenly spread, bool [n]."""
+    taken = np.zeros(n, bool)
+    count = min(n, max(1, int(n * share)))
+    taken[np.arange(count) * n // max(count, 1)] = True
+    return taken
+
+
+def _whole(frame: Frame) -> Iterator[Frame | Excluded]:
+    """A picture, if there is something on it."""
+    reason = lacking(frame.pixels, CONTENT)
+    yield Excluded(frame.image_id, reason) if reason else frame
+
+
+def _slices(volume: Frame) -> Iterator[Frame | Excluded]:
+    """Slices of a volume along its first axis."""
+    reasons = [lacking(plane, CONTENT) for plane in volume.pixels]
+    full = [i for i, reason in enumerate(reasons) if reason is None]
+    taken = {full[(2 * k + 1) * len(full) // (2 * SLICES)] for k in range(SLICES) if full}
+    for i, plane in enumerate(volume.pixels):
+        name = f"{volume.image_id}-{i:03d}"
+        if i not in taken:
+            yield Excluded(name, reasons[i] or UNTAKEN)
+            continue
+        yield Frame(
+            pixels=plane,
+            image_id=name,
+            group_id=volume.group_id,
+            group_source=volume.group_source,
+            label=volume.label,
+            split=volume.split,
+            volume_id=volume.image_id,
+            slice_index=i,
+        )

@@ -1,0 +1,1 @@
+"""Task-contrastive encoders."""

@@ -1,0 +1,197 @@
+"""The Arrow contract of prepared images: results/<run>/images/<dataset>.arrow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.arrow import ArrowFile, write_arrow
+from medtaskatlas.formats.spool import Spool
+
+SPLITS = ("train", "val", "test")
+GROUP_SOURCES = ("published", "pattern", "derived", "region", "unknown")
+REQUIRED = ("image_id", "group_id", "group_source", "split", "image")
+OPTIONAL = ("volume_id", "slice_index", "axis", "spacing_mm", "mask", "instances", "label", "boxes")
+META_KEYS = (
+    "dataset",
+    "source",
+    "modality",
+    "body_part",
+    "licence",
+    "classes",
+    "annotation",
+    "manifest_sha256",
+)
+_IDENTITY = ("image_id", "image", "mask", "instances", "label", "boxes")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with what is known of it, as tasks see it.
+
+    Attributes
+    ----------
+    image
+        uint8 [H, W] or [H, W, 3], values 0..255.
+    mask
+        uint8 [H, W] class ids, 0 is background; None where the dataset has none.
+    instances
+        uint16 [H, W] object numbers, 0 is background; None where the dataset has none.
+    boxes
+        float32 [K, 4] of (x0, y0, x1, y1) in pixels; None where the dataset has none.
+    label
+        The image's label; None where the dataset has none.
+    n_classes
+        Number of foreground classes of the dataset's masks.
+    n_labels
+        Number of labels of the dataset.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    instances: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    label: int | None = None
+    n_classes: int = 0
+    n_labels: int = 0
+
+
+class ImageSet(ArrowFile):
+    """Prepared images of one dataset, memory-mapped.
+
+    Attributes
+    ----------
+    images
+        uint8 [N, H, W, 3], values 0..255.
+    masks
+        uint8 [N, H, W] class ids, or None.
+    instances
+        uint16 [N, H, W] object numbers, or None.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        absent = [name for name in REQUIRED if name not in self]
+        if absent:
+            raise DataError(
+                f"{path} lacks the columns {', '.join(absent)}",
+                "delete it and start the run again",
+            )
+        self.images = self.numpy("image")
+        self.masks = self.numpy("mask") if "mask" in self else None
+        self.instances = self.numpy("instances") if "instances" in self else None
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return str(self.meta["dataset"])
+
+    def sample(self, row: int) -> Sample:
+        """One image with its annotation.
+
+        Parameters
+        ----------
+        row
+            Row of the file.
+
+        Returns
+        -------
+        Sample
+            Views into the file; tasks must not write to them (and cannot: they are read-only).
+        """
+        boxes = None
+        if "boxes" in self:
+            flat = self.column("boxes")[row].values
+            boxes = flat.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 4)
+        return Sample(
+            image=self.images[row],
+            mask=None if self.masks is None else self.masks[row],
+            instances=None if self.instances is None else self.instances[row],
+            boxes=boxes,
+            label=self.column("label")[row].as_py() if "label" in self else None,
+            n_classes=len(self.meta["classes"]),
+            n_labels=len(self.meta.get("labels", [])),
+        )
+
+
+def write_images(
+    path: str | Path,
+    columns: Mapping[str, Any],
+    meta: Mapping[str, Any],
+) -> None:
+    """Write prepared images.
+
+    Parameters
+    ----------
+    path
+        The file to make.
+    columns
+        Columns of :data:`REQUIRED` and any of :data:`OPTIONAL`; ``image`` uint8 [N, H, W, 3],
+        ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a spool;
+        ``boxes`` a list of [K, 4] arrays.
+        A column that the dataset lacks is left out, never filled.
+    meta
+        Values for all of :data:`META_KEYS`.
+
+    Raises
+    ------
+    ValueError
+        If a column or a fact is missing, unknown or of the wrong shape: a mistake in the caller.
+    """
+    unknown = set(columns) - set(REQUIRED) - set(OPTIONAL)
+    absent = set(REQUIRED) - set(columns)
+    if unknown or absent:
+        raise ValueError(f"images columns: unknown {sorted(unknown)}, missing {sorted(absent)}")
+    if set(META_KEYS) - set(meta):
+        raise ValueError(f"images metadata lacks {sorted(set(META_KEYS) - set(meta))}")
+    image = _pixels(columns["image"])
+    if image.dtype != np.uint8 or len(image.shape) != 4 or image.shape[-1] != 3:
+        raise ValueError(f"image must be uint8 [N, H, W, 3], not {image.dtype} {image.shape}")
+    for name, kind in (("mask", np.uint8), ("instances", np.uint16)):
+        if name in columns:
+            plane = _pixels(columns[name])
+            if plane.dtype != kind or plane.shape != image.shape[:-1]:
+                raise ValueError(f"{name} must be {np.dtype(kind)} {image.shape[:-1]}")
+    ordered: dict[str, Any] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        if name not in columns:
+            continue
+        if name == "boxes":
+            four = pa.list_(pa.list_(pa.float32(), 4))
+            ordered[name] = pa.array([np.asarray(b).tolist() for b in columns[name]], type=four)
+        elif name in ("group_source", "split", "axis"):
+            ordered[name] = pa.array(list(columns[name])).dictionary_encode()
+        else:
+            column = columns[name]
+            pixels = isinstance(column, np.ndarray | Spool)
+            ordered[name] = column if pixels else pa.array(list(column))
+    write_arrow(path, ordered, {**meta, "content_sha256": _content_hash(columns)})
+
+
+def _pixels(column: Any) -> np.ndarray | Spool:
+    """A column of pixels."""
+    return column if isinstance(column, Spool) else np.asarray(column)
+
+
+def _content_hash(columns: Mapping[str, Any]) -> str:
+    """SHA-256 over all that a pair depends on, kept in the metadata so that pairs can name it."""
+    digest = hashlib.sha256()
+    for name in _IDENTITY:
+        if name in columns:
+            column = columns[name]
+            digest.update(name.encode())
+            if isinstance(column, Spool):
+                for chunk in column.chunks():
+                    digest.update(chunk.data)
+            elif isinstance(column, np.ndarray) and column.dtype != object:
+                digest.update(np.ascontiguousarray(column).data)
+            else:
+                digest.update(repr(list(column)).encode())
+    return digest.hexdigest()

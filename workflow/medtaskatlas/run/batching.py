@@ -1,0 +1,138 @@
+"""Which cells of pairs are made by one job.
+
+A cell, one task on one dataset, takes seconds. On one machine a job a cell for its main pairs costs
+a fraction of that and tells best what failed. A scheduler of a cluster takes longer to start a job
+than a cell takes, and is not made for thousands of them: there, one job makes all tasks of a
+dataset. Snakemake's own groups would ask for the memory and cores of all their jobs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from medtaskatlas.formats.pairs import SETS
+from medtaskatlas.pairs.failed_cells import RULE_OF_SET
+
+if TYPE_CHECKING:
+    from medtaskatlas.run.plan import Plan
+
+# Where jobs are sent to a cluster: all tasks of a dataset in one job, for the default bank.
+SENT_AWAY = 30
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tasks of which one job makes the pairs on one dataset.
+
+    Attributes
+    ----------
+    name
+        batch1, batch2, ...; unique in a run.
+    tasks
+        Names of the tasks.
+    datasets
+        Names of the datasets that have these tasks; one job each.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    datasets: tuple[str, ...]
+
+
+def batches(cells: Iterable[tuple[str, str]], cells_per_job: int) -> list[Batch]:
+    """Share the cells of a run out to jobs.
+
+    A job has one dataset, so that it starts as soon as that dataset is prepared, and reruns when
+    that one changes.
+
+    Parameters
+    ----------
+    cells
+        (task, dataset) of each cell; repeated ones count once.
+    cells_per_job
+        Most cells of a job.
+
+    Returns
+    -------
+    list of Batch
+        Each cell is in one of them. Jobs of a dataset differ by one cell at most.
+    """
+    tasks_of: dict[str, list[str]] = {}
+    for task, dataset in dict.fromkeys(cells):
+        tasks_of.setdefault(dataset, []).append(task)
+    datasets_of: dict[tuple[str, ...], list[str]] = {}
+    for dataset, tasks in tasks_of.items():
+        n = -(-len(tasks) // cells_per_job)
+        bounds = [i * len(tasks) // n for i in range(n + 1)]
+        for begin, end in pairwise(bounds):
+            datasets_of.setdefault(tuple(tasks[begin:end]), []).append(dataset)
+    return [
+        Batch(f"batch{i}", tasks, tuple(datasets))
+        for i, (tasks, datasets) in enumerate(datasets_of.items(), 1)
+    ]
+
+
+def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, ...], Batch]]:
+    """Jobs of a run that make the pairs of many cells.
+
+    Parameters
+    ----------
+    plan
+        The run.
+    cells_per_job
+        As :func:`cells_per_job` has it.
+
+    Returns
+    -------
+    list of tuple
+        Name of the job's logs, sets of pairs that it makes, and its cells. With one cell a job it
+        makes failures or trajectories alone, since main pairs have a job a cell.
+    """
+    if cells_per_job == 1:
+        return [
+            (RULE_OF_SET[name], (name,), batch)
+            for name in SETS
+            if name != "main"
+            for batch in batches(plan.cells_of(name), SENT_AWAY)
+        ]
+    return [(RULE_OF_SET["main"], SETS, b) for b in batches(plan.made_cells, cells_per_job)]
+
+
+def cells_per_job(wanted: int | None, *, sent_away: bool) -> int:
+    """How many cells a job makes.
+
+    Parameters
+    ----------
+    wanted
+        What the configuration says; None leaves it to the place.
+    sent_away
+        Whether jobs are sent to a cluster.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return wanted or (SENT_AWAY if sent_away else 1)
+
+
+def jobs_are_sent_away(workflow: Any) -> bool:
+    """Whether Snakemake sends its jobs to a cluster, asked while it reads the Snakefile.
+
+    Parameters
+    ----------
+    workflow
+        The object that Snakemake gives to a Snakefile.
+
+    Returns
+    -------
+    bool
+        The same in a dry run, and in the job itself on its node, where the same rules must be
+        found. ``--jobs`` without ``--cores`` in a dry run counts as a cluster: what is known of the
+        executor then is no more than this.
+    """
+    # `nodes` is --jobs where an executor has nodes; a local one counts --jobs as cores.
+    return bool(workflow.remote_exec or workflow.resource_settings.nodes is not None)

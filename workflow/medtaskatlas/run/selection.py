@@ -1,0 +1,233 @@
+"""Which datasets of the catalogue a run takes, and which of them it holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from medtaskatlas.core.errors import ConfigError, nearest
+from medtaskatlas.datasets.catalogue import Dataset
+from medtaskatlas.run.config import Config, DatasetFilter
+
+
+def with_own(
+    catalogue: Mapping[str, Dataset], own: Mapping[str, Dataset]
+) -> tuple[dict[str, Dataset], list[str]]:
+    """The catalogue together with the user's own datasets.
+
+    An overlap that one of them names holds both ways; one with an unknown dataset is passed over.
+
+    Parameters
+    ----------
+    catalogue
+        All datasets of the catalogue.
+    own
+        Folder datasets.
+
+    Returns
+    -------
+    known, messages
+        Name to dataset; sentences for the user.
+
+    Raises
+    ------
+    ConfigError
+        If a name is in both.
+    """
+    for name in own:
+        if name in catalogue:
+            raise ConfigError(
+                f"datasets_dir: {name!r} is the name of a dataset of the catalogue",
+                "give your dataset another `name` in its dataset.yaml",
+            )
+    known = {**catalogue, **own}
+    partners: dict[str, set[str]] = {}
+    messages = []
+    for name, dataset in own.items():
+        for other in dataset.overlaps:
+            if other in known:
+                partners.setdefault(name, set()).add(other)
+                partners.setdefault(other, set()).add(name)
+            else:
+                messages.append(f"{name}: `overlaps` names {other}, which is no known dataset")
+    for name, others in partners.items():
+        joined = list(dict.fromkeys([*known[name].overlaps, *sorted(others)]))
+        kept = [other for other in joined if other in known]
+        known[name] = known[name].model_copy(update={"overlaps": kept})
+    return known, messages
+
+
+def select_datasets(
+    config: Config, catalogue: Mapping[str, Dataset], own: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Datasets that a configuration asks for, within the licences that it allows.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    catalogue
+        All datasets.
+    own
+        Names of the user's own datasets among them, which are always taken.
+
+    Returns
+    -------
+    names, messages : list of str
+        Chosen names; sentences for the user about what was left out.
+
+    Raises
+    ------
+    ConfigError
+        If a name or a filter's value is unknown, or nothing is left.
+    """
+    asked = config.datasets
+    shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
+    if asked == "all":
+        names = list(shared)
+    elif isinstance(asked, DatasetFilter):
+        names = _filtered(asked, shared)
+    else:
+        names = list(asked)
+        for name in names:
+            if name not in catalogue:
+                raise ConfigError(
+                    f"config: datasets: unknown dataset {name!r}", nearest(name, catalogue)
+                )
+            if names.count(name) > 1:
+                raise ConfigError(f"config: datasets: {name!r} is named twice", "name it once")
+    names += [name for name in own if name not in names]
+    messages: list[str] = []
+    if config.licences is not None:
+        allowed = set(config.licences)
+        known = {part for d in catalogue.values() for part in licence_parts(d.licence)}
+        # Not an error: a list of what is permitted may be longer than what there is.
+        messages += [
+            f"no dataset has the licence {licence!r}; {nearest(licence, known)}"
+            for licence in config.licences
+            if not licence_parts(licence) <= known
+        ]
+        out = [n for n in names if not licence_allowed(catalogue[n].licence, allowed)]
+        messages += [f"left out {n}: its licence is {catalogue[n].licence}" for n in out]
+        names = [n for n in names if n not in out]
+    if not names:
+        raise ConfigError(
+            "config: `datasets` and `licences` leave no dataset",
+            "; ".join(messages) or f"valid names: {', '.join(sorted(catalogue))}",
+        )
+    return names, messages
+
+
+def licence_allowed(licence: str, allowed: set[str]) -> bool:
+    """Whether a licence is within the allowed ones.
+
+    Parameters
+    ----------
+    licence
+        SPDX expression; parts joined by AND must all be allowed.
+    allowed
+        Licences, or whole expressions.
+
+    Returns
+    -------
+    bool
+        True where it may be used.
+    """
+    return licence in allowed or licence_parts(licence) <= allowed
+
+
+def licence_parts(licence: str) -> set[str]:
+    """Licences of an SPDX expression joined by AND.
+
+    Parameters
+    ----------
+    licence
+        The expression.
+
+    Returns
+    -------
+    set of str
+        Its parts.
+    """
+    return set(licence.split(" AND "))
+
+
+def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
+    """Names of the datasets that meet all conditions of a filter."""
+    names = list(catalogue)
+    for key, values in asked.model_dump(exclude_none=True).items():
+        known = {getattr(dataset, key) for dataset in catalogue.values()}
+        for value in values:
+            if value not in known:
+                raise ConfigError(
+                    f"config: datasets.{key}: no dataset has {value!r}", nearest(value, known)
+                )
+        names = [name for name in names if getattr(catalogue[name], key) in values]
+    return names
+
+
+def heldout_datasets(
+    config: Config, chosen: list[str], catalogue: Mapping[str, Dataset]
+) -> tuple[list[str], list[str]]:
+    """Datasets that no encoder sees in training, with all that overlap them.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    chosen
+        Names from :func:`select_datasets`.
+    catalogue
+        All datasets.
+
+    Returns
+    -------
+    names, messages : list of str
+        Held-out names in the order of `chosen`; sentences about what was held out beside.
+
+    Raises
+    ------
+    ConfigError
+        If a held-out dataset is not among the chosen, or none is left to train on.
+    """
+    held = set(config.heldout.datasets)
+    for name in config.heldout.datasets:
+        if name not in chosen:
+            raise ConfigError(
+                f"config: heldout.datasets: {name!r} is not among the run's datasets",
+                nearest(name, chosen),
+            )
+    messages = []
+    # Overlap is closed: what overlaps an overlapping dataset is held out, too.
+    queue = list(config.heldout.datasets)
+    while queue:
+        name = queue.pop(0)
+        for other in catalogue[name].overlaps:
+            if other in chosen and other not in held:
+                messages.append(f"held out {other} as well: it overlaps {name}")
+                held.add(other)
+                queue.append(other)
+    if len(held) == len(chosen):
+        raise ConfigError(
+            "config: heldout.datasets holds out every dataset", "leave some to train on"
+        )
+    messages += _shared_images(chosen, held, catalogue)
+    return [name for name in chosen if name in held], messages
+
+
+def _shared_images(
+    chosen: list[str], held: set[str], catalogue: Mapping[str, Dataset]
+) -> list[str]:
+    """Warnings about datasets that are trained on and share images."""
+    trained = [name for name in chosen if name not in held]
+    pairs = [
+        (name, other)
+        for i, name in enumerate(trained)
+        for other in trained[i + 1 :]
+        if other in catalogue[name].overlaps
+        and not (catalogue[name].split_alike and catalogue[other].split_alike)
+    ]
+    return [
+        f"caution: {name} and {other} share images and are split apart from each other; hold one "
+        "out, or leave one out, for unseen groups that are unseen in both"
+        for name, other in pairs
+    ]

@@ -1,0 +1,181 @@
+"""The page that shows every task: ``python -m medtaskatlas.site.gallery`` writes it.
+
+Its pictures are made from images that ship in packages and may be passed on, so anyone can make the
+page again. With a folder of tasks of one's own it is the quickest way to look at them::
+
+    python -m medtaskatlas.site.gallery --tasks-dir mine --out look
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from PIL import Image
+
+from medtaskatlas.core.errors import AtlasError
+from medtaskatlas.core.files import REPOSITORY, whole_file
+from medtaskatlas.datasets.catalogue import load_catalogue
+from medtaskatlas.figures.examples import Measures, draw_examples, effects
+from medtaskatlas.figures.frames import family_order, modality_name, plain
+from medtaskatlas.figures.gallery import Row, gallery_row
+from medtaskatlas.figures.style import use_style
+from medtaskatlas.figures.tiles import sheet
+from medtaskatlas.site.images import SHOWN, shown_images
+from medtaskatlas.tasks.bank import load_bank, select_tasks
+from medtaskatlas.tasks.preview import PLACES, SEVERITIES
+from medtaskatlas.tasks.task import Task
+
+DPI = 100
+IMAGE_PX = 80
+# Whole pixels at DPI, so that no picture is resampled.
+SIZE = Measures(side=IMAGE_PX / DPI, gap=0.13, between=0.30, font=8, pixels=IMAGE_PX)
+EDGE = 0.05
+
+
+def write_gallery(tasks: Sequence[Task], out: Path) -> Path:
+    """Write the page and a picture a task.
+
+    Parameters
+    ----------
+    tasks
+        The tasks.
+    out
+        Folder for gallery.md and gallery/<task>.png.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    DataError
+        If the packages that hold the images are not installed.
+    """
+    use_style()
+    notes = {}
+    with TemporaryDirectory() as folder:
+        sets = [shown_images(shown, Path(folder), IMAGE_PX) for shown in SHOWN]
+        for task in tasks:
+            row = gallery_row(task, sets, seed=0)
+            notes[task.name] = row.note
+            if row.shown:
+                _picture(row, out / "gallery" / f"{task.name}.png")
+    page = out / "gallery.md"
+    with whole_file(page) as part:
+        part.write_text(page_text(tasks, notes))
+    return page
+
+
+def page_text(tasks: Sequence[Task], notes: Mapping[str, str] | None = None) -> str:
+    """Make the words of the page.
+
+    Parameters
+    ----------
+    tasks
+        The tasks.
+    notes
+        Task to the reason why it has no picture; empty or absent where it has one.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    notes = notes or {}
+    lines = [
+        "# Gallery of the task bank",
+        "",
+        "Made by `python -m medtaskatlas.site.gallery`; do not edit. The arrow leads from input to "
+        "output. Numbers below pictures are severities, from 0 (none) to 1 (strongest); along them "
+        "every other draw stays the same. The same for the data of a run: "
+        "`results/<run>/figures/gallery.png`. As a table: [tasks](tasks.md). To add one: "
+        "[your own task](your_own_task.md).",
+        "",
+        *_credits(),
+    ]
+    for family in family_order(task.family for task in tasks):
+        lines += ["", f"## {family.capitalize()}"]
+        for task in tasks:
+            if task.family == family:
+                picture = f"![{plain(task.name)}](gallery/{task.name}.png)"
+                note = notes.get(task.name, "")
+                lines += ["", f"### `{task.name}`", "", _words(task), ""]
+                lines += [note or picture]
+    return "\n".join(lines) + "\n"
+
+
+def _credits() -> list[str]:
+    """Where the pictures are from, an item a dataset."""
+    catalogue = load_catalogue()
+    lines = []
+    for shown in SHOWN:
+        entry = catalogue[shown.name]
+        credit = shown.credit or f"{' '.join(entry.citation.split())}, {entry.licence}"
+        lines.append(f"- {modality_name(entry.modality)}: {credit} (`{shown.name}`)")
+        if entry.annotation == "derived":
+            lines[-1] += f"; annotation derived: {entry.annotation_note}"
+        if shown.plane_is_label:
+            lines[-1] += "; its label is the plane of the slice, on this page only"
+    return lines
+
+
+def _words(task: Task) -> str:
+    """What is to be said of a task."""
+    words = [f"{task.description}."]
+    if task.needs:
+        words.append(f"Needs: {', '.join(sorted(task.needs))}.")
+    if task.ladder is not None:
+        ladder = task.ladder
+        words.append(
+            f"Severity 0 to 1: {ladder.effect} {ladder.mildest:g} to {ladder.strongest:g} "
+            f"({ladder.unit}); here {effects(task, SEVERITIES)}."
+        )
+    if task.extra:
+        words.append("*Extra: runs where a configuration names it.*")
+    if task.format_identifiable:
+        words.append("*Told by the format of its output.*")
+    return " ".join(words)
+
+
+def _picture(row: Row, path: Path) -> None:
+    """The examples of a task as a PNG."""
+    width = 2 * EDGE + SIZE.width(PLACES)
+    height = EDGE + SIZE.side + SIZE.caption
+    figure, axes = sheet(round(width * DPI) / DPI, round(height * DPI) / DPI)
+    draw_examples(axes, row.task, row.shown, (EDGE, EDGE), SIZE)
+    buffer = BytesIO()
+    with mpl.rc_context({"savefig.bbox": None}):
+        figure.savefig(buffer, format="png", dpi=DPI)
+    plt.close(figure)
+    # In 256 colours, half the bytes: these files are kept in git.
+    colours = Image.open(buffer).convert("RGB")
+    few = colours.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    with whole_file(path) as part:
+        few.save(part, format="PNG", optimize=True)
+
+
+def main() -> None:
+    """Read the command line and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m medtaskatlas.site.gallery")
+    parser.add_argument("tasks", nargs="*", help="names of tasks; default: all, extras too")
+    parser.add_argument("--tasks-dir", type=Path, help="folder with tasks of your own")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "docs", help="folder to write to")
+    given = parser.parse_args()
+    try:
+        bank = load_bank(given.tasks_dir)
+        names = select_tasks(given.tasks, bank) if given.tasks else list(bank)
+        print(f"wrote {write_gallery([bank[name] for name in names], given.out)}")
+    except AtlasError as error:
+        sys.exit(f"medtaskatlas: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is added to Snakemake: the wrapper of a job, GPUs, Slurm, patches."""

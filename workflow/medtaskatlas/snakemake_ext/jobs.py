@@ -1,0 +1,77 @@
+"""What every Snakemake script does around its one call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from medtaskatlas.core.errors import AtlasError
+from medtaskatlas.core.job_facts import LOG_FORMAT, job_known_by
+
+# Threads that wait for each other sleep, with GNU's and Intel's OpenMP and with OpenBLAS. By
+# default they spin, and where others use the machine a training step takes several times as long
+# (docs/benchmarks/shared_machine.md).
+IDLE_THREADS = {
+    "OMP_WAIT_POLICY": "passive",
+    "KMP_BLOCKTIME": "0",
+    "OPENBLAS_THREAD_TIMEOUT": "4",
+}
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[logging.Logger]:
+    """Log to the rule's log file; end on an error that users can act on without a traceback.
+
+    Tables that are written inside carry what is known of the job.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake gives to a script.
+
+    Yields
+    ------
+    logging.Logger
+        Logger of the package, writing to the log file.
+    """
+    # Two jobs on two cores must not each start a thread per core; numpy reads this when imported.
+    threads = {f"{name}_NUM_THREADS": str(snakemake.threads) for name in ("OMP", "OPENBLAS", "MKL")}
+    for name, value in {**threads, **IDLE_THREADS}.items():
+        os.environ.setdefault(name, value)
+    log = Path(snakemake.log[0])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log,
+        filemode="w",
+        level=logging.INFO,
+        format=LOG_FORMAT,
+        force=True,
+    )
+    logging.captureWarnings(True)
+    # Where the log lies on a full disk, the message below is worth more than the log's own trouble.
+    logging.raiseExceptions = False
+    logger = logging.getLogger("medtaskatlas")
+    try:
+        with job_known_by(lambda: _facts(snakemake)):
+            yield logger
+    except AtlasError as error:
+        logger.error("%s", error)
+        print(f"\nmedtaskatlas: rule {snakemake.rule}: {error}\n", file=sys.stderr)
+        sys.exit(1)
+    except BaseException:
+        logger.error("%s", traceback.format_exc())
+        raise
+
+
+def _facts(snakemake: Any) -> dict[str, Any]:
+    """Facts about the job, gathered when a table is written."""
+    # Late: most jobs write no table, and a pairs job must not pay for the configuration.
+    from medtaskatlas.provenance.stamp import stamp
+
+    return stamp(snakemake)
