@@ -43,10 +43,11 @@ bench: $(READY) ## the benchmarks, on a quiet machine
 bench-tasks: $(BENCH)/.installed ## docs/benchmarks/tasks.md: the task bank beside its peers, on a quiet machine
 	@$(BENCH)/bin/python tests/benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md $(ARGS)
 
-lint: $(READY) ## ruff, mypy, snakefmt, snakemake --lint
+lint: $(READY) ## ruff, mypy, import-linter, snakefmt, snakemake --lint
 	@$(IN) ruff check
 	@$(IN) ruff format --check
 	@$(IN) mypy
+	@$(IN) lint-imports --no-logo
 	@$(IN) snakefmt --check Snakefile workflow/rules
 	@$(IN) snakemake --lint
 

@@ -48,13 +48,13 @@ def hashes():
         ("tasks/pixels.py", {"pairs", "semantic"}),
         ("tasks/transformation.py", {"pairs"}),
         ("tasks/semantic.py", {"semantic"}),
-        ("encoders/sampler.py", {"train"}),
+        ("encoders/taco/sampler.py", {"train"}),
         ("encoders/pixels.py", {"embed"}),
         ("encoders/kinds/pixels.py", {"embed"}),
         ("encoders/kind.py", {"train", "embed"}),
         ("atlas/neighbours.py", {"predict"}),
-        ("imageset.py", {"pairs", "semantic", "prepare", "train", "embed"}),
-        ("cli.py", set()),
+        ("formats/images.py", {"pairs", "semantic", "prepare", "train", "embed"}),
+        ("cli/__init__.py", set()),
     ],
 )
 def test_an_edit_reaches_its_users_only(copy, file, changed) -> None:
@@ -115,7 +115,7 @@ def test_an_entry_that_was_kept_damaged_is_made_anew(copy, fact) -> None:
 
 def test_a_file_that_is_not_python_matters_to_its_users_only(copy) -> None:
     before = hashes()
-    (copy / "encoders" / "sampler.py").write_text("def half(:")
+    (copy / "encoders" / "taco" / "sampler.py").write_text("def half(:")
     after = hashes()
     assert {name for name in USERS if before[name] != after[name]} == {"train"}
 

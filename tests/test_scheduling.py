@@ -7,6 +7,7 @@ import time
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
+from medtaskatlas.snakemake_ext import scheduling
 from medtaskatlas.snakemake_ext.scheduling import end_jobs_when_stopped, one_look_at_a_time
 
 
@@ -57,7 +58,7 @@ def test_the_pinned_snakemake_needs_it() -> None:
     assert hasattr(JobScheduler, "exit_gracefully"), "drop medtaskatlas.snakemake_ext.scheduling"
 
 
-def test_a_signal_is_heard_while_the_lock_is_held() -> None:
+def test_a_signal_is_heard_while_the_lock_is_held(monkeypatch) -> None:
     """Snakemake's own handler would wait for the thread that it interrupted."""
 
     class Stoppable:
@@ -68,6 +69,9 @@ def test_a_signal_is_heard_while_the_lock_is_held() -> None:
             self._open_jobs = threading.Semaphore(0)
             self._user_kill = None
 
+    ended = threading.Event()
+    # By itself it would end all that these tests start from now on.
+    monkeypatch.setattr(scheduling, "_end_local_jobs", ended.set)
     end_jobs_when_stopped(Stoppable)
     scheduler = Stoppable()
     before = signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
@@ -78,5 +82,6 @@ def test_a_signal_is_heard_while_the_lock_is_held() -> None:
             assert scheduler._user_kill is None
         assert scheduler._open_jobs.acquire(timeout=5)
         assert scheduler._user_kill == "graceful"
+        assert ended.wait(5)
     finally:
         signal.signal(signal.SIGTERM, before)
