@@ -52,7 +52,8 @@ def test_errors_come_without_a_traceback(tmp_path) -> None:
 
 def test_a_pairs_job_imports_nothing_heavy() -> None:
     code = (
-        "import sys; import medtaskatlas.snakemake_ext.jobs, medtaskatlas.pairs.sets, medtaskatlas.tasks.bank;"
+        "import sys; import medtaskatlas.snakemake_ext.jobs;"
+        "import medtaskatlas.pairs.sets, medtaskatlas.tasks.bank;"
         "print([m for m in ('torch', 'monai', 'pandas', 'pandera', 'pydantic', 'sklearn')"
         " if m in sys.modules])"
     )

@@ -1,7 +1,7 @@
 """The table `unseen_tasks`: where tasks fall that were held out of training, each of them once.
 
-The folds are trainings of their own (:mod:`medtaskatlas.run.studies`). Baselines never trained on any
-task, so for them the tasks of a fold are only taken out of the gallery.
+The folds are trainings of their own (:mod:`medtaskatlas.run.studies`). Baselines never trained on
+any task, so for them the tasks of a fold are only taken out of the gallery.
 """
 
 from __future__ import annotations

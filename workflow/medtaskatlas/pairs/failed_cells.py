@@ -10,7 +10,7 @@ from pathlib import Path
 # many cells, all logs are among those of the main pairs.
 RULE_OF_SET = {"main": "pairs", "failure": "failures", "trajectory": "trajectories"}
 
-# A line of a job's log; see medtaskatlas.snakemake_ext.jobs. What follows it up to the next one belongs to it.
+# A line of a job's log (core.job_facts.LOG_FORMAT); what follows it belongs to it up to the next.
 _ERROR = re.compile(r"^\S+ \S+ ERROR (.*)$", re.MULTILINE)
 
 

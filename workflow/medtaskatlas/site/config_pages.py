@@ -20,7 +20,7 @@ from medtaskatlas.run.config import Config, DatasetFilter, Heldout, Scaling, Spl
 PAGE = REPOSITORY / "config" / "README.md"
 
 INTRODUCTION = """\
-<!-- Made by `make docs` from workflow/medtaskatlas/run/config.py and config_docs.py; do not edit. -->
+<!-- Made by `make docs` from the classes of the configuration; do not edit. -->
 # Configuration
 
 A run is described by one YAML file. An unknown key, a wrong type or an unknown name stops the

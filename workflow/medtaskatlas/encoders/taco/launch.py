@@ -1,8 +1,8 @@
 """Several processes that share a training: started, watched, and never left behind.
 
-Each is ``python -m medtaskatlas.encoders.taco.worker``. A spawned or forked copy of the caller would not
-do: the scripts of Snakemake would run again in every spawned one, and threads of torch do not
-outlive a fork.
+Each is ``python -m medtaskatlas.encoders.taco.worker``. A spawned or forked copy of the caller
+would not do: the scripts of Snakemake would run again in every spawned one, and threads of torch do
+not outlive a fork.
 """
 
 from __future__ import annotations
