@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from generated import SPLITS
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.core.modules import PACKAGE
-from medtaskatlas.encoders import machine, optimise
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds.taco import Taco
+from medtaskatlas.encoders.taco import machine, optimise
 from medtaskatlas.encoders.taco.batches import Batch, batches
 from medtaskatlas.encoders.taco.criterion import Criterion
 from medtaskatlas.encoders.taco.gradient_cache import Represent, Step

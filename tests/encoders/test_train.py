@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.encoders import optimise
 from medtaskatlas.encoders.embed import embed
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.network import coordinates, to_input
 from medtaskatlas.encoders.shapes import CHANNELS
+from medtaskatlas.encoders.taco import optimise
 from medtaskatlas.encoders.taco.batches import mirror_together
 from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import load_tensors, save_tensors

@@ -31,8 +31,10 @@ from medtaskatlas.atlas import identification, predict
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets import download, prepare
 from medtaskatlas.datasets.catalogue import dataset_from_entry
-from medtaskatlas.encoders import embed, history, optimise, train  # noqa: F401 - optimise: early
+from medtaskatlas.encoders import embed, train
+from medtaskatlas.encoders.taco import optimise  # noqa: F401 - early
 from medtaskatlas.figures import task_distances
+from medtaskatlas.learning import history
 from medtaskatlas.pairs import sets
 from medtaskatlas.run.plan import Plan
 from medtaskatlas.run.planning import plan_run
