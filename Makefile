@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 BENCH := .venv-bench
 IN := . $(VENV)/bin/activate &&
 export DVC_NO_ANALYTICS := 1
-.PHONY: help atlas report repro touch test test-long lint bench bench-tasks docs site lock
+.PHONY: help atlas report repro touch test test-system test-long lint bench bench-tasks docs site lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,8 +31,11 @@ touch: $(READY) ## after `dvc pull`: tell Snakemake that the files are up to dat
 	@now=$$(mktemp); for d in data results; do [ ! -d $$d ] || find $$d -newer $$now -exec touch {} +; done; rm $$now
 	@$(IN) snakemake --cores 1 --touch $(ARGS)
 
-test: $(READY) ## the tests, minutes
+test: $(READY) ## the quick tests, minutes
 	@$(IN) pytest $(ARGS)
+
+test-system: $(READY) ## whole runs, Slurm, DVC, kills, a browser, the site
+	@$(IN) pytest -m system $(ARGS)
 
 test-long: $(READY) ## the tests that take hours
 	@$(IN) pytest -m long $(ARGS)

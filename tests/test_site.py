@@ -20,6 +20,8 @@ from medtaskatlas.site import api as docs_api
 from medtaskatlas.site.links import moved, section, taken_in
 from medtaskatlas.site.math import drawn, picture
 
+pytestmark = pytest.mark.system
+
 DOCS = REPOSITORY / "docs"
 PACKAGE = REPOSITORY / "workflow" / "medtaskatlas"
 SECONDS = 60  # of CPU time

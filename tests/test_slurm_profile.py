@@ -16,6 +16,8 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.run.config import parse_config
 from medtaskatlas.snakemake_ext.slurm import GPU_RULES
 
+pytestmark = pytest.mark.system
+
 SLURM = REPOSITORY / "slurm"
 SITE = SLURM / "site"
 # In a process of its own, since the Snakefile mends Snakemake where it is loaded.

@@ -10,6 +10,8 @@ from interactive.small import EVIL
 
 from medtaskatlas.figures.interactive.page import interactive_atlas
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def atlas(browser: Browser, page) -> Browser:

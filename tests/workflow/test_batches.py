@@ -9,6 +9,8 @@ import yaml
 from medtaskatlas.run.planning import plan_run
 from runs import REPOSITORY, files, snakemake
 
+pytestmark = pytest.mark.system
+
 PROFILE = REPOSITORY / "slurm"
 
 

@@ -14,6 +14,8 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.snakemake_ext.containers import enter_container
 from runs import command
 
+pytestmark = pytest.mark.system
+
 # Runs what would be run in the image, with the environment that Apptainer would hand on.
 APPTAINER = """#!/bin/sh
 if [ "$1" = --version ]; then echo apptainer version 1.3.6; exit; fi

@@ -16,6 +16,8 @@ from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import load_tensors
 from runs import snakemake
 
+pytestmark = pytest.mark.system
+
 DAY = 86400
 
 

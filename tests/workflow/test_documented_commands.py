@@ -35,6 +35,8 @@ from generated import make_sample
 from medtaskatlas.cli import app
 from medtaskatlas.core.files import REPOSITORY
 
+pytestmark = pytest.mark.system
+
 BIN = Path(sys.prefix) / "bin"
 FOLDERS = ["config", "docs", "envs", "profiles", "slurm", "tests", "workflow"]
 FILES = ["Makefile", "Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock"]

@@ -63,6 +63,7 @@ rule metrics:
 CONFIG = "run: {run}\n# Comments stay.\nencoders:\n  taco: {{steps: 5}}\n"
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.skipif(shutil.which("make") is None, reason="needs make"),
     pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),
     pytest.mark.skipif(

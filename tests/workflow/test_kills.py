@@ -28,6 +28,8 @@ from medtaskatlas.formats.arrow import ArrowFile
 from medtaskatlas.learning.checkpoint import load_tensors
 from runs import command, snakemake
 
+pytestmark = pytest.mark.system
+
 READERS = {
     ".arrow": ArrowFile,
     ".parquet": pq.read_table,

@@ -17,6 +17,8 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.formats.images import ImageSet
 from runs import files, snakemake
 
+pytestmark = pytest.mark.system
+
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
 TASKS = ["segmentation", "detection", "classification", "deblurring", "inversion"]
 

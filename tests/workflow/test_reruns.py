@@ -11,6 +11,8 @@ from medtaskatlas.core.modules import read_module
 from medtaskatlas.datasets.catalogue import load_catalogue
 from runs import snakemake
 
+pytestmark = pytest.mark.system
+
 # Tasks with degrees, of which trajectories are made.
 LADDER = ["deblurring", "denoising_gaussian", "rotation", "noise_addition"]
 MINE = """

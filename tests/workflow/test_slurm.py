@@ -12,6 +12,8 @@ import pytest
 
 from runs import REPOSITORY, command, snakemake
 
+pytestmark = pytest.mark.system
+
 CLUSTER = REPOSITORY / "slurm" / "local-cluster.sh"
 # Seconds that the whole run may take on a machine that is busy with other things.
 PATIENCE = 1500

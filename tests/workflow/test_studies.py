@@ -14,6 +14,8 @@ from medtaskatlas.atlas.tables import conform, read_table
 from medtaskatlas.formats.arrow import META_KEY
 from runs import SMOKE, snakemake
 
+pytestmark = pytest.mark.system
+
 TABLES = ["unseen_tasks", "scaling", "failures", "trajectories"]
 RESULTS = Path("results/studies")
 TARGETS = [*(RESULTS / "tables" / f"{name}.parquet" for name in TABLES), RESULTS / "atlas.html"]

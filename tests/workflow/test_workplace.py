@@ -12,6 +12,8 @@ import pytest
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.snakemake_ext.locks import at_work, check_writable
 
+pytestmark = pytest.mark.system
+
 SNAKEFILE = """
 from medtaskatlas.snakemake_ext.locks import at_work
 
