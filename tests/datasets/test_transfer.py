@@ -24,10 +24,11 @@ import pytest
 from loopback import PROXIES, Reply, Site
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.datasets.remote import downloading, requesting
-from medtaskatlas.datasets.remote.addresses import in_mirror, shown
-from medtaskatlas.datasets.remote.orders import order
+from medtaskatlas.datasets.remote import connection as requesting
+from medtaskatlas.datasets.remote import transfer as downloading
+from medtaskatlas.datasets.remote.remote_file import RemoteFile as order
 from medtaskatlas.datasets.remote.transfer import Limits, transfer
+from medtaskatlas.datasets.remote.urls import in_mirror, shown
 
 DATA = b"PK\x03\x04" + random.Random(0).randbytes(300_000)
 MD5 = hashlib.md5(DATA).hexdigest()

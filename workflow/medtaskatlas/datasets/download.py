@@ -13,7 +13,7 @@ from medtaskatlas.core.files import sha256, whole_file, write_json
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset, PackageFile
 from medtaskatlas.datasets.folder.dataset import FolderDataset, manifest_files
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.datasets.remote.limits import Limits
+from medtaskatlas.datasets.remote.remote_file import Limits
 
 MANIFEST = "MANIFEST.json"
 Entry = dict[str, Any]

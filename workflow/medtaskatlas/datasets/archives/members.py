@@ -15,7 +15,7 @@ from typing import IO
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.archives.names import parts_of
-from medtaskatlas.datasets.remote.pages import words
+from medtaskatlas.datasets.remote.remote_file import words
 
 
 @dataclass(frozen=True)
