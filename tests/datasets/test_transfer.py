@@ -463,6 +463,22 @@ def test_total_time_even_if_headers_or_an_error_dribble(site, target, limits, st
     assert "longer than 0.4 s" in said or "answered 404" in said
 
 
+def test_total_time_even_if_a_connection_opens_after_it(site, target, limits, monkeypatch):
+    """The timer has already ended what was open when the next connection begins to dribble."""
+    real = socket.getaddrinfo
+
+    def slow(*args, **kwargs):
+        time.sleep(0.5)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    url = site.serve(Reply(DATA, endless_headers=True))
+    begun = time.monotonic()
+    said = fails(url, target, limits=limits(total=0.3))
+    assert time.monotonic() - begun < 3  # the headers take 5 s
+    assert "longer than 0.3 s" in said
+
+
 def test_refused_connection_says_how_to_do_it_by_hand(target, limits):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

@@ -65,21 +65,7 @@ def fetch(
 
 
 def manifest(dataset: Dataset, files: Iterable[Entry]) -> dict[str, object]:
-    """What the manifest of a dataset says.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    files
-        An entry a file: file, bytes, sha256, origin, licence.
-
-    Returns
-    -------
-    dict
-        Dataset, source, licence and files; no time, host or path of this machine, so that DVC
-        sees the same folder everywhere.
-    """
+    """Manifest of a dataset; without time, host or path, so that DVC sees the same everywhere."""
     return {
         "dataset": dataset.name,
         "source": dataset.source,
@@ -157,23 +143,7 @@ def _tidy(folder: Path, names: set[str]) -> None:
 
 
 def package_path(file: PackageFile) -> Path:
-    """Where a package file lies on this machine; the package is not imported.
-
-    Parameters
-    ----------
-    file
-        The file.
-
-    Returns
-    -------
-    pathlib.Path
-        Its path, whether it is there or not.
-
-    Raises
-    ------
-    DataError
-        If the package is not installed.
-    """
+    """Place of a package file, existing or not, without importing its package."""
     top = file.path.split("/", 1)[0]
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:

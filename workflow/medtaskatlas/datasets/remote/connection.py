@@ -188,13 +188,10 @@ def _send(opened: Session, file: RemoteFile, url: str, headers: dict[str, str]) 
     times = (file.limits.connect, file.limits.stall)
     try:
         return opened.get(url, headers=headers, stream=True, allow_redirects=False, timeout=times)
-    except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema) as error:
+    except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema):
         # The text of these errors holds the whole URL, so it is not passed on.
-        if isinstance(error, exceptions.InvalidProxyURL):
-            problem, hint = "the proxy of the environment is no URL", "see HTTPS_PROXY"
-        else:
-            problem, hint = "it is no URL that can be asked", "correct the catalogue"
-        raise file.failure(problem, hint) from None
+        problem = "it is no URL that can be asked, or the proxy of the environment is none"
+        raise file.failure(problem, "correct the catalogue or HTTPS_PROXY") from None
     except (exceptions.RequestException, HTTPError, OSError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise file.failure(

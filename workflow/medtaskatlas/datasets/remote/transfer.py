@@ -117,8 +117,8 @@ def _fetch(file: RemoteFile) -> None:
         download(file)
         problem = file.wrong(file.part)
     if problem:
-        forget(file)
-        raise file.failure(
+        raise _useless(
+            file,
             f"what came is wrong and was thrown away: {problem}",
             "look whether a new version was published or a proxy changes files",
         )
@@ -294,7 +294,7 @@ def _receive(
         for chunk in chain([head], chunks):
             written += len(chunk)
             if written > most:
-                raise _too_long(file, most)
+                raise _too_long(file)
             if total is not None and written > total:
                 forget(file)
                 raise TransientError(
@@ -310,19 +310,16 @@ def _receive(
 
 def _check_head(file: RemoteFile, response: Response, head: bytes, total: int | None) -> None:
     """Check that the beginning of a body is that of data."""
-    if not head:
-        if total != 0:
-            raise TransientError("the connection ended before the first byte")
-        if file.size != 0:
-            raise file.failure("the server sent an empty file", "try again later")
+    if not head and total != 0:
+        raise TransientError("the connection ended before the first byte")
+    if not head and file.size != 0:
+        raise file.failure("the server sent an empty file", "try again later")
     # A body that broke within its first bytes says nothing yet.
     broke = total is not None and len(head) < min(HEAD, total)
-    problem = None if broke else file.not_data(head, response.headers.get("Content-Type", ""))
-    if problem:
-        forget(file)
-        raise file.failure(
-            f"what came is not the file but {problem}", "open the URL in a browser to see why"
-        )
+    problem = file.not_data(head, response.headers.get("Content-Type", ""))
+    if problem and not broke:
+        problem = f"what came is not the file but {problem}"
+        raise _useless(file, problem, "open the URL in a browser to see why")
 
 
 def _check_size(file: RemoteFile, response: Response, offset: int, total: int | None) -> None:
@@ -330,14 +327,11 @@ def _check_size(file: RemoteFile, response: Response, offset: int, total: int | 
     if file.size is not None and total not in (None, file.size):
         packed = response.headers.get("Content-Encoding", "identity")
         note = "" if packed == "identity" else f"; it was sent {packed}-encoded"
-        forget(file)
-        raise file.failure(
-            f"the server announces {total} bytes, expected {file.size}{note}",
-            "look whether a new version was published",
-        )
+        problem = f"the server announces {total} bytes, expected {file.size}{note}"
+        raise _useless(file, problem, "look whether a new version was published")
     size = total or file.size or 0
     if size > file.limits.max_bytes:
-        raise _too_long(file, file.limits.max_bytes)
+        raise _too_long(file)
     free = shutil.disk_usage(file.target.parent).free
     if size - offset > free:
         raise DataError(
@@ -346,15 +340,19 @@ def _check_size(file: RemoteFile, response: Response, offset: int, total: int | 
         )
 
 
-def _too_long(file: RemoteFile, most: int) -> DataError:
-    """Error about a body without end; its bytes are of no use."""
+def _too_long(file: RemoteFile) -> DataError:
+    """Error about a body without end."""
+    most = file.limits.max_bytes
+    if file.size is not None and file.size <= most:
+        problem = f"the server sends more than the expected {file.size} bytes"
+        return _useless(file, problem, "look whether a new version was published")
+    return _useless(file, f"it is larger than the limit of {most} bytes", "raise Limits.max_bytes")
+
+
+def _useless(file: RemoteFile, problem: str, hint: str) -> DataError:
+    """Error that throws away what came."""
     forget(file)
-    if most == file.size:
-        return file.failure(
-            f"the server sends more than the expected {most} bytes",
-            "look whether a new version was published",
-        )
-    return file.failure(f"it is larger than the limit of {most} bytes", "raise Limits.max_bytes")
+    return file.failure(problem, hint)
 
 
 class Progress:
