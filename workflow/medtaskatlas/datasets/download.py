@@ -81,16 +81,7 @@ def _copied(dataset: PackagedDataset, folder: Path) -> list[Entry]:
         target = folder / file.name
         if not target.is_file() or sha256(target) != file.sha256:
             _copy(file, target)
-    return [
-        {
-            "file": file.name,
-            "bytes": file.bytes,
-            "sha256": file.sha256,
-            "origin": file.origin,
-            "licence": file.licence or dataset.licence,
-        }
-        for file in dataset.files
-    ]
+    return [_entry(dataset, folder, file.name, file.origin, file.licence) for file in dataset.files]
 
 
 def _downloaded(
@@ -123,7 +114,9 @@ def _listed(dataset: FolderDataset) -> list[Entry]:
     return [_entry(dataset, root, path.as_posix(), "folder") for path in manifest_files(dataset)]
 
 
-def _entry(dataset: Dataset, root: Path, name: str, origin: str) -> Entry:
+def _entry(
+    dataset: Dataset, root: Path, name: str, origin: str, licence: str | None = None
+) -> Entry:
     """Entry of a file in the manifest."""
     path = root / name
     return {
@@ -131,7 +124,7 @@ def _entry(dataset: Dataset, root: Path, name: str, origin: str) -> Entry:
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
         "origin": origin,
-        "licence": dataset.licence,
+        "licence": licence or dataset.licence,
     }
 
 

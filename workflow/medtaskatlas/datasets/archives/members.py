@@ -155,7 +155,7 @@ def tar_members(archive: Path, kind: str, max_bytes: int) -> Iterator[Member]:
             if not (info.isreg() or info.isdir()) or info.issparse():
                 raise _not_plain(archive, info.name, "a device, a pipe or a sparse file")
             content = partial(opened.extractfile, info)
-            yield Member(info.name, info.isdir(), info.size, None, content)  # type: ignore[arg-type]
+            yield Member(info.name, info.isdir(), info.size, None, content)
         _check_tar_end(archive, plain, opened.offset, max_bytes)
 
 

@@ -9,7 +9,6 @@ import os
 import random
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -363,8 +362,9 @@ class Progress:
 
         self.file, self.done, self.total, self.start = file, done, total, done
         self.began = self.told = time.monotonic()
-        scale = {"unit": "B", "unit_scale": True, "disable": not sys.stderr.isatty()}
-        self.bar = tqdm(desc=file.title, total=total, initial=done, **scale)
+        self.bar = tqdm(  # None: disabled where there is no terminal
+            desc=file.title, total=total, initial=done, unit="B", unit_scale=True, disable=None
+        )
 
     def add(self, n: int) -> None:
         """Count bytes."""
