@@ -19,9 +19,9 @@ from pathlib import Path
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.archives.members import (
     Member,
-    bad,
-    damage_named,
+    damage_errors,
     kind_of,
+    refusal,
     tar_members,
     zip_directory,
     zip_members,
@@ -102,7 +102,7 @@ def _unpack(archive: Path, members: Iterator[Member], part: Path, budget: _Budge
             names.add(parts, is_folder=member.is_folder)
         except ValueError as error:
             problem = f"member {member.name!r}: {error}"
-            raise bad(archive, problem, "pack it anew with plain names") from None
+            raise refusal(archive, problem, "pack it anew with plain names") from None
         path = part.joinpath(*parts)
         if member.is_folder:
             path.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _unpack(archive: Path, members: Iterator[Member], part: Path, budget: _Budge
         path.parent.mkdir(parents=True, exist_ok=True)
         size = 0
         with (
-            damage_named(archive, member.name),
+            damage_errors(archive, member.name),
             member.open() as source,
             path.open("xb") as handle,
         ):
@@ -120,7 +120,7 @@ def _unpack(archive: Path, members: Iterator[Member], part: Path, budget: _Budge
                 handle.write(chunk)
         if size != member.size:
             problem = f"is damaged: {member.size} bytes declared, {size} came"
-            raise bad(archive, f"member {member.name!r} {problem}")
+            raise refusal(archive, f"member {member.name!r} {problem}")
         files.append(Path(*parts))
     return files
 
@@ -201,7 +201,9 @@ class _Budget:
     def _check(self, member: Member, used: float, most: float, unit: str, key: str) -> None:
         if used > most:
             problem = f"unpacks to more than {most:.15g} {unit} (at member {member.name!r})"
-            raise bad(self.archive, problem, f"if that is meant, raise {key}; it looks like a bomb")
+            raise refusal(
+                self.archive, problem, f"if that is meant, raise {key}; it looks like a bomb"
+            )
 
 
 @contextmanager
@@ -233,22 +235,22 @@ def check_npz(path: Path, *, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_
     and content are left to the file's hash. ``max_ratio`` holds for each member.
     """
     if kind_of(path) != "zip":
-        raise bad(path, "is no npz file: it is no zip archive")
+        raise refusal(path, "is no npz file: it is no zip archive")
     with zip_directory(path) as (opened, infos):
         if not infos:
-            raise bad(path, "holds no array")
+            raise refusal(path, "holds no array")
         names = Counter(map(zip_name, infos))
         total = 0
         for info in infos:
             name = zip_name(info)
             total += info.file_size
             if problem := _name_problem(name, names[name]):
-                raise bad(path, f"member {name!r} {problem}", "use a file of plain arrays")
+                raise refusal(path, f"member {name!r} {problem}", "use a file of plain arrays")
             if total > max_bytes:
                 problem = f"unpacks to more than {max_bytes} bytes (at member {name!r})"
-                raise bad(path, problem, "if that is meant, raise max_bytes")
+                raise refusal(path, problem, "if that is meant, raise max_bytes")
             if info.file_size > max_ratio * max(info.compress_size, 1):
-                raise bad(
+                raise refusal(
                     path,
                     f"member {name!r} unpacks {info.compress_size} bytes to {info.file_size}, more "
                     f"than {max_ratio:g} for one: it looks like a bomb",
@@ -256,7 +258,7 @@ def check_npz(path: Path, *, max_bytes: int = MAX_BYTES, max_ratio: float = MAX_
                 )
         for info in infos:
             if problem := _array_problem(opened, info):
-                raise bad(path, f"member {zip_name(info)!r} {problem}", "use plain arrays only")
+                raise refusal(path, f"member {zip_name(info)!r} {problem}", "use plain arrays only")
 
 
 def _name_problem(name: str, count: int) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.remote.remote_file import words
+from medtaskatlas.datasets.remote.remote_file import quoted
 
 BLOCK = 512  # of a tar archive, bytes
 HEADER_MOST = 1 << 20  # bytes that tarfile may want at once: a long name, not a bomb
@@ -37,7 +37,7 @@ class Member:
     open: Callable[[], IO[bytes]]
 
 
-def bad(archive: Path, problem: str, remedy: str = "") -> DataError:
+def refusal(archive: Path, problem: str, remedy: str = "") -> DataError:
     """Error about an archive; without a remedy it is to be fetched anew."""
     return DataError(
         f"{archive}: {problem}", remedy or "compare its hash with the publisher's and fetch it anew"
@@ -45,14 +45,14 @@ def bad(archive: Path, problem: str, remedy: str = "") -> DataError:
 
 
 @contextmanager
-def damage_named(archive: Path, member: str | None = None) -> Iterator[None]:
+def damage_errors(archive: Path, member: str | None = None) -> Iterator[None]:
     """Turn what zipfile, tarfile and the decompressors raise into errors that name the file."""
     what = "is damaged or truncated" if member is None else f"member {member!r} is damaged"
     try:
         yield
     except UnicodeDecodeError as error:
         problem = f"a member's name is not the UTF-8 it claims to be: {error.object!r}"
-        raise bad(archive, problem, "pack it anew") from error
+        raise refusal(archive, problem, "pack it anew") from error
     except (
         *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
         *(EOFError, RuntimeError, struct.error, OSError),
@@ -61,7 +61,7 @@ def damage_named(archive: Path, member: str | None = None) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         no_tar = isinstance(error, tarfile.TarError) and member is None
-        raise bad(archive, f"{'is no tar archive, or it ' * no_tar}{what} ({error})") from error
+        raise refusal(archive, f"{'is no tar archive, or it ' * no_tar}{what} ({error})") from error
 
 
 def kind_of(archive: Path) -> str:
@@ -70,14 +70,14 @@ def kind_of(archive: Path) -> str:
         with archive.open("rb") as handle:
             head = handle.read(4096)
     except OSError as error:
-        raise bad(archive, f"cannot be read: {error.strerror}", "check the path") from error
+        raise refusal(archive, f"cannot be read: {error.strerror}", "check the path") from error
     for start, kind in STARTS.items():
         if head.startswith(start):
             return kind
     if head[257:262] == b"ustar" or archive.suffix == ".tar":
         return ""
-    said = words(head) if head[:1] == b"<" else repr(head[:8])
-    raise bad(archive, f"is no zip or tar archive: it begins with {said}")
+    said = quoted(head) if head[:1] == b"<" else repr(head[:8])
+    raise refusal(archive, f"is no zip or tar archive: it begins with {said}")
 
 
 def zip_members(archive: Path) -> Iterator[Member]:
@@ -91,7 +91,7 @@ def zip_members(archive: Path) -> Iterator[Member]:
 @contextmanager
 def zip_directory(archive: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
     """Open zip archive and its members, none of which is a link, encrypted or overlaps another."""
-    with damage_named(archive), zipfile.ZipFile(archive) as opened:
+    with damage_errors(archive), zipfile.ZipFile(archive) as opened:
         infos = opened.infolist()
         for info in infos:
             _check_zip_member(archive, info)
@@ -99,7 +99,7 @@ def zip_directory(archive: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile
         end = 0
         for info in sorted(infos, key=lambda info: info.header_offset):
             if info.header_offset < end:
-                raise bad(archive, f"member {info.orig_filename!r} overlaps another")
+                raise refusal(archive, f"member {info.orig_filename!r} overlaps another")
             end = info.header_offset + 30 + info.compress_size
         yield opened, infos
 
@@ -123,18 +123,18 @@ def _check_zip_member(archive: Path, info: zipfile.ZipInfo) -> None:
         raise _not_plain(archive, info.orig_filename, what)
     if info.flag_bits & 0x2041:
         remedy = "ask the publisher for the password, unpack it and use the files as a folder"
-        raise bad(archive, f"member {info.orig_filename!r} is encrypted", remedy)
+        raise refusal(archive, f"member {info.orig_filename!r} is encrypted", remedy)
     # zipfile bounds the output of these two only.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         problem = f"member {info.orig_filename!r} is packed by method {info.compress_type}"
         only = "only stored and deflate can be unpacked safely"
-        raise bad(archive, f"{problem}, and {only}", "pack it anew")
+        raise refusal(archive, f"{problem}, and {only}", "pack it anew")
 
 
 def _not_plain(archive: Path, name: str, what: str) -> DataError:
     """Error about a link, a device and the like."""
     problem = f"member {name!r} is {what}, and only plain files and folders are unpacked"
-    return bad(archive, problem, "pack it anew with plain files")
+    return refusal(archive, problem, "pack it anew with plain files")
 
 
 def tar_members(archive: Path, kind: str, max_bytes: int) -> Iterator[Member]:
@@ -144,7 +144,7 @@ def tar_members(archive: Path, kind: str, max_bytes: int) -> Iterator[Member]:
     """
     openers: dict[str, Callable[..., Any]] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
     with (
-        damage_named(archive),
+        damage_errors(archive),
         openers.get(kind, open)(archive, "rb") as plain,
         tarfile.open(fileobj=_Bounded(plain, archive, max_bytes), mode="r:") as opened,  # type: ignore[call-overload]
     ):
@@ -164,12 +164,12 @@ def _check_tar_end(archive: Path, plain: IO[bytes], offset: int, max_bytes: int)
     plain.seek(offset)
     block = plain.read(BLOCK)
     if len(block) < BLOCK or any(block):
-        raise bad(archive, f"is truncated or damaged at byte {offset} of the tar")
+        raise refusal(archive, f"is truncated or damaged at byte {offset} of the tar")
     # To the very end, so that the checksum of the compression is compared.
     while padding := plain.read(1 << 20):
         offset += len(padding)
         if offset > max_bytes + HEADER_MOST:
-            raise bad(archive, f"holds more than {max_bytes} bytes", "raise max_bytes")
+            raise refusal(archive, f"holds more than {max_bytes} bytes", "raise max_bytes")
 
 
 class _Bounded:
@@ -185,11 +185,11 @@ class _Bounded:
 
     def read(self, n: int = -1) -> bytes:
         if n < 0 or n > HEADER_MOST:
-            raise bad(self._archive, f"has a header of {n} bytes", "do not use it")
+            raise refusal(self._archive, f"has a header of {n} bytes", "do not use it")
         return self._stream.read(n)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         # Beside the files' bytes there are their headers and padding.
         if offset > 2 * self._most + HEADER_MOST:
-            raise bad(self._archive, f"holds more than {self._most} bytes", "raise max_bytes")
+            raise refusal(self._archive, f"holds more than {self._most} bytes", "raise max_bytes")
         return self._stream.seek(offset, whence)

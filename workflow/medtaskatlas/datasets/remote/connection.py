@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.remote.remote_file import HEAD, RemoteFile, words
+from medtaskatlas.datasets.remote.remote_file import HEAD, RemoteFile, quoted
 from medtaskatlas.datasets.remote.urls import checked, host_of, shown
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _check_status(file: RemoteFile, response: Response) -> None:
                 if len(head) >= HEAD:
                     break
     problem = f"the server answered {status} ({meaning or 'unexpected'})"
-    if (quote := words(head)) != '""':
+    if (quote := quoted(head)) != '""':
         problem += f" and says {quote}"
     if file.mirror is not None and status in (404, 410):
         problem = f"the mirror lacks the file, looked for there; {problem}"

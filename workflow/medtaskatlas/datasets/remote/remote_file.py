@@ -143,16 +143,16 @@ class RemoteFile:
             page = page and not self.target.name.endswith((".html", ".htm"))
             json = json and not self.target.name.endswith((".json", ".geojson"))
         if page:
-            return f"a web page ({words(head)})"
+            return f"a web page ({quoted(head)})"
         if json:
-            return f"a JSON message ({words(head)})"
+            return f"a JSON message ({quoted(head)})"
         if self.magic:
             expected = " or ".join(repr(magic) for magic in self.magic)
             return f"something else: it begins with {head[:16]!r}, expected {expected}"
         return None
 
 
-def words(head: bytes) -> str:
+def quoted(head: bytes) -> str:
     """Title of a page, or its first words: one line, quoted, at most 120 printable characters."""
     text = head[:HEAD].decode("utf-8", errors="replace")
     title = re.search(r"<title[^>]*>(.*?)(</title|$)", text, re.IGNORECASE | re.DOTALL)
