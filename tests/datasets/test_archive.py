@@ -118,6 +118,12 @@ def test_existing_folder(tmp_path):
         extract(archive, tmp_path / "link")
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_links_beside_the_archive_do_not_matter(tmp_path, kind):
+    (tmp_path / "sub").symlink_to("/")
+    assert len(extract(make(tmp_path, kind, FILES.items()), tmp_path / "out")) == len(FILES)
+
+
 def test_left_over_of_a_killed_process_does_not_get_in(tmp_path):
     left = tmp_path / f".out.{os.getpid()}.tmp"
     left.mkdir()

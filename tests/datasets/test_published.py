@@ -14,7 +14,7 @@ from medtaskatlas.datasets.catalogue import CATALOGUE, dataset_from_entry, kinds
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
 from medtaskatlas.datasets.published import SIZES, NpzDataset
-from medtaskatlas.datasets.remote.addresses import in_mirror
+from medtaskatlas.datasets.remote.urls import in_mirror
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.run.planning import plan_run
 

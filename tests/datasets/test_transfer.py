@@ -24,10 +24,11 @@ import pytest
 from loopback import PROXIES, Reply, Site
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.datasets.remote import downloading, requesting
-from medtaskatlas.datasets.remote.addresses import in_mirror, shown
-from medtaskatlas.datasets.remote.orders import order
+from medtaskatlas.datasets.remote import connection as requesting
+from medtaskatlas.datasets.remote import transfer as downloading
+from medtaskatlas.datasets.remote.remote_file import RemoteFile as order
 from medtaskatlas.datasets.remote.transfer import Limits, transfer
+from medtaskatlas.datasets.remote.urls import in_mirror, shown
 
 DATA = b"PK\x03\x04" + random.Random(0).randbytes(300_000)
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -460,6 +461,22 @@ def test_total_time_even_if_headers_or_an_error_dribble(site, target, limits, st
     said = fails(site.serve(slow), target, limits=limits(total=0.4))
     assert time.monotonic() - begun < 1.5
     assert "longer than 0.4 s" in said or "answered 404" in said
+
+
+def test_total_time_even_if_a_connection_opens_after_it(site, target, limits, monkeypatch):
+    """The timer has already ended what was open when the next connection begins to dribble."""
+    real = socket.getaddrinfo
+
+    def slow(*args, **kwargs):
+        time.sleep(0.5)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    url = site.serve(Reply(DATA, endless_headers=True))
+    begun = time.monotonic()
+    said = fails(url, target, limits=limits(total=0.3))
+    assert time.monotonic() - begun < 3  # the headers take 5 s
+    assert "longer than 0.3 s" in said
 
 
 def test_refused_connection_says_how_to_do_it_by_hand(target, limits):

@@ -13,7 +13,7 @@ from medtaskatlas.core.files import sha256, whole_file, write_json
 from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset, PackageFile
 from medtaskatlas.datasets.folder.dataset import FolderDataset, manifest_files
 from medtaskatlas.datasets.published import NpzDataset
-from medtaskatlas.datasets.remote.limits import Limits
+from medtaskatlas.datasets.remote.remote_file import Limits
 
 MANIFEST = "MANIFEST.json"
 Entry = dict[str, Any]
@@ -65,21 +65,7 @@ def fetch(
 
 
 def manifest(dataset: Dataset, files: Iterable[Entry]) -> dict[str, object]:
-    """What the manifest of a dataset says.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    files
-        An entry a file: file, bytes, sha256, origin, licence.
-
-    Returns
-    -------
-    dict
-        Dataset, source, licence and files; no time, host or path of this machine, so that DVC
-        sees the same folder everywhere.
-    """
+    """Manifest of a dataset; without time, host or path, so that DVC sees the same everywhere."""
     return {
         "dataset": dataset.name,
         "source": dataset.source,
@@ -95,16 +81,7 @@ def _copied(dataset: PackagedDataset, folder: Path) -> list[Entry]:
         target = folder / file.name
         if not target.is_file() or sha256(target) != file.sha256:
             _copy(file, target)
-    return [
-        {
-            "file": file.name,
-            "bytes": file.bytes,
-            "sha256": file.sha256,
-            "origin": file.origin,
-            "licence": file.licence or dataset.licence,
-        }
-        for file in dataset.files
-    ]
+    return [_entry(dataset, folder, file.name, file.origin, file.licence) for file in dataset.files]
 
 
 def _downloaded(
@@ -137,7 +114,9 @@ def _listed(dataset: FolderDataset) -> list[Entry]:
     return [_entry(dataset, root, path.as_posix(), "folder") for path in manifest_files(dataset)]
 
 
-def _entry(dataset: Dataset, root: Path, name: str, origin: str) -> Entry:
+def _entry(
+    dataset: Dataset, root: Path, name: str, origin: str, licence: str | None = None
+) -> Entry:
     """Entry of a file in the manifest."""
     path = root / name
     return {
@@ -145,7 +124,7 @@ def _entry(dataset: Dataset, root: Path, name: str, origin: str) -> Entry:
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
         "origin": origin,
-        "licence": dataset.licence,
+        "licence": licence or dataset.licence,
     }
 
 
@@ -157,23 +136,7 @@ def _tidy(folder: Path, names: set[str]) -> None:
 
 
 def package_path(file: PackageFile) -> Path:
-    """Where a package file lies on this machine; the package is not imported.
-
-    Parameters
-    ----------
-    file
-        The file.
-
-    Returns
-    -------
-    pathlib.Path
-        Its path, whether it is there or not.
-
-    Raises
-    ------
-    DataError
-        If the package is not installed.
-    """
+    """Place of a package file, existing or not, without importing its package."""
     top = file.path.split("/", 1)[0]
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:

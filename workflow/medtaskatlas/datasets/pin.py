@@ -23,24 +23,9 @@ _LINE = re.compile(
 
 
 def pin(text: str) -> str:
-    """Pin every line of package files.
+    """Text of a catalogue file with version, sha256 and bytes of package files as installed here.
 
-    Parameters
-    ----------
-    text
-        Content of a catalogue file.
-
-    Returns
-    -------
-    str
-        The same with version, sha256 and bytes as installed here.
-
-    Raises
-    ------
-    DataError
-        If a package is not installed.
-    FileNotFoundError
-        If a package lacks a file.
+    A DataError if a package is not installed, a FileNotFoundError if it lacks a file.
     """
     return "\n".join(_pinned(line) for line in text.split("\n"))
 

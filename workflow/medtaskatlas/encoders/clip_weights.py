@@ -1,4 +1,4 @@
-"""How the weights of CLIP are had: downloaded once, by a command and never in a run."""
+"""Weights of CLIP, downloaded once by a command and never in a run."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ def fetch_clip(
 ) -> Path:
     """Download weights of CLIP, so that a run finds them.
 
-    Shows its progress, goes on where an earlier call was cut off, and checks the published SHA-256.
-    The model of OpenAI has no safetensors on its main branch: then pytorch_model.bin is fetched,
-    read without running anything in it, and its vision network written as safetensors.
+    Resumes and checks the published SHA-256. OpenAI's model has no safetensors on its main branch:
+    then pytorch_model.bin is fetched, read without running anything in it, and its vision network
+    written as safetensors.
 
     Parameters
     ----------
     model
         Name at Hugging Face.
     folder
-        Where to; None: data/weights/<model>.
+        None: data/weights/<model>.
     endpoint
         Address of the hub; None: HF_ENDPOINT of the environment, or Hugging Face.
 
     Returns
     -------
     pathlib.Path
-        The folder, with config.json, model.safetensors and origin.json: commit, sizes and hashes.
+        The folder, with config.json, model.safetensors and origin.json (commit, sizes, hashes).
 
     Raises
     ------
     DataError
-        If there is no such model, it is no CLIP, or it cannot be fetched; what came is kept.
+        If there is no such model, it is no CLIP, or it is not available; what came is kept.
     """
     # Not huggingface_hub: its version 2 throws away what came when a download is cut off.
     from medtaskatlas.encoders.clip_network import clip_config, vision_copy

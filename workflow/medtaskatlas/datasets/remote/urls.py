@@ -1,4 +1,4 @@
-"""URLs: which are fetched, how they are shown, and where their files lie in a mirror."""
+"""URLs: which may be fetched, how messages show them, and where their files lie in a mirror."""
 
 from __future__ import annotations
 
@@ -12,30 +12,14 @@ SECRET = re.compile(r"token|key|secret|passw|signature|credential|auth|^sig$", r
 
 
 def checked(url: str) -> SplitResult:
-    """Parts of a URL that may be fetched.
-
-    Parameters
-    ----------
-    url
-        An http or https URL.
-
-    Returns
-    -------
-    urllib.parse.SplitResult
-        Its parts.
-
-    Raises
-    ------
-    DataError
-        If it is no URL, or of another kind (file, ftp, ...).
-    """
+    """Parts of an http or https URL; a DataError if it is of another kind, or none."""
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # a property that raises for what is no port
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port  # a property that raises if it is not a number
     except ValueError:
-        known = False
-    if not known or re.search(r"[\s\x00-\x1f\\]", url):
+        valid = False
+    if not valid or re.search(r"[\s\x00-\x1f\\]", url):
         raise DataError(
             f"{shown(url)} is not an http or https URL", "correct the URL in the catalogue"
         )
@@ -48,18 +32,7 @@ def host_of(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL as messages have it: no user, no password, no token in the query.
-
-    Parameters
-    ----------
-    url
-        Anything; of what is no URL the part before an ``@`` is left out.
-
-    Returns
-    -------
-    str
-        Safe to print.
-    """
+    """A URL for messages: without user, password and tokens in the query."""
     try:
         parts = urlsplit(url)
         pairs = parse_qsl(parts.query, keep_blank_values=True)
@@ -75,33 +48,11 @@ def shown(url: str) -> str:
     return urlunsplit((parts.scheme, netloc, path, query, ""))
 
 
-def is_url(mirror: str) -> bool:
-    """Whether a mirror is a URL; else it is a folder."""
-    return "://" in mirror
-
-
 def in_mirror(url: str, mirror: str) -> str | Path:
-    """Where the file of a URL lies in a mirror: below its host and its path.
+    """Place of a URL's file in a mirror: below its host and path, without port and query.
 
-    Parameters
-    ----------
-    url
-        The file's own URL; its query is dropped, its port too.
-    mirror
-        An http or https URL, or a folder. Symbolic links in a folder are followed: they are its
-        owner's.
-
-    Returns
-    -------
-    str or pathlib.Path
-        A URL below the mirror's, or a path below its folder.
-
-    Raises
-    ------
-    ConfigError
-        If the mirror is neither, or the folder does not exist.
-    DataError
-        If the URL would lead out of the mirror.
+    A mirror is an http or https URL or a folder, whose symbolic links are followed: they are its
+    owner's. A ConfigError if it is neither, a DataError if the URL would lead out of it.
     """
     parts = checked(url)
     host = (parts.hostname or "").lower()
@@ -113,7 +64,7 @@ def in_mirror(url: str, mirror: str) -> str | Path:
             f"{shown(url)} has no place in a mirror: its host and path must be plain names",
             "correct the URL in the catalogue",
         )
-    if not is_url(mirror):
+    if "://" not in mirror:
         folder = Path(mirror).expanduser()
         if not folder.is_dir():
             raise ConfigError(
