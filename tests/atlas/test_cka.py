@@ -7,10 +7,15 @@ import pytest
 from scipy.stats import ortho_group, spearmanr
 
 from atlas_synthetic import make_frame, make_vectors
-from medtaskatlas.atlas.comparisons.cka import centred, debiased_cka
-from medtaskatlas.atlas.comparisons.cka_rows import cka_rows
-from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic, hsic_draws
-from medtaskatlas.atlas.comparisons.noise_ceiling import halves, noise_ceiling, noise_ceiling_rows
+from medtaskatlas.atlas.comparisons.cka import (
+    Kernel,
+    centred,
+    cka_rows,
+    debiased_cka,
+    debiased_hsic,
+    hsic_draws,
+)
+from medtaskatlas.atlas.comparisons.mantel import halves, noise_ceiling, noise_ceiling_rows
 from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.queries import EncoderQueries
@@ -78,7 +83,7 @@ def test_single_precision_is_as_good(monkeypatch):
     x = rng.normal(size=(400, 20))
     y = x @ rng.normal(size=(20, 30)) + 20 * rng.normal(size=(400, 30))
     exact = debiased_cka(x, y)
-    monkeypatch.setattr("medtaskatlas.atlas.comparisons.hsic.WIDE", 1)
+    monkeypatch.setattr("medtaskatlas.atlas.comparisons.cka.WIDE", 1)
     assert debiased_cka(x.astype(np.float32), y.astype(np.float32)) == pytest.approx(
         exact, abs=1e-5
     )

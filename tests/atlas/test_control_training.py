@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import atlas_synthetic as synthetic
-from medtaskatlas.atlas.controls.training import against_untrained, input_only
+from medtaskatlas.atlas.controls import against_untrained, input_only
 from medtaskatlas.atlas.predictions import EncoderPredictions, MethodPredictions, Predictions
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from medtaskatlas.atlas.findings.baselines import beats_baseline
-from medtaskatlas.atlas.findings.failures import failures
-from medtaskatlas.atlas.findings.families import families
-from medtaskatlas.atlas.findings.named import named
-from medtaskatlas.atlas.findings.scaling import scaling
-from medtaskatlas.atlas.findings.separation import task_over_dataset
-from medtaskatlas.atlas.findings.trajectories import trajectories
-from medtaskatlas.atlas.findings.unseen import unseen_tasks
+from medtaskatlas.atlas.findings import (
+    beats_baseline,
+    failures,
+    families,
+    named,
+    scaling,
+    task_over_dataset,
+    trajectories,
+    unseen_tasks,
+)
 from medtaskatlas.atlas.summary import NEEDED, OPTIONAL, summary
 from medtaskatlas.atlas.tables import conform, read_table, write_table
 

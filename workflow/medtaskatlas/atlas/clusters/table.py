@@ -13,18 +13,77 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_samples
 
 from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cosines, groups_of
-from medtaskatlas.atlas.clusters.branch_support import Branch, branch_support, branches
-from medtaskatlas.atlas.clusters.cohesion import cohesion_test
-from medtaskatlas.atlas.clusters.partitions import agreement_test, best_cut
+from medtaskatlas.atlas.clusters.statistics import (
+    Branch,
+    agreement_test,
+    best_cut,
+    branch_support,
+    branches,
+    cohesion_test,
+)
 from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
 from medtaskatlas.atlas.distances import DRAWS
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.schemas import columns as col
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
+SPEC = col.TableSpec(
+    "Do the tasks fall into the families that we assign, when nobody tells?",
+    ("run", "encoder", "split", "metric", "level", "measure", "task", "members"),
+    (
+        col.RUN,
+        col.ENCODER,
+        col.SEED,
+        col.SPLIT,
+        col.text("metric", "metric of task_distances"),
+        col.text("linkage", "how clusters are joined", "average"),
+        col.text(
+            "level",
+            "partition: of all tasks; task: of one; branch: of an inner node of the tree "
+            "(centroid_cosine only)",
+            "partition",
+            "task",
+            "branch",
+        ),
+        col.text(
+            "measure",
+            "ami, ari: agreement of the families with as many clusters, 0 at chance; "
+            "silhouette_best: mean silhouette of the tree cut where it is largest, families "
+            "hidden; ami_label_free, ari_label_free: agreement of the families with that cut; "
+            "permanova: pseudo-F of the families on the distances (Anderson, 2001); "
+            "anosim: R of the families on ranked distances (Clarke, 1993); "
+            "cophenetic: how well the tree keeps the distances; silhouette: of the task in "
+            "its family; support: share of the bootstrap draws (dataset > group > seed) whose "
+            "tree has a branch of the same tasks",
+            "ami",
+            "ari",
+            "silhouette_best",
+            "ami_label_free",
+            "ari_label_free",
+            "permanova",
+            "anosim",
+            "cophenetic",
+            "silhouette",
+            "support",
+        ),
+        col.text("task", "the task; null for a partition or a branch", nullable=True),
+        col.text("family", "its family, or the one family of a branch", nullable=True),
+        col.text("members", "tasks of a branch, with commas between; else null", nullable=True),
+        col.number("height", "distance at which a branch is joined; else null", 0),
+        col.count("cluster", "number of the cluster that the task falls into", nullable=True),
+        col.count(
+            "n_clusters", "clusters that the tree is cut into; null for a branch", nullable=True
+        ),
+        *col.ESTIMATE,
+        *col.P,
+        *col.N,
+        col.NOTE,
+    ),
+)
 NO_INTERVAL = "no interval: tasks are a fixed set; see p"
 FLAT = "undefined: all distances are the same"
 Rows = Iterator[dict[str, Any]]
@@ -108,7 +167,7 @@ def clusters(
 
 
 def _common(run: str, encoder: str, split: str, metric: str, n: dict[str, int]) -> dict[str, Any]:
-    """What all rows of an encoder, split and metric share."""
+    """Columns that all rows of an encoder, split and metric share."""
     common = {"run": run, "encoder": encoder, "split": split, "metric": metric}
     return common | {"linkage": "average", "p_family": f"clusters: {split}", "p": None, **n}
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.comparisons.cka_rows import DRAWS as CKA_DRAWS
-from medtaskatlas.atlas.comparisons.cka_rows import cka_rows
-from medtaskatlas.atlas.comparisons.mantel import PERMUTATIONS, mantel_rows
-from medtaskatlas.atlas.comparisons.noise_ceiling import noise_ceiling_rows
+from medtaskatlas.atlas.comparisons.cka import DRAWS as CKA_DRAWS
+from medtaskatlas.atlas.comparisons.cka import cka_rows
+from medtaskatlas.atlas.comparisons.mantel import PERMUTATIONS, mantel_rows, noise_ceiling_rows
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
@@ -27,11 +26,64 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns as col
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
+SPEC = col.TableSpec(
+    "Is one encoder better than another, and do two arrange the tasks alike? Differences and "
+    "agreement on the same pairs, draw by draw.",
+    ("run", "contrast", "encoder", "method", "other", "other_method", "split", "measure"),
+    (
+        col.RUN,
+        col.text(
+            "contrast",
+            "pair: two encoders, both kNN; best_baseline: against the baseline "
+            "with the best kNN estimate; best_probe: against the best baseline with any "
+            "method, supervised probes included; geometry: how alike two embeddings are, or one is "
+            "to itself (`other` is the same encoder)",
+            "pair",
+            "best_baseline",
+            "best_probe",
+            "geometry",
+        ),
+        col.ENCODER,
+        col.text("kind", "kind of the encoder"),
+        col.text(
+            "method",
+            "method of the encoder; for geometry what is compared: embedding (pairs), "
+            "centroid_cosine (task distances), seeds or groups (what the noise ceiling is over)",
+        ),
+        col.text("other", "the encoder it is compared with"),
+        col.text("other_kind", "its kind"),
+        col.text("other_method", "its method"),
+        col.SEED,
+        col.SPLIT,
+        col.text(
+            "measure",
+            "differences of balanced_accuracy, family_balanced_accuracy or map_at_r; "
+            "mantel_spearman: correlation of the task distances of two encoders, p by relabelling "
+            "tasks, one-sided; cka_debiased: debiased linear CKA of unit vectors, of an encoder "
+            "with itself between its seeds; noise_ceiling_low, noise_ceiling_high: Spearman "
+            "correlation that anything could reach with the task distances of the encoder, given "
+            "its seeds or its groups",
+            "balanced_accuracy",
+            "family_balanced_accuracy",
+            "map_at_r",
+            "mantel_spearman",
+            "cka_debiased",
+            "noise_ceiling_low",
+            "noise_ceiling_high",
+        ),
+        *col.ESTIMATE,
+        *col.P,
+        *col.N,
+        col.NOTE,
+    ),
+)
 PICKED = "the baseline was picked as the best on these same pairs, which favours it"
+REMEDY = "delete the predictions folder of the run and start the run again"
 
 
 def comparisons(
@@ -135,9 +187,6 @@ def _geometry_rows(
 
     yield from cka_rows(checked(), counts(chosen.frame), seed, min(n_draws, CKA_DRAWS))
     yield from ceilings
-
-
-REMEDY = "delete the predictions folder of the run and start the run again"
 
 
 def _check_seeds(chosen: Predictions, shown: dict[str, list[int]], query_set: str) -> None:

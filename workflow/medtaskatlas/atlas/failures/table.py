@@ -7,15 +7,69 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
-from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
-from medtaskatlas.atlas.failures.cells import ALL, FailureCells
-from medtaskatlas.atlas.failures.scores import Scored, gallery_and_right, score
+from medtaskatlas.atlas.failures.scores import (
+    Scored,
+    auc_draws,
+    gallery_and_right,
+    rate_draws,
+    score,
+)
 from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.resampling import Draws
+from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
+from medtaskatlas.atlas.schemas import columns as col
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.tasks.failure import FAILURES
 
+SPEC = col.TableSpec(
+    "Are wrong ways of doing a task far from the right ways?",
+    ("run", "encoder", "seed", "split", "task", "failure_kind", "measure"),
+    (
+        col.RUN,
+        col.ENCODER,
+        col.ROLE,
+        col.SEED,
+        col.text(
+            "split",
+            "groups: test groups of trained datasets; datasets: datasets kept out of training",
+            "groups",
+            "datasets",
+        ),
+        col.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
+        col.text("family", "its family; null for all tasks", nullable=True),
+        col.text("failure_kind", "how it goes wrong; `all`: all kinds together"),
+        col.text(
+            "measure",
+            "separation_auc: probability that a held-out right pair is nearer to the task's right "
+            "pairs than a failure is (mean cosine of its 20 nearest in the gallery; 1: all "
+            "failures are farther, 0.5: no farther). accepted_rate: share of failures that "
+            "kNN over all tasks still names as the task; low is good",
+            "separation_auc",
+            "accepted_rate",
+        ),
+        *col.ESTIMATE,
+        col.number(
+            "reference",
+            "accepted_rate: that of held-out right pairs; separation_auc: 0.5, no separation",
+            0,
+            1,
+        ),
+        col.text(
+            "goes_to",
+            "of accepted_rate: other task that failures are named most; null: none",
+            nullable=True,
+        ),
+        col.number("goes_to_rate", "share of failures named so", 0, 1),
+        col.count("n_right", "held-out right pairs that the failures are compared with"),
+        *col.N,
+        col.NOTE,
+    ),
+)
+ALL = "all"
 DRAWS = 1000
 UNKNOWN = "undefined: the task is held out, so that no right pair of it is known"
 NEVER = "undefined: no such failure is held out, or it would be a right way of this task"
@@ -83,6 +137,60 @@ def failures(
                 }
                 rows += [common | row for row in _rows(setting, encoder)]
     write_table("failures", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+class FailureCells:
+    """Failures and right pairs of one query set with their draws, the same for all encoders."""
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        here: np.ndarray,
+        tasks: list[str],
+        *,
+        split: str,
+        seed: int,
+        n_draws: int,
+    ) -> None:
+        self.here, self.tasks = here, tasks
+        self.frame = frame[here].reset_index(drop=True)
+        design = Design.of(self.frame.rename(columns={"of": "task"}))
+        self.group = design.group
+        rng = generator(seed, "bootstrap", split)
+        self.draws = draw(design, rng, n_draws, fixed_datasets=len(design.datasets) == 1)
+        self.as_is = no_draws(design)
+        self._key = (seed, split, n_draws)
+        self._counted: dict[bytes, Counts] = {}
+        kind = self.frame["failure_kind"].to_numpy(dtype=object)
+        of = self.frame["of"].to_numpy(dtype=object)
+        fails = np.array([k is not None for k in kind])
+        self.names = sorted(set(of[fails]))
+        # Kinds of a newer or older bank are shown too, after ours.
+        made = set(kind[fails])
+        self.kinds = [*FAILURES, *sorted(made - set(FAILURES)), ALL]
+        self.wrong = {
+            (task, k): np.flatnonzero(fails & (of == task) & ((kind == k) | (k == ALL)))
+            for task in self.names
+            for k in self.kinds
+        }
+        self.right = {task: np.flatnonzero(~fails & (of == task)) for task in self.names}
+        self.family = dict(zip(of, self.frame["family"], strict=True))
+        self.known = dict(zip(of[fails], self.frame["known"][fails], strict=True))
+
+    def n(self, wrong: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+        """Counts of the failures at some positions, and `n_right`."""
+        key = wrong.tobytes()
+        if key not in self._counted:  # the same for every encoder
+            mask = np.zeros(len(self.frame), bool)
+            mask[wrong] = True
+            self._counted[key] = counts(self.frame, mask)
+        return {**self._counted[key], "n_right": len(right)}
+
+    def seed_weights(self, encoder: Scored) -> np.ndarray:
+        """Bootstrap weights [B, S] of an encoder's seeds."""
+        seed, split, n_draws = self._key
+        rng = generator(seed, "bootstrap seeds", split, encoder.name)
+        return draw_seeds(rng, len(encoder.seeds), n_draws)
 
 
 class _Part(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,84 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
-from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.resampling import draw_seeds
-from medtaskatlas.atlas.schemas import trajectories as schema
+from medtaskatlas.atlas.inference import MIN_GROUPS, percentile_interval
+from medtaskatlas.atlas.resampling import Design, draw, draw_seeds
+from medtaskatlas.atlas.schemas import columns as col
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS, pixel_tracks
-from medtaskatlas.atlas.trajectories.summaries import SplitTrajectories, Summary
 from medtaskatlas.atlas.trajectories.tracks import (
     MEASURES,
+    RAW_PIXELS,
     REASONS,
     Tracks,
     Trajectories,
     encoder_tracks,
+    pixel_tracks,
 )
 from medtaskatlas.core.seeds import generator
 
+SPEC = col.TableSpec(
+    "Does an embedding move steadily when a task is done more and more strongly to one image?",
+    (
+        "run", "encoder", "other", "seed", "split", "scope", "task", "dataset", "draw", "measure",
+        "level",
+    ),
+    (
+        col.RUN,
+        col.text(
+            "encoder", "name of the encoder; raw_pixels: a control, output minus input itself"
+        ),
+        col.ROLE,
+        col.text("other", "of a difference: the encoder that is taken off", nullable=True),
+        col.SEED,
+        col.text(
+            "split",
+            "groups: test groups of trained datasets; datasets: datasets kept out of training",
+            "groups",
+            "datasets",
+        ),
+        col.text(
+            "scope",
+            "what the row is about: one image, all images of a dataset, or all of a task",
+            "image",
+            "dataset",
+            "task",
+        ),
+        col.text("task", "the task"),
+        col.text("family", "its family"),
+        col.yes("task_trained", "whether the gallery holds the task"),
+        col.yes(
+            "asked_for",
+            "whether the encoder was trained to move farther with severity, on other images",
+        ),
+        col.text("dataset", "the dataset; null for a task", nullable=True),
+        col.text("image_id", "the image; null for more than one", nullable=True),
+        col.count("draw", "number of its trajectory; null for more than one", nullable=True),
+        col.text(
+            "measure",
+            "spearman: of severity and displacement, level 0 left out; path_over_chord: length of "
+            "the path over the distance of its ends, 1 is straight (angles on the unit sphere; "
+            "raw_pixels: mean absolute grey levels); turning_angle: mean angle between successive "
+            "steps, degrees; displacement: from the level-0 embedding (1 - cosine; raw_pixels: "
+            "grey levels). Over images: the median, with _p10 or _p90 that percentile. "
+            "path_over_chord_difference: difference of two encoders' medians over the same images",
+            "spearman",
+            "spearman_p10",
+            "path_over_chord",
+            "path_over_chord_p90",
+            "path_over_chord_difference",
+            "turning_angle",
+            "turning_angle_p90",
+            "displacement",
+            "displacement_p10",
+            "displacement_p90",
+        ),
+        col.count("level", "of a displacement: step of the trajectory", nullable=True),
+        col.number("severity", "of a displacement: its severity", 0, 1),
+        *col.ESTIMATE,
+        *col.N,
+        col.NOTE,
+    ),
+)  # fmt: skip
 DRAWS = 1000
 # Beside the median the tail where an encoder does badly.
 TAIL = {"spearman": ("_p10", 0.1), "path_over_chord": ("_p90", 0.9), "turning_angle": ("_p90", 0.9)}
@@ -92,7 +156,7 @@ def trajectories(
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
                 rows += _difference_rows(setting, one, other)
-    columns = [column.name for column in schema.SPEC.columns if column.name != "asked_for"]
+    columns = [column.name for column in SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
         name: np.concatenate(
@@ -114,6 +178,90 @@ def _rank(tracks: Tracks) -> tuple[int, str]:
     """Trained encoders, then baselines, then the control: a difference takes off the latter."""
     baseline = tracks.role == "baseline"
     return (2 if tracks.name == RAW_PIXELS else int(baseline), tracks.name)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Trajectories that are summed up together."""
+
+    # One row a cell: `task`, `family`, `known` and, in cells of one dataset, `dataset`
+    names: pd.DataFrame
+    code: np.ndarray  # int [N], cell of each trajectory
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, columns: list[str]) -> Cells:
+        """Cells of equal values of some columns, in alphabetical order."""
+        groups = frame.groupby(columns, sort=True)
+        names = groups[["family", "known"]].first().reset_index()
+        return cls(names, groups.ngroup().to_numpy())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Quantiles over the images of each cell."""
+
+    estimate: np.ndarray  # float64 [S, C, Q], NaN where a cell has no image
+    draws: np.ndarray  # float64 [B, S, C, Q] under the bootstrap; NaN in cells of too few groups
+
+
+class SplitTrajectories:
+    """Trajectories of one query set and their bootstrap draws, the same for all encoders."""
+
+    def __init__(self, frame: pd.DataFrame, split: str, seed: int, n_draws: int) -> None:
+        self.at = np.flatnonzero(frame["query_set"] == split)
+        self.frame = frame.iloc[self.at].reset_index(drop=True)
+        self.cells = {
+            "task": Cells.of(self.frame, ["task"]),
+            "dataset": Cells.of(self.frame, ["task", "dataset"]),
+        }
+        self._design = design = Design.of(self.frame)
+        rng = generator(seed, "bootstrap", split)
+        one = len(design.datasets) == 1
+        # Statements about one dataset keep that dataset; all others draw datasets too.
+        self._draws = {
+            "task": draw(design, rng, n_draws, fixed_datasets=one).group.astype(np.int32),
+            "dataset": draw(design, rng, n_draws, fixed_datasets=True).group.astype(np.int32),
+        }
+        self._image = self.frame.groupby(["dataset", "image_id"]).ngroup().to_numpy()
+        self._dataset = design.group_dataset[design.group]
+
+    def counts(self, scope: str, valid: np.ndarray) -> list[dict[str, int]]:
+        """Counts of each cell, of the trajectories [N] that count."""
+        cells = self.cells[scope]
+        code = np.where(valid, cells.code, -1)
+        levels = self.frame["n_levels"].to_numpy()
+        found = []
+        for rows, there in zip(*padded(code, len(cells.names)), strict=True):
+            own = rows[there]
+            found.append(
+                {
+                    "n_pairs": int(levels[own].sum()),
+                    "n_images": len(np.unique(self._image[own])),
+                    "n_groups": len(np.unique(self._design.group[own])),
+                    "n_datasets": len(np.unique(self._dataset[own])),
+                }
+            )
+        return found
+
+    def summarise(
+        self, scope: str, values: np.ndarray, valid: np.ndarray, quantiles: tuple[float, ...]
+    ) -> Summary:
+        """Quantiles of values [S, N] over the images of every cell, as is and on every draw."""
+        cells, C = self.cells[scope], len(self.cells[scope].names)
+        rows, there = padded(np.where(valid, cells.code, -1), C)
+        groups = np.array([n["n_groups"] for n in self.counts(scope, valid)])
+        enough = np.flatnonzero(groups >= MIN_GROUPS)
+        draws = self._draws[scope]
+        weights = draws[:, self._design.group[rows[enough]]] * there[enough]
+        S, Q = len(values), len(quantiles)
+        estimate = np.full((S, C, Q), np.nan)
+        boot = np.full((len(draws), S, C, Q), np.nan)
+        for s, one in enumerate(values):
+            padding = np.where(there, one[rows], np.nan)
+            estimate[s] = weighted_quantiles(padding, there[None].astype(np.int32), quantiles)[0]
+            if len(enough):
+                boot[:, s, enough] = weighted_quantiles(padding[enough], weights, quantiles)
+        return Summary(estimate, boot)
 
 
 class _Setting(SplitTrajectories):
@@ -279,3 +427,42 @@ def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]
             there = np.isfinite(estimate)
             note = np.where(there, "no interval: one image", why)
             yield base.assign(measure=measure, seed=seed, estimate=estimate, seed_sd=sd, note=note)
+
+
+def weighted_quantiles(
+    values: np.ndarray, weights: np.ndarray, quantiles: tuple[float, ...]
+) -> np.ndarray:
+    """Quantiles [B, C, Q] of values [C, m], each as often as its weight [B, C, m] says.
+
+    The same as ``numpy.quantile`` (linear interpolation) of each value repeated that often. NaN
+    counts for nothing; NaN where all weights are 0.
+    """
+    order = np.argsort(values, axis=1, kind="stable")  # NaN last
+    ranked = np.take_along_axis(values, order, axis=1)
+    there = np.isfinite(ranked)
+    sorted_weights = np.take_along_axis(weights, order[None], axis=2) * there
+    reached = np.cumsum(sorted_weights, axis=2, dtype=np.int32)
+    total = reached[:, :, -1]
+    last = (reached < total[:, :, None]).sum(axis=2)
+    columns = np.arange(len(values))
+    out = np.empty((*total.shape, len(quantiles)))
+    for q, quantile in enumerate(quantiles):
+        place = quantile * np.maximum(total - 1, 0)
+        below = np.floor(place)
+        low = np.minimum((reached <= below[:, :, None]).sum(axis=2), last)
+        high = np.minimum((reached <= below[:, :, None] + 1).sum(axis=2), last)
+        one, other = ranked[columns, low], ranked[columns, high]
+        with np.errstate(invalid="ignore"):
+            mixed = one + (place - below) * (other - one)
+        out[:, :, q] = np.where(total > 0, mixed, np.nan)
+    return out
+
+
+def padded(code: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of every cell as a rectangle [C, m], 0 where a cell has fewer; whether each is there."""
+    size = np.bincount(code[code >= 0], minlength=n_cells)
+    order = np.argsort(code, kind="stable")[(code < 0).sum() :]
+    there = np.arange(max(size.max(initial=0), 1)) < size[:, None]
+    rows = np.zeros(there.shape, int)
+    rows[there] = order
+    return rows, there

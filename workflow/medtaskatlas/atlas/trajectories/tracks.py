@@ -1,4 +1,4 @@
-"""The trajectories of a run, and how smoothly each encoder follows each of them."""
+"""The trajectories of a run, and how smoothly each encoder, or the pixels, follow each of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import EmbeddingSet
-from medtaskatlas.atlas.trajectories.paths import (
+from medtaskatlas.atlas.embedding_sets import OUTSIDE, EmbeddingSet, Outside
+from medtaskatlas.atlas.trajectories.geometry import (
     MIN_LEVELS,
     STILL,
     Steps,
+    flat_steps,
     mean_turning,
     path_over_chord,
     spearman,
     sphere_steps,
 )
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import PairSet
 
 MEASURES = ("spearman", "path_over_chord", "turning_angle")
 KEY = ["task", "dataset", "draw"]
@@ -32,41 +35,26 @@ REASONS = {
     "path_over_chord": "undefined: the trajectory ends where it began",
     "turning_angle": "undefined: no two successive steps move",
 }
+RAW_PIXELS = "raw_pixels"
+_PIXEL_COLUMNS = (
+    "pair_id", "dataset", "modality", "image_id", "group_id", "split", "task", "family",
+    "severity", "level", "draw",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Which pairs make up which trajectory.
+    """Pairs that make up each trajectory."""
 
-    Attributes
-    ----------
-    frame
-        One row a trajectory, sorted by :data:`KEY`; beside the pair's columns ``n_levels`` and
-        ``reason``, which says why a trajectory cannot be measured, else is None.
-    rows
-        int [n, L], positions of its pairs by level, 0 beyond its last.
-    severity
-        float64 [n, L], NaN beyond its last.
-    """
-
+    # One row a trajectory, sorted by :data:`KEY`; beside the pair's columns `n_levels` and
+    # `reason`, which says why a trajectory cannot be measured, else is None
     frame: pd.DataFrame
-    rows: np.ndarray
-    severity: np.ndarray
+    rows: np.ndarray  # int [n, L], positions of its pairs by level, 0 beyond its last
+    severity: np.ndarray  # float64 [n, L], NaN beyond its last
 
     @classmethod
     def of(cls, pairs: pd.DataFrame) -> Trajectories:
-        """Sort pairs into trajectories.
-
-        Parameters
-        ----------
-        pairs
-            Pairs of the set ``trajectory``; see :class:`~medtaskatlas.atlas.embedding_sets`.
-
-        Returns
-        -------
-        Trajectories
-            All of them, those that cannot be measured too.
-        """
+        """Pairs sorted into trajectories, those that cannot be measured too."""
         order = pairs.sort_values([*KEY, "level"], kind="stable").index.to_numpy()
         pairs = pairs.loc[order]
         number = pairs.groupby(KEY, sort=False).ngroup().to_numpy()
@@ -88,13 +76,7 @@ class Trajectories:
         return cls(frame, rows, severity)
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Measurable trajectories, some at a time.
-
-        Yields
-        ------
-        numpy.ndarray
-            Positions of trajectories of one number of levels.
-        """
+        """Positions of measurable trajectories of one number of levels, some at a time."""
         usable = self.frame["reason"].isna().to_numpy()
         levels = self.frame["n_levels"].to_numpy()
         for number in np.unique(levels[usable]):
@@ -105,25 +87,15 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Tracks:
-    """How one encoder follows the trajectories.
+    """How one encoder follows the trajectories."""
 
-    Attributes
-    ----------
-    name, role
-        Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
-    seeds
-        Its seeds, sorted; None stands for the one of a control that has none.
-    values
-        Name of :data:`MEASURES` to float64 [S, n], NaN where it is undefined.
-    displacement
-        float64 [S, n, L], NaN beyond a trajectory's last level.
-    """
-
+    # Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`
     name: str
     role: str
-    seeds: list[int | None]
+    seeds: list[int | None]  # Its seeds, sorted; None stands for the one of a control that has none
+    # Name of :data:`MEASURES` to float64 [S, n], NaN where it is undefined
     values: dict[str, np.ndarray]
-    displacement: np.ndarray
+    displacement: np.ndarray  # float64 [S, n, L], NaN beyond a trajectory's last level
 
 
 def measure(
@@ -133,25 +105,10 @@ def measure(
     *,
     still: float = 0.0,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measure trajectories.
+    """Measures [n] and displacement [n, L] of trajectories.
 
-    Parameters
-    ----------
-    trajectories
-        The trajectories.
-    steps_of
-        Geometry of the trajectories at some positions.
-    batches
-        Those positions, each of one number of levels.
-    still
-        Lengths up to this are none.
-
-    Returns
-    -------
-    values
-        Name of :data:`MEASURES` to float64 [n].
-    displacement
-        float64 [n, L].
+    `steps_of` gives the geometry at some positions, those of one of the batches; lengths up to
+    `still` are none.
     """
     n, L = trajectories.severity.shape
     values = {name: np.full(n, np.nan) for name in MEASURES}
@@ -169,27 +126,9 @@ def measure(
 
 
 def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tracks], pd.DataFrame]:
-    """Measure the trajectories of all encoders and seeds, one file in memory at a time.
+    """Trajectories outside training, each encoder's tracks by name, and the main pairs.
 
-    Parameters
-    ----------
-    sets
-        Trajectories of each encoder and seed; see
-        :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
-
-    Returns
-    -------
-    trajectories
-        Those outside training.
-    tracks
-        One an encoder, by name.
-    main
-        The main pairs, to tell what was trained on.
-
-    Raises
-    ------
-    DataError
-        If there is no file, or none holds a pair outside training.
+    One file is in memory at a time.
     """
     trajectories: Trajectories | None = None
     main = pd.DataFrame()
@@ -223,7 +162,7 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
 def _on_sphere(
     trajectories: Trajectories, vectors: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measure trajectories in an embedding; see :func:`measure`."""
+    """Measures of trajectories in an embedding; see :func:`measure`."""
     levels = trajectories.frame["n_levels"].to_numpy()
 
     def steps_of(chosen: np.ndarray) -> Steps:
@@ -233,23 +172,66 @@ def _on_sphere(
 
 
 def same_trajectories(path: Path, one: Trajectories, other: Trajectories) -> None:
-    """Refuse trajectories that are not those of the embeddings.
-
-    Parameters
-    ----------
-    path
-        A pair file, for the error.
-    one, other
-        Of the pair files and of the embeddings.
-
-    Raises
-    ------
-    DataError
-        If they differ in a trajectory or in its levels.
-    """
+    """Refuse pair files whose trajectories or levels are not those of the embeddings."""
     columns = [*KEY, "n_levels"]
     if not one.frame[columns].equals(other.frame[columns]):
         raise DataError(
             f"{path.parent.parent} and the embeddings hold different trajectories",
             "delete the embeddings folder and start the run again",
         )
+
+
+def pixel_tracks(
+    pair_paths: Iterable[str | Path],
+    image_paths: Iterable[str | Path],
+    trajectories: Trajectories,
+    outside: Outside,
+) -> Tracks:
+    """Tracks of the pixels themselves, a control: output minus input stands for an embedding.
+
+    A task that changes more and more pixels gives a smooth path to whoever looks at pixels. What an
+    encoder adds can only be told next to that. Displacements are in grey levels.
+    """
+    images = {Path(path).stem: ImageSet(path) for path in image_paths}
+    files: list[PairSet] = []
+    frames: list[pd.DataFrame] = []
+    for path in map(Path, pair_paths):
+        if path.stem not in images:
+            raise DataError(f"{path}: no images file of {path.stem} was given", "give it")
+        pairs = PairSet(path, images[path.stem])
+        if len(pairs):
+            columns = {name: pairs.numpy(name) for name in _PIXEL_COLUMNS}
+            frames.append(pd.DataFrame(columns).assign(file=len(files), row=range(len(pairs))))
+            files.append(pairs)
+    if not files:
+        raise DataError("the pair files hold no trajectory", "start the run again to make them")
+    frame = pd.concat(frames, ignore_index=True)
+    frame = outside.mark(frame)
+    frame = frame[frame["query_set"] != OUTSIDE].reset_index(drop=True)
+    found = Trajectories.of(frame)
+    same_trajectories(files[0].path, found, trajectories)
+    owner, row = frame["file"].to_numpy(), frame["row"].to_numpy()
+    levels = found.frame["n_levels"].to_numpy()
+    owners = owner[found.rows[:, 0]]
+
+    def batches() -> Iterator[np.ndarray]:
+        """Trajectories of one file at a time: it is read once."""
+        for batch in found.batches():
+            for number in np.unique(owners[batch]):
+                yield batch[owners[batch] == number]
+
+    def steps_of(chosen: np.ndarray) -> Steps:
+        rows = found.rows[chosen, : levels[chosen[0]]]
+        pairs = files[owners[chosen[0]]]
+        flat = row[rows].ravel()
+        change = pairs.side("output", flat).astype(np.int16) - pairs.side("input", flat)
+        return flat_steps(change.reshape(*rows.shape, -1))
+
+    values, displacement = measure(found, steps_of, batches())
+    return Tracks(
+        RAW_PIXELS,
+        "control",
+        [None],
+        {name: each[None] for name, each in values.items()},
+        displacement[None],
+    )
