@@ -22,8 +22,7 @@ def asked(guess):
 
 def run(guess):
     chosen, encoder = asked(guess)
-    families = ("semantic", "transformation")
-    return input_only(chosen, encoder, "groups", families=families, seed=0, n_draws=200)
+    return input_only(encoder, chosen, "groups", seed=0, n_draws=200)
 
 
 def by_image(frame):

@@ -19,7 +19,8 @@ from medtaskatlas.atlas.trajectories.geometry import (
     spearman,
     sphere_steps,
 )
-from medtaskatlas.atlas.trajectories.table import padded, trajectories, weighted_quantiles
+from medtaskatlas.atlas.trajectories.summaries import padded, weighted_quantiles
+from medtaskatlas.atlas.trajectories.table import trajectories
 from medtaskatlas.atlas.trajectories.tracks import FEW_LEVELS, GAPS, Trajectories
 from medtaskatlas.core.errors import DataError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import Interval, percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (
@@ -21,25 +21,23 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.seeds import generator
 
-SPEC = col.TableSpec(
+SPEC = columns.TableSpec(
     "Checks that would fail if the measurement were wrong.",
     ("run", "control", "encoder", "split"),
     (
-        col.RUN,
-        col.ENCODER,
-        col.SEED,
-        col.SPLIT,
-        col.text("control", "name of the control"),
-        col.text("expectation", "what must come out, in words"),
-        *col.ESTIMATE,
-        col.number("reference", "value that the estimate is held against"),
-        col.yes("passed", "whether it came out; null: could not be run", nullable=True),
-        *col.N,
-        col.NOTE,
+        *columns.WHO,
+        columns.text("control", "name of the control"),
+        columns.text("expectation", "what must come out, in words"),
+        *columns.ESTIMATE,
+        columns.number("reference", "value that the estimate is held against"),
+        columns.yes("passed", "whether it came out; null: could not be run", nullable=True),
+        *columns.N,
+        columns.NOTE,
     ),
 )
 CHANCE_MARGIN = 0.02
@@ -47,8 +45,11 @@ CHANCE_MARGIN = 0.02
 CLEAN_INPUT = ("semantic", "transformation")
 DUPLICATE_LIMIT = 0.5
 SPLITS = 100
-KEPT = ("encoder", "split", "estimate", "seed_sd", "ci_low", "ci_high", "ci_method")
-COUNTED = ("n_pairs", "n_images", "n_groups", "n_datasets", "note")
+# Columns of `comparisons` that are taken over.
+KEPT = (
+    *("encoder", "split", "estimate", "seed_sd", "ci_low", "ci_high", "ci_method"),
+    *("n_pairs", "n_images", "n_groups", "n_datasets", "note"),
+)
 
 
 def controls(
@@ -87,47 +88,32 @@ def controls(
     for query_set in predictions.query_sets:
         if query_set != "tasks":
             chosen = predictions.only(query_set)
-            rows += [
-                _shuffled_gallery(chosen, e, query_set, seed, n_draws) for e in chosen.encoders
-            ]
-            rows += [
-                input_only(chosen, e, query_set, families=CLEAN_INPUT, seed=seed, n_draws=n_draws)
-                for e in chosen.encoders
-                if e.control == "input_only"
-            ]
+            blind = [e for e in chosen.encoders if e.control == "input_only"]
+            inputs = (chosen, query_set, seed, n_draws)
+            rows += [_shuffled_gallery(e, *inputs) for e in chosen.encoders]
+            rows += [input_only(e, *inputs) for e in blind]
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
         rows.append(duplicated_task(queries, seed))
         del queries  # before the next is read
-    by_role = {e.name: e for e in predictions.encoders}
     rows += against_untrained(
         read_table(comparisons_path, "comparisons", run=run),
-        [name for name, e in by_role.items() if e.role in ("model", "ablation")],
-        [name for name, e in by_role.items() if e.control == "shuffled_labels"],
+        [e.name for e in predictions.encoders if e.role in ("model", "ablation")],
+        [e.name for e in predictions.encoders if e.control == "shuffled_labels"],
     )
     meta = {"run": run, "seed": seed, "n_draws": n_draws}
     write_table("controls", [{"run": run, **row} for row in rows], out, meta)
 
 
 def _shuffled_gallery(
-    chosen: Predictions, encoder: EncoderPredictions, query_set: str, seed: int, n_draws: int
+    encoder: EncoderPredictions, chosen: Predictions, query_set: str, seed: int, n_draws: int
 ) -> dict[str, Any]:
     """KNN with a gallery of permuted labels must name tasks as often as chance does."""
-    said = encoder.methods["knn_shuffled"].values
-    design = Design.of(chosen.frame)
-    S, n = len(encoder.seeds), counts(chosen.frame)
-    rng = generator(seed, "bootstrap", query_set)
-    draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
-    seeds = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
-    as_is, whole = no_draws(design), np.full((1, S), 1 / S)
-    estimate = float(balanced_mean(design, said["correct"], as_is, whole)[0])
-    reference = float(balanced_mean(design, said["chance"], as_is, whole)[0])
-    each = [balanced_mean(design, said["correct"], as_is, np.eye(S)[[s]])[0] for s in range(S)]
-    interval = percentile_interval(
-        balanced_mean(design, said["correct"], draws, seeds),
-        n_groups=n["n_groups"],
-        n_datasets=n["n_datasets"],
-        n_seeds=S,
-    )
+    values = encoder.methods["knn_shuffled"].values
+    design, n, S = Design.of(chosen.frame), counts(chosen.frame), len(encoder.seeds)
+    as_is, all_seeds = no_draws(design), np.full((1, S), 1 / S)
+    estimate = float(balanced_mean(design, values["correct"], as_is, all_seeds)[0])
+    reference = float(balanced_mean(design, values["chance"], as_is, all_seeds)[0])
+    each, interval = _bootstrap(design, values["correct"], (query_set, encoder.name), seed, n_draws)
     low = estimate if interval.ci_low is None else interval.ci_low
     return {
         "control": "shuffled_gallery",
@@ -135,9 +121,9 @@ def _shuffled_gallery(
         "split": query_set,
         "expectation": "with the gallery's labels permuted (50 times), kNN names tasks at chance: "
         f"the interval reaches down to chance + {CHANCE_MARGIN} or below",
-        "estimate": estimate,
-        "seed_sd": float(np.std(each, ddof=1)) if S > 1 else None,
+        **over_seeds(each),
         **vars(interval),
+        "estimate": estimate,
         "reference": reference,
         "passed": bool(low <= reference + CHANCE_MARGIN),
         **n,
@@ -145,20 +131,14 @@ def _shuffled_gallery(
 
 
 def input_only(
-    chosen: Predictions,
-    encoder: EncoderPredictions,
-    query_set: str,
-    *,
-    families: Collection[str],
-    seed: int,
-    n_draws: int,
+    encoder: EncoderPredictions, chosen: Predictions, query_set: str, seed: int, n_draws: int
 ) -> dict[str, Any]:
     """An encoder that sees the input alone cannot tell tasks whose input is the image.
 
     Within a dataset, pairs of such tasks show it the same pictures. Its answers may name the tasks
     no more often than the same answers would, dealt out among these pairs of the dataset.
     """
-    mask = chosen.frame["family"].isin(list(families)).to_numpy()
+    mask = chosen.frame["family"].isin(CLEAN_INPUT).to_numpy()
     frame = chosen.frame.loc[mask].reset_index(drop=True)
     row: dict[str, Any] = {
         "control": "input_only",
@@ -174,29 +154,36 @@ def input_only(
     said = encoder.methods["knn"]
     predicted = said.predicted[:, mask]
     values = said.values["correct"][:, mask] - _by_chance(frame, predicted)
-    design = Design.of(frame)
-    S, fixed = len(encoder.seeds), len(design.datasets) == 1
-    draws = draw(design, generator(seed, "bootstrap", query_set), n_draws, fixed_datasets=fixed)
-    seeds = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
+    each, interval = _bootstrap(Design.of(frame), values, (query_set, encoder.name), seed, n_draws)
+    passed = None if interval.ci_low is None else bool(interval.ci_low <= 0)
+    return row | over_seeds(each) | vars(interval) | {"passed": passed}
+
+
+def _bootstrap(
+    design: Design,
+    values: np.ndarray,
+    source: tuple[str, str],
+    seed: int,
+    n_draws: int,
+) -> tuple[np.ndarray, Interval]:
+    """Balanced mean of values [S, N] of a query set and encoder: each seed's, and the interval."""
+    query_set, encoder = source
+    S, fixed = len(values), len(design.datasets) == 1
     as_is = no_draws(design)
-    by_seed = np.array([balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)])
+    each = [balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
+    draws = draw(design, generator(seed, "bootstrap", query_set), n_draws, fixed_datasets=fixed)
+    seeds = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder), S, n_draws)
     interval = percentile_interval(
         balanced_mean(design, values, draws, seeds),
-        n_groups=row["n_groups"],
-        n_datasets=row["n_datasets"],
+        n_groups=len(design.group_dataset),
+        n_datasets=len(design.datasets),
         n_seeds=S,
     )
-    low = interval.ci_low
-    return row | {
-        "estimate": float(by_seed.mean()),
-        "seed_sd": float(by_seed.std(ddof=1)) if S > 1 else None,
-        **vars(interval),
-        "passed": None if low is None else bool(low <= 0),
-    }
+    return np.array(each), interval
 
 
 def _by_chance(frame: pd.DataFrame, predicted: np.ndarray) -> np.ndarray:
-    """[S, COUNTED] how often the answers given in a pair's dataset name the pair's task.
+    """[S, N] how often the answers given in a pair's dataset name the pair's task.
 
     Every task of a dataset counts alike, so that a task with more pairs is not the better guess.
     """
@@ -223,24 +210,21 @@ def against_untrained(
         & (comparisons["measure"] == "balanced_accuracy")
     ]
     for row in chosen.to_dict("records"):
-        value: dict[str, Any] = {name: row[name] for name in (*KEPT, *COUNTED)}
-        low = row["ci_low"]
-        if row["encoder"] in learners:
-            yield value | {
-                "control": f"beats_untrained ({row['other']})",
-                "expectation": "training helps: balanced accuracy minus that of the untrained "
-                "network, interval above 0",
-                "reference": 0.0,
-                "passed": None if pd.isna(low) else bool(low > 0),
-            }
+        helps = row["encoder"] in learners
+        if helps:
+            control, expectation = "beats_untrained", "training helps: {}, interval above 0"
         elif row["encoder"] in shuffled:
-            yield value | {
-                "control": f"shuffled_labels ({row['other']})",
-                "expectation": "training on shuffled labels does not help: balanced accuracy minus "
-                "that of the untrained network, interval not above 0",
-                "reference": 0.0,
-                "passed": None if pd.isna(low) else bool(low <= 0),
-            }
+            control = "shuffled_labels"
+            expectation = "training on shuffled labels does not help: {}, interval not above 0"
+        else:
+            continue
+        difference = "balanced accuracy minus that of the untrained network"
+        yield {name: row[name] for name in KEPT} | {
+            "control": f"{control} ({row['other']})",
+            "expectation": expectation.format(difference),
+            "reference": 0.0,
+            "passed": None if pd.isna(row["ci_low"]) else bool((row["ci_low"] > 0) == helps),
+        }
 
 
 def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
@@ -258,7 +242,6 @@ def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
     own = np.isin(design.tasks, queries.asked)
     if len(own) < 2 or np.bincount(design.task).min() < 4:
         return row | {"note": "could not be run: fewer than two tasks, or four pairs of each"}
-    S = len(queries.seeds)
     ratio = np.stack(
         [
             halves_ratio(v, design, own, generator(seed, "duplicated_task", queries.query_set))
@@ -270,8 +253,8 @@ def duplicated_task(queries: EncoderQueries, seed: int) -> dict[str, Any]:
     over = ratio.mean(axis=0)
     low, high = np.quantile(over, [0.025, 0.975])
     return row | {
+        **over_seeds(ratio.mean(axis=1)),
         "estimate": float(over.mean()),
-        "seed_sd": float(ratio.mean(axis=1).std(ddof=1)) if S > 1 else None,
         "ci_low": float(low),
         "ci_high": float(high),
         "ci_method": f"2.5 to 97.5 % of {SPLITS} random splits",

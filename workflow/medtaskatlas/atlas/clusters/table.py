@@ -26,22 +26,19 @@ from medtaskatlas.atlas.distances import DRAWS
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
-SPEC = col.TableSpec(
+SPEC = columns.TableSpec(
     "Do the tasks fall into the families that we assign, when nobody tells?",
     ("run", "encoder", "split", "metric", "level", "measure", "task", "members"),
     (
-        col.RUN,
-        col.ENCODER,
-        col.SEED,
-        col.SPLIT,
-        col.text("metric", "metric of task_distances"),
-        col.text("linkage", "how clusters are joined", "average"),
-        col.text(
+        *columns.WHO,
+        columns.text("metric", "metric of task_distances"),
+        columns.text("linkage", "how clusters are joined", "average"),
+        columns.text(
             "level",
             "partition: of all tasks; task: of one; branch: of an inner node of the tree "
             "(centroid_cosine only)",
@@ -49,7 +46,7 @@ SPEC = col.TableSpec(
             "task",
             "branch",
         ),
-        col.text(
+        columns.text(
             "measure",
             "ami, ari: agreement of the families with as many clusters, 0 at chance; "
             "silhouette_best: mean silhouette of the tree cut where it is largest, families "
@@ -70,18 +67,15 @@ SPEC = col.TableSpec(
             "silhouette",
             "support",
         ),
-        col.text("task", "the task; null for a partition or a branch", nullable=True),
-        col.text("family", "its family, or the one family of a branch", nullable=True),
-        col.text("members", "tasks of a branch, with commas between; else null", nullable=True),
-        col.number("height", "distance at which a branch is joined; else null", 0),
-        col.count("cluster", "number of the cluster that the task falls into", nullable=True),
-        col.count(
+        columns.text("task", "the task; null for a partition or a branch", nullable=True),
+        columns.text("family", "its family, or the one family of a branch", nullable=True),
+        columns.text("members", "tasks of a branch, with commas between; else null", nullable=True),
+        columns.number("height", "distance at which a branch is joined; else null", 0),
+        columns.count("cluster", "number of the cluster that the task falls into", nullable=True),
+        columns.count(
             "n_clusters", "clusters that the tree is cut into; null for a branch", nullable=True
         ),
-        *col.ESTIMATE,
-        *col.P,
-        *col.N,
-        col.NOTE,
+        *columns.TESTED,
     ),
 )
 NO_INTERVAL = "no interval: tasks are a fixed set; see p"

@@ -20,60 +20,62 @@ from medtaskatlas.atlas.failures.scores import (
 )
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES
 
-SPEC = col.TableSpec(
+ALL = "all"
+MEASURES = ("separation_auc", "accepted_rate")
+NOTHING = "undefined: no task has such a failure that can be measured"
+DRAWS = 1000
+UNKNOWN = "undefined: the task is held out, so that no right pair of it is known"
+NEVER = "undefined: no such failure is held out, or it would be a right way of this task"
+NO_RIGHT = "undefined: no right pair of the task is held out"
+SPEC = columns.TableSpec(
     "Are wrong ways of doing a task far from the right ways?",
     ("run", "encoder", "seed", "split", "task", "failure_kind", "measure"),
     (
-        col.RUN,
-        col.ENCODER,
-        col.ROLE,
-        col.SEED,
-        col.text(
+        columns.RUN,
+        columns.ENCODER,
+        columns.ROLE,
+        columns.SEED,
+        columns.text(
             "split",
             "groups: test groups of trained datasets; datasets: datasets kept out of training",
             "groups",
             "datasets",
         ),
-        col.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
-        col.text("family", "its family; null for all tasks", nullable=True),
-        col.text("failure_kind", "how it goes wrong; `all`: all kinds together"),
-        col.text(
+        columns.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
+        columns.text("family", "its family; null for all tasks", nullable=True),
+        columns.text("failure_kind", "how it goes wrong; `all`: all kinds together"),
+        columns.text(
             "measure",
             "separation_auc: probability that a held-out right pair is nearer to the task's right "
             "pairs than a failure is (mean cosine of its 20 nearest in the gallery; 1: all "
             "failures are farther, 0.5: no farther). accepted_rate: share of failures that "
             "kNN over all tasks still names as the task; low is good",
-            "separation_auc",
-            "accepted_rate",
+            *MEASURES,
         ),
-        *col.ESTIMATE,
-        col.number(
+        *columns.ESTIMATE,
+        columns.number(
             "reference",
             "accepted_rate: that of held-out right pairs; separation_auc: 0.5, no separation",
             0,
             1,
         ),
-        col.text(
+        columns.text(
             "goes_to",
             "of accepted_rate: other task that failures are named most; null: none",
             nullable=True,
         ),
-        col.number("goes_to_rate", "share of failures named so", 0, 1),
-        col.count("n_right", "held-out right pairs that the failures are compared with"),
-        *col.N,
-        col.NOTE,
+        columns.number("goes_to_rate", "share of failures named so", 0, 1),
+        columns.count("n_right", "held-out right pairs that the failures are compared with"),
+        *columns.N,
+        columns.NOTE,
     ),
 )
-ALL = "all"
-DRAWS = 1000
-UNKNOWN = "undefined: the task is held out, so that no right pair of it is known"
-NEVER = "undefined: no such failure is held out, or it would be a right way of this task"
-NO_RIGHT = "undefined: no right pair of the task is held out"
 Rows = Iterator[dict[str, Any]]
 
 
@@ -114,28 +116,16 @@ def failures(
         If files are missing, damaged or do not fit together, embeddings are not finite or all the
         same, or there is no held-out failure.
     """
-    sets = load_sets(
-        main_paths,
-        failure_paths,
-        heldout_datasets,
-        heldout_tasks,
-        run=run,
-        near=gallery_and_right(seed),
-    )
-    frame, scored, tasks = score(sets)
+    held, near = (heldout_datasets, heldout_tasks), gallery_and_right(seed)
+    frame, scored, tasks = score(load_sets(main_paths, failure_paths, *held, run=run, near=near))
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         here = (frame["query_set"] == split).to_numpy()
         if frame.loc[here, "failure_kind"].notna().any():
             setting = FailureCells(frame, here, tasks, split=split, seed=seed, n_draws=n_draws)
             for encoder in scored:
-                common = {
-                    "run": run,
-                    "encoder": encoder.name,
-                    "role": encoder.role,
-                    "split": split,
-                }
-                rows += [common | row for row in _rows(setting, encoder)]
+                about = {"encoder": encoder.name, "role": encoder.role, "split": split}
+                rows += [{"run": run} | about | row for row in _rows(setting, encoder)]
     write_table("failures", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
@@ -218,10 +208,10 @@ def _rows(setting: FailureCells, encoder: Scored) -> Rows:
                 "failure_kind": kind,
                 **setting.n(rows, right),
             }
-            note = _why_not(setting, task, rows, right)
+            reasons = {UNKNOWN: setting.known[task], NEVER: len(rows), NO_RIGHT: len(right)}
+            note = next((reason for reason, met in reasons.items() if not met), None)
             if note:
-                yield row | {"measure": "separation_auc", "note": note}
-                yield row | {"measure": "accepted_rate", "note": note}
+                yield from (row | {"measure": measure, "note": note} for measure in MEASURES)
                 continue
             hit = named == setting.tasks.index(task)
             made = {
@@ -236,15 +226,6 @@ def _rows(setting: FailureCells, encoder: Scored) -> Rows:
                 yield row | more | numbers | {"measure": measure, "reference": reference}
             went.append(others)
         yield from _over_tasks(setting, encoder, kind, whole, went)
-
-
-def _why_not(setting: FailureCells, task: str, rows: np.ndarray, right: np.ndarray) -> str | None:
-    """Reason why a task and kind cannot be measured."""
-    if not setting.known[task]:
-        return UNKNOWN
-    if not len(rows):
-        return NEVER
-    return None if len(right) else NO_RIGHT
 
 
 def _auc(
@@ -283,8 +264,7 @@ def _numbers(
         n_datasets=n["n_datasets"],
         n_seeds=len(each),
     )
-    spread = float(each.std(ddof=1)) if len(each) > 1 else None
-    return {"estimate": float(each.mean()), "seed_sd": spread, **vars(interval)}
+    return over_seeds(each) | vars(interval)
 
 
 def _goes_to(tasks: list[str], others: np.ndarray) -> dict[str, Any]:
@@ -307,9 +287,8 @@ def _over_tasks(
     weights, S = setting.seed_weights(encoder), len(encoder.seeds)
     if not whole:
         none = np.empty(0, int)
-        for measure in ("separation_auc", "accepted_rate"):
-            note = "undefined: no task has such a failure that can be measured"
-            yield row | setting.n(none, none) | {"measure": measure, "note": note}
+        row |= setting.n(none, none) | {"note": NOTHING}
+        yield from (row | {"measure": measure} for measure in MEASURES)
         return
     for measure, parts in whole.items():
         each = np.mean([part.each for part in parts], axis=0)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.statistics import (
     crossed_subset,
@@ -42,16 +41,13 @@ from medtaskatlas.atlas.separation.statistics import (
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 
-SPEC = col.TableSpec(
+SPEC = columns.TableSpec(
     "What arranges the embedding: the task or the dataset?",
     ("run", "encoder", "split", "measure", "factor", "within", "other"),
     (
-        col.RUN,
-        col.ENCODER,
-        col.SEED,
-        col.SPLIT,
-        col.text("kind", "kind of the encoder"),
-        col.text(
+        *columns.WHO,
+        columns.text("kind", "kind of the encoder"),
+        columns.text(
             "measure",
             "silhouette (cosine, -1 to 1); silhouette_difference: by task minus "
             "by dataset, a pair at a time; omega_squared: share of variance, balanced "
@@ -65,19 +61,18 @@ SPEC = col.TableSpec(
             "omega_squared_gain",
             "permdisp",
         ),
-        col.text(
+        columns.text(
             "factor", "what pairs are grouped by: task, family, dataset, modality, interaction"
         ),
-        col.text("within", "all pairs, or one dataset or task at a time, or the crossed subset"),
-        col.text(
+        columns.text(
+            "within", "all pairs, or one dataset or task at a time, or the crossed subset"
+        ),
+        columns.text(
             "other",
             "the baseline that is compared with; null but for omega_squared_gain",
             nullable=True,
         ),
-        *col.ESTIMATE,
-        *col.P,
-        *col.N,
-        col.NOTE,
+        *columns.TESTED,
     ),
 )
 FACTORS = ("task", "family", "dataset", "modality")
@@ -121,16 +116,14 @@ def separation(
     rows: list[dict[str, Any]] = []
     shares: list[TaskShare] = []
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
-        common = {
-            "run": run,
-            "encoder": queries.name,
-            "kind": queries.kind,
-            "split": queries.query_set,
-        }
-        rows += [common | row for row in silhouette_rows(queries, seed, n_draws)]
-        rows += [common | row for row in variance_rows(queries, seed, n_draws, shares)]
-        rows += [common | row for row in dispersion_rows(queries, seed)]
-        del queries  # before the next is read
+        about = {"encoder": queries.name, "kind": queries.kind, "split": queries.query_set}
+        made = (
+            silhouette_rows(queries, seed, n_draws),
+            variance_rows(queries, seed, n_draws, shares),
+            dispersion_rows(queries, seed),
+        )
+        rows += [{"run": run} | about | row for part in made for row in part]
+        del queries, made  # before the next is read
     rows += [{"run": run, **row} for row in gain_rows(shares)]
     # Tiny runs have no tests.
     none: dict[str, Any] = {"p": None, "p_family": None}
@@ -186,17 +179,16 @@ def _balanced(
     return over_seeds(np.array(each)) | vars(interval) | n
 
 
-@dataclass(frozen=True)
-class TaskShare:
+class TaskShare(NamedTuple):
     """Share of variance of the task in one encoder, for comparison with others."""
 
     name: str
     kind: str
     role: str
-    query_set: str  # `groups`, `datasets` or `tasks`
+    query_set: str
     within: str  # which crossed subset
-    each: np.ndarray  # float [S], the share of each seed
-    draws: np.ndarray  # float [B], the share on every draw
+    each: np.ndarray  # float [S], of each seed
+    draws: np.ndarray  # float [B], on every draw
     n: Counts
 
 
@@ -243,74 +235,45 @@ def variance_rows(
             if np.isfinite(values).all():
                 interval = _interval(boot[factor], float(values.mean()), n, S)
                 yield row | over_seeds(values) | vars(interval) | n | {"factor": factor}
-        yield _difference_row(
-            each["task"] - each["dataset"],
-            boot["task"] - boot["dataset"],
-            n,
-            queries.query_set,
-            measure="omega_squared_difference",
-            within=within,
-        )
-        shares.append(
-            TaskShare(
-                queries.name,
-                queries.kind,
-                queries.role,
-                queries.query_set,
-                within,
-                each["task"],
-                boot["task"],
-                n,
-            )
-        )
+        task, dataset = ((each[factor], boot[factor]) for factor in ("task", "dataset"))
+        row = {"measure": "omega_squared_difference", "within": within, **n}
+        made = _difference(task[0] - dataset[0], task[1] - dataset[1], n, S)
+        yield row | made | {"p_family": f"omega_squared_difference: {queries.query_set}"}
+        about = (queries.name, queries.kind, queries.role, queries.query_set, within)
+        shares.append(TaskShare(*about, each["task"], boot["task"], n))
 
 
 def gain_rows(shares: list[TaskShare]) -> Rows:
     """Share of the task in every trained encoder minus that in every baseline, draw by draw."""
     for one in shares:
-        if one.role == "baseline":
-            continue
         for other in shares:
             same = (other.query_set, other.within) == (one.query_set, one.within)
-            if not same or other.role != "baseline":
+            if one.role == "baseline" or other.role != "baseline" or not same:
                 continue
-            row = _difference_row(
-                one.each.mean(keepdims=True) - other.each.mean(),
-                one.draws - other.draws,
-                one.n,
-                one.query_set,
-                measure="omega_squared_gain",
-                within=one.within,
-                n_seeds=max(len(one.each), len(other.each)),
-            )
+            gain = one.each.mean(keepdims=True) - other.each.mean()
+            S = max(len(one.each), len(other.each))
             spread = [v.var(ddof=1) for v in (one.each, other.each) if len(v) > 1]
-            yield row | {
+            yield {
+                "measure": "omega_squared_gain",
+                "within": one.within,
                 "encoder": one.name,
                 "kind": one.kind,
                 "split": one.query_set,
                 "other": other.name,
+                **_difference(gain, one.draws - other.draws, one.n, S),
                 "seed_sd": float(np.sqrt(sum(spread))) if spread else None,
+                "p_family": f"omega_squared_gain: {one.query_set}",
+                **one.n,
             }
 
 
-def _difference_row(
-    each: np.ndarray,
-    draws: np.ndarray,
-    n: Counts,
-    query_set: str,
-    *,
-    measure: str,
-    within: str,
-    n_seeds: int | None = None,
-) -> dict[str, Any]:
-    """A paired difference of shares of the task, with its interval and test."""
+def _difference(each: np.ndarray, draws: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
+    """A paired difference of shares of the task, with its interval and p."""
     estimate = float(each.mean())
-    interval = _interval(draws, estimate, n, len(each) if n_seeds is None else n_seeds)
+    interval = _interval(draws, estimate, n, n_seeds)
     # Without an interval there is no test either.
     p = None if interval.ci_low is None else bootstrap_p(centred_draws(draws, estimate))
-    tests = {"p": p, "p_family": f"{measure}: {query_set}"}
-    row: dict[str, Any] = {"measure": measure, "factor": "task", "within": within}
-    return row | over_seeds(each) | vars(interval) | n | tests
+    return {"factor": "task", "p": p} | over_seeds(each) | vars(interval)
 
 
 def _interval(draws: np.ndarray, estimate: float, n: Counts, n_seeds: int) -> Interval:

@@ -30,7 +30,7 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.shortcuts.meaning import UNSTATED, Told, explained, meaning
 from medtaskatlas.atlas.shortcuts.views import CONTROL_PAIRS, choose, everything, views
 from medtaskatlas.atlas.tables import write_table
@@ -38,12 +38,12 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
 
-SPEC = col.TableSpec(
+SPEC = columns.TableSpec(
     "Could a network tell the tasks by debris? How far probes get that see restricted views.",
     ("run", "view", "split", "level", "name"),
     (
-        col.RUN,
-        col.text(
+        columns.RUN,
+        columns.text(
             "view",
             "what the probe sees. border: a strip of 2 pixels along the border of both sides; "
             "histogram: grey levels and colours of both sides without position; input_only, "
@@ -58,19 +58,19 @@ SPEC = col.TableSpec(
             "all",
             "shuffled",
         ),
-        col.SPLIT,
-        col.text("level", "what the row is about", "overall", "task"),
-        col.text("name", "name of the task; `all` for overall"),
-        col.text("family", "family of the task", nullable=True),
-        *col.ESTIMATE,
-        col.number(
+        columns.SPLIT,
+        columns.text("level", "what the row is about", "overall", "task"),
+        columns.text("name", "name of the task; `all` for overall"),
+        columns.text("family", "family of the task", nullable=True),
+        *columns.ESTIMATE,
+        columns.number(
             "chance",
             "probability that the task would get if the probe's answers were dealt out at "
             "random among the pairs of its datasets",
             0,
             1,
         ),
-        col.number(
+        columns.number(
             "explained",
             "probability of the true task that its meaning explains: 1 if the view may name "
             "it, 1/k if it may narrow it down to k look-alikes; null: nothing beyond chance, "
@@ -78,23 +78,23 @@ SPEC = col.TableSpec(
             0,
             1,
         ),
-        col.number("named_right", "share whose true task got the largest probability", 0, 1),
-        col.text("rival", "other task that gets most probability on its pairs", nullable=True),
-        col.number("rival_rate", "mean probability of the rival", 0, 1),
-        col.yes(
+        columns.number("named_right", "share whose true task got the largest probability", 0, 1),
+        columns.text("rival", "other task that gets most probability on its pairs", nullable=True),
+        columns.number("rival_rate", "mean probability of the rival", 0, 1),
+        columns.yes(
             "expected",
             "whether the task's meaning explains that this view names it; null: not stated",
             nullable=True,
         ),
-        col.yes(
+        columns.yes(
             "flagged",
             "whether ci_low is more than 0.1 above chance and above what is explained; null: "
             "not judged, or no interval",
             nullable=True,
         ),
-        col.text("reason", "why it is or is not expected"),
-        *col.N,
-        col.NOTE,
+        columns.text("reason", "why it is or is not expected"),
+        *columns.N,
+        columns.NOTE,
     ),
 )
 ROUNDS = 24

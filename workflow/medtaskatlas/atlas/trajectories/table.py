@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
-from medtaskatlas.atlas.inference import MIN_GROUPS, percentile_interval
-from medtaskatlas.atlas.resampling import Design, draw, draw_seeds
-from medtaskatlas.atlas.schemas import columns as col
+from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.atlas.trajectories.summaries import DIFFERENCE, TAIL, SplitTrajectories
 from medtaskatlas.atlas.trajectories.tracks import (
     MEASURES,
     RAW_PIXELS,
@@ -25,46 +25,45 @@ from medtaskatlas.atlas.trajectories.tracks import (
     encoder_tracks,
     pixel_tracks,
 )
-from medtaskatlas.core.seeds import generator
 
-SPEC = col.TableSpec(
+SPEC = columns.TableSpec(
     "Does an embedding move steadily when a task is done more and more strongly to one image?",
     (
         "run", "encoder", "other", "seed", "split", "scope", "task", "dataset", "draw", "measure",
         "level",
     ),
     (
-        col.RUN,
-        col.text(
+        columns.RUN,
+        columns.text(
             "encoder", "name of the encoder; raw_pixels: a control, output minus input itself"
         ),
-        col.ROLE,
-        col.text("other", "of a difference: the encoder that is taken off", nullable=True),
-        col.SEED,
-        col.text(
+        columns.ROLE,
+        columns.text("other", "of a difference: the encoder that is taken off", nullable=True),
+        columns.SEED,
+        columns.text(
             "split",
             "groups: test groups of trained datasets; datasets: datasets kept out of training",
             "groups",
             "datasets",
         ),
-        col.text(
+        columns.text(
             "scope",
             "what the row is about: one image, all images of a dataset, or all of a task",
             "image",
             "dataset",
             "task",
         ),
-        col.text("task", "the task"),
-        col.text("family", "its family"),
-        col.yes("task_trained", "whether the gallery holds the task"),
-        col.yes(
+        columns.text("task", "the task"),
+        columns.text("family", "its family"),
+        columns.yes("task_trained", "whether the gallery holds the task"),
+        columns.yes(
             "asked_for",
             "whether the encoder was trained to move farther with severity, on other images",
         ),
-        col.text("dataset", "the dataset; null for a task", nullable=True),
-        col.text("image_id", "the image; null for more than one", nullable=True),
-        col.count("draw", "number of its trajectory; null for more than one", nullable=True),
-        col.text(
+        columns.text("dataset", "the dataset; null for a task", nullable=True),
+        columns.text("image_id", "the image; null for more than one", nullable=True),
+        columns.count("draw", "number of its trajectory; null for more than one", nullable=True),
+        columns.text(
             "measure",
             "spearman: of severity and displacement, level 0 left out; path_over_chord: length of "
             "the path over the distance of its ends, 1 is straight (angles on the unit sphere; "
@@ -83,17 +82,12 @@ SPEC = col.TableSpec(
             "displacement_p10",
             "displacement_p90",
         ),
-        col.count("level", "of a displacement: step of the trajectory", nullable=True),
-        col.number("severity", "of a displacement: its severity", 0, 1),
-        *col.ESTIMATE,
-        *col.N,
-        col.NOTE,
+        columns.count("level", "of a displacement: step of the trajectory", nullable=True),
+        columns.number("severity", "of a displacement: its severity", 0, 1),
+        *columns.MEASURED,
     ),
 )  # fmt: skip
 DRAWS = 1000
-# Beside the median the tail where an encoder does badly.
-TAIL = {"spearman": ("_p10", 0.1), "path_over_chord": ("_p90", 0.9), "turning_angle": ("_p90", 0.9)}
-DIFFERENCE = "path_over_chord"
 Rows = Iterator[dict[str, Any]]
 
 
@@ -150,13 +144,13 @@ def trajectories(
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         if (found.frame["query_set"] == split).any():
-            setting = _Setting(found, split, seed, n_draws)
+            setting = SplitTrajectories(found, split, seed, n_draws)
             for one in tracks:
                 rows += _summary_rows(setting, one)
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
                 rows += _difference_rows(setting, one, other)
-    columns = [column.name for column in SPEC.columns if column.name != "asked_for"]
+    names = [column.name for column in SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
         name: np.concatenate(
@@ -167,7 +161,7 @@ def trajectories(
                 for part in parts
             ]
         )
-        for name in columns
+        for name in names
     }
     table = pd.DataFrame(whole).assign(run=run)
     table["asked_for"] = table["encoder"].isin(asked_of)
@@ -176,156 +170,20 @@ def trajectories(
 
 def _rank(tracks: Tracks) -> tuple[int, str]:
     """Trained encoders, then baselines, then the control: a difference takes off the latter."""
-    baseline = tracks.role == "baseline"
-    return (2 if tracks.name == RAW_PIXELS else int(baseline), tracks.name)
+    return (2 if tracks.name == RAW_PIXELS else int(tracks.role == "baseline"), tracks.name)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Trajectories that are summed up together."""
-
-    # One row a cell: `task`, `family`, `known` and, in cells of one dataset, `dataset`
-    names: pd.DataFrame
-    code: np.ndarray  # int [N], cell of each trajectory
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame, columns: list[str]) -> Cells:
-        """Cells of equal values of some columns, in alphabetical order."""
-        groups = frame.groupby(columns, sort=True)
-        names = groups[["family", "known"]].first().reset_index()
-        return cls(names, groups.ngroup().to_numpy())
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Quantiles over the images of each cell."""
-
-    estimate: np.ndarray  # float64 [S, C, Q], NaN where a cell has no image
-    draws: np.ndarray  # float64 [B, S, C, Q] under the bootstrap; NaN in cells of too few groups
-
-
-class SplitTrajectories:
-    """Trajectories of one query set and their bootstrap draws, the same for all encoders."""
-
-    def __init__(self, frame: pd.DataFrame, split: str, seed: int, n_draws: int) -> None:
-        self.at = np.flatnonzero(frame["query_set"] == split)
-        self.frame = frame.iloc[self.at].reset_index(drop=True)
-        self.cells = {
-            "task": Cells.of(self.frame, ["task"]),
-            "dataset": Cells.of(self.frame, ["task", "dataset"]),
-        }
-        self._design = design = Design.of(self.frame)
-        rng = generator(seed, "bootstrap", split)
-        one = len(design.datasets) == 1
-        # Statements about one dataset keep that dataset; all others draw datasets too.
-        self._draws = {
-            "task": draw(design, rng, n_draws, fixed_datasets=one).group.astype(np.int32),
-            "dataset": draw(design, rng, n_draws, fixed_datasets=True).group.astype(np.int32),
-        }
-        self._image = self.frame.groupby(["dataset", "image_id"]).ngroup().to_numpy()
-        self._dataset = design.group_dataset[design.group]
-
-    def counts(self, scope: str, valid: np.ndarray) -> list[dict[str, int]]:
-        """Counts of each cell, of the trajectories [N] that count."""
-        cells = self.cells[scope]
-        code = np.where(valid, cells.code, -1)
-        levels = self.frame["n_levels"].to_numpy()
-        found = []
-        for rows, there in zip(*padded(code, len(cells.names)), strict=True):
-            own = rows[there]
-            found.append(
-                {
-                    "n_pairs": int(levels[own].sum()),
-                    "n_images": len(np.unique(self._image[own])),
-                    "n_groups": len(np.unique(self._design.group[own])),
-                    "n_datasets": len(np.unique(self._dataset[own])),
-                }
-            )
-        return found
-
-    def summarise(
-        self, scope: str, values: np.ndarray, valid: np.ndarray, quantiles: tuple[float, ...]
-    ) -> Summary:
-        """Quantiles of values [S, N] over the images of every cell, as is and on every draw."""
-        cells, C = self.cells[scope], len(self.cells[scope].names)
-        rows, there = padded(np.where(valid, cells.code, -1), C)
-        groups = np.array([n["n_groups"] for n in self.counts(scope, valid)])
-        enough = np.flatnonzero(groups >= MIN_GROUPS)
-        draws = self._draws[scope]
-        weights = draws[:, self._design.group[rows[enough]]] * there[enough]
-        S, Q = len(values), len(quantiles)
-        estimate = np.full((S, C, Q), np.nan)
-        boot = np.full((len(draws), S, C, Q), np.nan)
-        for s, one in enumerate(values):
-            padding = np.where(there, one[rows], np.nan)
-            estimate[s] = weighted_quantiles(padding, there[None].astype(np.int32), quantiles)[0]
-            if len(enough):
-                boot[:, s, enough] = weighted_quantiles(padding[enough], weights, quantiles)
-        return Summary(estimate, boot)
-
-
-class _Setting(SplitTrajectories):
-    """One query set, and what its encoders' summaries share."""
-
-    def __init__(self, found: Trajectories, split: str, seed: int, n_draws: int) -> None:
-        super().__init__(found.frame, split, seed, n_draws)
-        self.severity = found.severity[self.at]
-        self.split, self.seed, self.n_draws = split, seed, n_draws
-        self._known: dict[tuple[str, bytes], Summary] = {}
-
-    def seed_weights(self, tracks: Tracks) -> np.ndarray:
-        """Seed weights [B, S] of an encoder."""
-        rng = generator(self.seed, "bootstrap seeds", self.split, tracks.name)
-        return draw_seeds(rng, len(tracks.seeds), self.n_draws)
-
-    def values(self, tracks: Tracks, measure: str) -> tuple[np.ndarray, np.ndarray]:
-        """Values [S, N] of an encoder, and which of them count: those that every seed has."""
-        values = tracks.values[measure][:, self.at]
-        return values, np.isfinite(values).all(axis=0)
-
-    def summary(self, tracks: Tracks, measure: str, scope: str, valid: np.ndarray) -> Summary:
-        """Median and, over a task, the bad tail."""
-        values, _ = self.values(tracks, measure)
-        quantiles = (0.5, TAIL[measure][1]) if scope == "task" else (0.5,)
-        return self.summarise(scope, values, valid, quantiles)
-
-    def compared(self, tracks: Tracks, valid: np.ndarray) -> Summary:
-        """Summary that differences are made from; once, since most encoders share the images."""
-        key = (tracks.name, valid.tobytes())
-        if key not in self._known:
-            self._known[key] = self.summary(tracks, DIFFERENCE, "task", valid)
-        return self._known[key]
-
-    def names(self, scope: str) -> list[dict[str, Any]]:
-        """Columns that name each cell."""
-        names = self.cells[scope].names.rename(columns={"known": "task_trained"})
-        records = names.assign(scope=scope, split=self.split).to_dict("records")
-        return [{str(key): value for key, value in record.items()} for record in records]
-
-    def left_out(self, scope: str, valid: np.ndarray, why: str) -> list[str | None]:
-        """How many trajectories of each cell do not count, and why."""
-        code, C = self.cells[scope].code, len(self.cells[scope].names)
-        number, bad = np.bincount(code, minlength=C), np.bincount(code[~valid], minlength=C)
-        notes: list[str | None] = [None] * C
-        for c in np.flatnonzero(bad):
-            reasons = self.frame["reason"][(code == c) & ~valid].dropna()
-            reason = reasons.iloc[0] if len(reasons) == bad[c] else why
-            every = f"{bad[c]} of {number[c]} images left out, "
-            notes[c] = reason if bad[c] == number[c] else every + reason
-        return notes
-
-
-def _summary_rows(setting: _Setting, tracks: Tracks) -> Rows:
+def _summary_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
     """Median and bad tail over the images of each dataset and of each task."""
     S, weights = len(tracks.seeds), setting.seed_weights(tracks)
     for measure, (suffix, _) in TAIL.items():
-        _, valid = setting.values(tracks, measure)
+        valid = setting.valid(tracks, measure)
         for scope in ("task", "dataset"):
             summary = setting.summary(tracks, measure, scope, valid)
             n = setting.counts(scope, valid)
             notes = setting.left_out(scope, valid, REASONS[measure])
             over = np.einsum("bs,bscq->bcq", weights, summary.draws)
-            for c, names in enumerate(setting.names(scope)):
+            for c, names in enumerate(setting.names[scope]):
                 for q in range(summary.estimate.shape[2]):
                     row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c]}
                     row["measure"] = measure + ("", suffix)[q]
@@ -347,35 +205,36 @@ def _numbers(
     interval = percentile_interval(
         draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
     )
-    spread = float(each.std(ddof=1)) if len(each) > 1 else None
-    numbers = {"estimate": float(each.mean()), "seed_sd": spread, **vars(interval)}
-    return numbers | {"note": "; ".join(filter(None, [note, interval.note])) or None}
+    return (
+        over_seeds(each)
+        | vars(interval)
+        | {"note": "; ".join(filter(None, [note, interval.note])) or None}
+    )
 
 
-def _curve_rows(setting: _Setting, tracks: Tracks) -> Rows:
+def _curve_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
     """Displacement at every level: median and 10th and 90th percentile over a task's images."""
-    cells = setting.cells["task"]
+    code = setting.codes["task"]
     moved = tracks.displacement[:, setting.at]
     none = {"note": "no interval: _p10 and _p90 are the spread over images"}
     for level in range(moved.shape[2]):
         valid = np.isfinite(moved[:, :, level]).all(axis=0)
         n = setting.counts("task", valid)
-        for c, names in enumerate(setting.names("task")):
-            own = valid & (cells.code == c)
+        for c, names in enumerate(setting.names["task"]):
+            own = valid & (code == c)
             if not own.any():
                 continue
             row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c], "level": level}
             row["severity"] = float(np.median(setting.severity[own, level]))
             each = np.quantile(moved[:, own, level], (0.5, 0.1, 0.9), axis=1)
             for suffix, values in zip(("", "_p10", "_p90"), each, strict=True):
-                spread = float(values.std(ddof=1)) if len(values) > 1 else None
-                numbers = {"estimate": float(values.mean()), "seed_sd": spread}
-                yield row | none | numbers | {"measure": f"displacement{suffix}"}
+                row["measure"] = f"displacement{suffix}"
+                yield row | none | over_seeds(values)
 
 
-def _difference_rows(setting: _Setting, one: Tracks, other: Tracks) -> Rows:
+def _difference_rows(setting: SplitTrajectories, one: Tracks, other: Tracks) -> Rows:
     """Difference of the medians of path / chord of two encoders, over the images both have."""
-    valid = setting.values(one, DIFFERENCE)[1] & setting.values(other, DIFFERENCE)[1]
+    valid = setting.valid(one, DIFFERENCE) & setting.valid(other, DIFFERENCE)
     both = [setting.compared(tracks, valid) for tracks in (one, other)]
     draws = [
         np.einsum("bs,bsc->bc", setting.seed_weights(tracks), summary.draws[..., 0])
@@ -383,27 +242,16 @@ def _difference_rows(setting: _Setting, one: Tracks, other: Tracks) -> Rows:
     ]
     n = setting.counts("task", valid)
     notes = setting.left_out("task", valid, REASONS[DIFFERENCE])
-    for c, names in enumerate(setting.names("task")):
+    for c, names in enumerate(setting.names["task"]):
         each = [summary.estimate[:, c, 0] for summary in both]
         variances = [values.var(ddof=1) for values in each if len(values) > 1]
-        row = _numbers(
-            np.array([each[0].mean() - each[1].mean()]),
-            draws[0][:, c] - draws[1][:, c],
-            n[c],
-            max(map(len, each)),
-            notes[c],
-        )
+        difference = np.array([each[0].mean() - each[1].mean()])
+        drawn = draws[0][:, c] - draws[1][:, c]
+        row = names | n[c] | _numbers(difference, drawn, n[c], max(map(len, each)), notes[c])
+        row |= {"encoder": one.name, "role": one.role, "other": other.name}
         if variances and "estimate" in row:
             row["seed_sd"] = float(np.sqrt(sum(variances)))
-        yield {
-            "encoder": one.name,
-            "role": one.role,
-            "other": other.name,
-            "measure": f"{DIFFERENCE}_difference",
-            **names,
-            **n[c],
-            **row,
-        }
+        yield row | {"measure": f"{DIFFERENCE}_difference"}
 
 
 def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]:
@@ -427,42 +275,3 @@ def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]
             there = np.isfinite(estimate)
             note = np.where(there, "no interval: one image", why)
             yield base.assign(measure=measure, seed=seed, estimate=estimate, seed_sd=sd, note=note)
-
-
-def weighted_quantiles(
-    values: np.ndarray, weights: np.ndarray, quantiles: tuple[float, ...]
-) -> np.ndarray:
-    """Quantiles [B, C, Q] of values [C, m], each as often as its weight [B, C, m] says.
-
-    The same as ``numpy.quantile`` (linear interpolation) of each value repeated that often. NaN
-    counts for nothing; NaN where all weights are 0.
-    """
-    order = np.argsort(values, axis=1, kind="stable")  # NaN last
-    ranked = np.take_along_axis(values, order, axis=1)
-    there = np.isfinite(ranked)
-    sorted_weights = np.take_along_axis(weights, order[None], axis=2) * there
-    reached = np.cumsum(sorted_weights, axis=2, dtype=np.int32)
-    total = reached[:, :, -1]
-    last = (reached < total[:, :, None]).sum(axis=2)
-    columns = np.arange(len(values))
-    out = np.empty((*total.shape, len(quantiles)))
-    for q, quantile in enumerate(quantiles):
-        place = quantile * np.maximum(total - 1, 0)
-        below = np.floor(place)
-        low = np.minimum((reached <= below[:, :, None]).sum(axis=2), last)
-        high = np.minimum((reached <= below[:, :, None] + 1).sum(axis=2), last)
-        one, other = ranked[columns, low], ranked[columns, high]
-        with np.errstate(invalid="ignore"):
-            mixed = one + (place - below) * (other - one)
-        out[:, :, q] = np.where(total > 0, mixed, np.nan)
-    return out
-
-
-def padded(code: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of every cell as a rectangle [C, m], 0 where a cell has fewer; whether each is there."""
-    size = np.bincount(code[code >= 0], minlength=n_cells)
-    order = np.argsort(code, kind="stable")[(code < 0).sum() :]
-    there = np.arange(max(size.max(initial=0), 1)) < size[:, None]
-    rows = np.zeros(there.shape, int)
-    rows[there] = order
-    return rows, there
