@@ -136,22 +136,17 @@ def clusters(
         rng = generator(seed, "clusters", str(split), str(metric))
         rows += [common | row for row in _rows(matrix, family, rng, n_permutations)]
         if metric == "centroid_cosine" and not embedding_paths:
-            note = "no support: made without embeddings"
-            rows += [
-                common | _branch_row(branch, matrix, family) | {"note": note}
-                for branch in _branches(matrix)
-            ]
-    if embedding_paths:
-        for queries in load_queries(
-            embedding_paths, heldout_datasets, heldout_tasks, every_task=True
-        ):
-            name, split = queries.name, queries.query_set
-            if name in set(table.loc[table["split"] == split, "encoder"]):
-                matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]
-                _check_same(matrix, queries, task_distances_path)
-                common = _common(run, name, split, "centroid_cosine", totals[split])
-                rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
-            del queries  # before the next is read
+            common |= {"note": "no support: made without embeddings"}
+            rows += [common | _branch_row(b, matrix, family) for b in _branches(matrix)]
+    held = (heldout_datasets, heldout_tasks)
+    for queries in load_queries(embedding_paths, *held, every_task=True) if embedding_paths else ():
+        name, split = queries.name, queries.query_set
+        if name in set(table.loc[table["split"] == split, "encoder"]):
+            matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]
+            _check_same(matrix, queries, task_distances_path)
+            common = _common(run, name, split, "centroid_cosine", totals[split])
+            rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
+        del queries  # before the next is read
     frame = pd.DataFrame(rows)
     if len(frame):
         frame = adjust(frame)
@@ -203,51 +198,25 @@ def _rows(
             "p_family": f"clusters, cohesion: {measure}",
             "note": NO_INTERVAL if sound else "undefined: no distance within families",
         }
-    yield from _label_free_rows(
-        partition,
-        tree=tree,
-        distance=distance,
-        family=family,
-        rng=rng,
-        n_permutations=n_permutations,
-    )
-    place = silhouette_samples(distance, family, metric="precomputed")
-    for i, task in enumerate(tasks):
-        yield {
-            "level": "task",
-            "measure": "silhouette",
-            "task": task,
-            "family": family[i],
-            "cluster": int(found[i]),
-            "n_clusters": k,
-            "estimate": float(place[i]),
-            "note": NO_INTERVAL,
-        }
-
-
-def _label_free_rows(
-    partition: dict[str, Any],
-    *,
-    tree: np.ndarray,
-    distance: np.ndarray,
-    family: np.ndarray,
-    rng: np.random.Generator,
-    n_permutations: int,
-) -> Rows:
-    """Rows of the cut that the tree suggests by itself; families are looked at only afterwards."""
+    # The cut that the tree suggests by itself; families play a part only afterwards.
     best = best_cut(tree, distance)
     if best is None:
         yield partition | {"measure": "silhouette_best", "note": FLAT}
-        return
-    found, score = best
-    partition = partition | {"n_clusters": len(set(found)), "p_family": "clusters, label-free"}
-    yield partition | {
-        "measure": "silhouette_best",
-        "estimate": score,
-        "note": "no interval: the largest of all cuts, so it leans high",
-    }
-    for measure, (estimate, p) in agreement_test(family, found, rng, n_permutations).items():
-        yield partition | {"measure": f"{measure}_label_free", "estimate": estimate, "p": p}
+    else:
+        note = "no interval: the largest of all cuts, so it leans high"
+        free = {"n_clusters": len(set(best[0])), "p_family": "clusters, label-free"}
+        free = partition | free
+        yield free | {"measure": "silhouette_best", "estimate": best[1], "note": note}
+        for measure, (estimate, p) in agreement_test(family, best[0], rng, n_permutations).items():
+            yield free | {"measure": f"{measure}_label_free", "estimate": estimate, "p": p}
+    each = silhouette_samples(distance, family, metric="precomputed")
+    for task, own, cluster, estimate in zip(tasks, family, found, each, strict=True):
+        yield {"level": "task", "measure": "silhouette", "n_clusters": k, "note": NO_INTERVAL} | {
+            "task": task,
+            "family": own,
+            "cluster": int(cluster),
+            "estimate": float(estimate),
+        }
 
 
 def _branches(matrix: pd.DataFrame) -> list[Branch]:

@@ -17,7 +17,7 @@ from medtaskatlas.atlas.gallery_scale import row_blocks
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.core.seeds import generator
 
 MIN_PAIRS = 4
@@ -28,32 +28,15 @@ DRAWS = 500
 COMPONENTS = 32
 
 
-def debiased_cka(one: np.ndarray, other: np.ndarray) -> float:
-    r"""Debiased linear CKA of two embeddings [N, D1] and [N, D2] of the same pairs.
+def cka_ratio(cross: Any, one: Any, other: Any) -> Any:
+    r"""Debiased linear CKA from three HSIC, numbers or [B].
 
     :math:`HSIC_u(K, L) / \sqrt{HSIC_u(K, K)\,HSIC_u(L, L)}` with linear kernels (Kornblith et al.,
     2019) and the unbiased estimator of HSIC (Song et al., 2012; Nguyen et al., 2021). Unlike plain
     CKA it does not rise with the number of dimensions where pairs are few. It is 1 for the same
     geometry up to rotation, shift and scale, 0 on average where there is no relation (so slightly
-    negative values happen), and NaN where an embedding is constant. Never makes an N x N matrix
-    unless that is the smaller one: cost N D1 D2.
+    negative values happen), and NaN where a self-similarity is not above 0.
     """
-    _check(one, other)
-    x, y = centred(one), centred(other)
-    if x is None or y is None:
-        return float("nan")
-    one_kernel, other_kernel = Kernel.of(x), Kernel.of(y)
-    return float(
-        cka_ratio(
-            debiased_hsic(one_kernel, other_kernel),
-            debiased_hsic(one_kernel, one_kernel),
-            debiased_hsic(other_kernel, other_kernel),
-        )
-    )
-
-
-def cka_ratio(cross: Any, one: Any, other: Any) -> Any:
-    """CKA from its three HSIC, numbers or [B]; NaN where a self-similarity is not above 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.sqrt(np.where((one > 0) & (other > 0), one * other, np.nan))
         value = cross / scale
@@ -67,19 +50,6 @@ def centred(vectors: np.ndarray, *, inplace: bool = False) -> np.ndarray | None:
     moved = np.subtract(vectors, mean, out=vectors if inplace else None)
     spread = np.einsum("nd,nd->", moved, moved, dtype=np.float64)
     return None if spread <= CONSTANT * size else moved
-
-
-def _check(one: np.ndarray, other: np.ndarray) -> None:
-    """Refuse what CKA is not defined for."""
-    remedy = "give two embeddings of the same four or more pairs, without NaN"
-    if len(one) != len(other):
-        raise DataError(f"CKA: {len(one)} rows in one embedding, {len(other)} in the other", remedy)
-    if len(one) < MIN_PAIRS:
-        raise DataError(f"CKA: {len(one)} rows, at least {MIN_PAIRS} are needed", remedy)
-    for which, vectors in (("first", one), ("second", other)):
-        bad = int((~np.isfinite(vectors)).any(axis=1).sum())
-        if bad:
-            raise DataError(f"CKA: {bad} rows of the {which} embedding are not finite", remedy)
 
 
 @dataclass(frozen=True)
@@ -189,10 +159,7 @@ def hsic_draws(
 
 
 def cka_rows(
-    encoders: Iterable[EncoderQueries],
-    n: Counts,
-    seed: int,
-    n_draws: int = DRAWS,
+    encoders: Iterable[EncoderQueries], n: Counts, seed: int, n_draws: int = DRAWS
 ) -> Iterator[dict[str, Any]]:
     """Rows of CKA of every two encoders, and of one with itself over its seeds.
 
@@ -219,11 +186,10 @@ def cka_rows(
             problem = f"undefined: {name} gives all these pairs the same embedding"
         elif one is two and one.n_seeds < 2:
             problem = "undefined: one seed, at least two are needed"
-        yield row | (
-            {"note": problem}
-            if problem
-            else _row(one, two, design=design, draws=draws, n=n, seed=seed)
-        )
+        if problem:
+            yield row | {"note": problem}
+        else:
+            yield row | _row(one, two, design=design, draws=draws, n=n, seed=seed)
 
 
 class _Side:
@@ -272,15 +238,12 @@ def _row(
     found = each[np.triu_indices(S, 1)] if itself else each.ravel()
     if not np.isfinite(found).all():
         return {"note": "undefined: the pairs are too few or too alike"}
-    estimate = float(found.mean())
-    n_seeds = 1 if itself else max(S, T)
     interval = centred_interval(
         drawn,
-        estimate,
+        float(found.mean()),
         n_groups=n["n_groups"],
         n_datasets=n["n_datasets"],
-        n_seeds=n_seeds,
+        n_seeds=1 if itself else max(S, T),
         high=1.0,
     )
-    spread = float(found.std(ddof=1)) if len(found) > 1 else None
-    return {"estimate": estimate, "seed_sd": spread, **vars(interval)}
+    return over_seeds(found) | vars(interval)

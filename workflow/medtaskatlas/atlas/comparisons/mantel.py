@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,40 +31,32 @@ HALVES = 100
 MIN_DISTANCES = 10  # of five tasks
 
 
-class Encoder(Protocol):
-    """Names of an encoder: predictions and queries both have them."""
+class _Encoder(Protocol):
+    """Names that both predictions and queries of an encoder have."""
 
     @property
-    def name(self) -> str:
-        """Name of the encoder."""
-
+    def name(self) -> str: ...
     @property
-    def kind(self) -> str:
-        """Kind of the encoder."""
-
+    def kind(self) -> str: ...
     @property
-    def role(self) -> str:
-        """Role of the encoder; see :mod:`medtaskatlas.encoders.kind`."""
+    def role(self) -> str: ...
 
 
-E = TypeVar("E", bound=Encoder)
+E = TypeVar("E", bound=_Encoder)
 
 
 def mantel(
     one: np.ndarray,
     other: np.ndarray,
     rng: np.random.Generator,
-    *,
-    method: Literal["pearson", "spearman"] = "pearson",
-    alternative: Literal["two-sided", "greater"] = "two-sided",
     n_permutations: int = PERMUTATIONS,
 ) -> tuple[float, float]:
-    """Correlation of two distance matrices [T, T], and its p by relabelling one (Mantel, 1967).
+    """Spearman correlation of two distance matrices [T, T], and its p by relabelling one.
 
-    Ranks are taken once: relabelling does not change them. The alternative `greater` asks for
-    agreement only; p is ``(1 + #{as extreme}) / (1 + n_permutations)``.
+    The test of Mantel (1967), of agreement only: p is one-sided, ``(1 + #{as large}) /
+    (1 + n_permutations)``. Ranks are taken once: relabelling does not change them.
     """
-    x, y = _standardised(one, "first", method), _standardised(other, "second", method)
+    x, y = _standardised(one, "first"), _standardised(other, "second")
     T = len(one)
     if len(other) != T:
         raise DataError(f"Mantel test: {T} rows in one matrix, {len(other)} in the other", REMEDY)
@@ -79,13 +71,11 @@ def mantel(
         count = min(step, n_permutations - start)
         order = rng.permuted(np.tile(np.arange(T), (count, 1)), axis=1)
         null[start : start + count] = flat[order[:, a] * T + order[:, b]] @ y
-    if alternative == "two-sided":
-        return observed, permutation_p(abs(observed), np.abs(null))
     return observed, permutation_p(observed, null)
 
 
-def _standardised(matrix: np.ndarray, which: str, method: str) -> np.ndarray:
-    """Distances above the diagonal, or their ranks, centred and of length 1."""
+def _standardised(matrix: np.ndarray, which: str) -> np.ndarray:
+    """Ranks of the distances above the diagonal, centred and of length 1."""
     matrix = np.asarray(matrix, float)
     problem = None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
@@ -103,15 +93,14 @@ def _standardised(matrix: np.ndarray, which: str, method: str) -> np.ndarray:
             problem = "has distances that are all the same"
     if problem:
         raise DataError(f"Mantel test: the {which} matrix {problem}", REMEDY)
-    if method == "spearman":
-        values = rankdata(values)
+    values = rankdata(values)
     values = values - values.mean()
     return np.asarray(values / np.linalg.norm(values))
 
 
 def mantel_rows(
     table: pd.DataFrame,
-    encoders: Iterable[Encoder],
+    encoders: Iterable[_Encoder],
     query_set: str,
     seed: int,
     n_permutations: int = PERMUTATIONS,
@@ -120,11 +109,8 @@ def mantel_rows(
     everyone = list(encoders)
     matrices = {e.name: encoder_matrix(table, e.name, query_set, METRIC) for e in everyone}
     for encoder, other in ordered_pairs(everyone):
-        row: dict[str, Any] = {
-            "contrast": "geometry",
-            "measure": "mantel_spearman",
-            **both(encoder, other, METRIC),
-        }
+        row: dict[str, Any] = {"contrast": "geometry", "measure": "mantel_spearman"}
+        row |= both(encoder, other, METRIC)
         one, two, note = _common(matrices[encoder.name], matrices[other.name])
         why = None
         if len(one) < MIN_TASKS:
@@ -136,14 +122,7 @@ def mantel_rows(
         if why:
             yield row | {"note": why}
             continue
-        r, p = mantel(
-            one,
-            two,
-            generator(seed, "mantel", query_set),
-            method="spearman",
-            alternative="greater",
-            n_permutations=n_permutations,
-        )
+        r, p = mantel(one, two, generator(seed, "mantel", query_set), n_permutations)
         family = f"comparisons, mantel: {query_set}"
         yield row | {"estimate": r, "p": p, "p_family": family, "note": note}
 
@@ -155,7 +134,7 @@ def ordered_pairs(encoders: Iterable[E]) -> Iterator[tuple[E, E]]:
         yield (b, a) if swap else (a, b)
 
 
-def both(encoder: Encoder, other: Encoder, method: str) -> dict[str, str]:
+def both(encoder: _Encoder, other: _Encoder, method: str) -> dict[str, str]:
     """Columns of the table `comparisons` that name the two sides of a row."""
     return {
         "encoder": encoder.name,
@@ -243,10 +222,8 @@ def noise_ceiling_rows(
     design = Design.of(queries.frame)
     pairs = np.triu_indices(len(design.tasks), 1)
     yield from _ceiling_rows(*_over_seeds(queries, design, pairs), both(queries, queries, "seeds"))
-    yield from _ceiling_rows(
-        *_over_halves(queries, design, pairs, seed, n_halves),
-        both(queries, queries, "groups"),
-    )
+    over_halves = _over_halves(queries, design, pairs, seed, n_halves)
+    yield from _ceiling_rows(*over_halves, both(queries, queries, "groups"))
 
 
 Bounds = tuple[float, float]
@@ -259,9 +236,8 @@ def _over_seeds(queries: EncoderQueries, design: Design, pairs: Pairs) -> tuple[
     if S < 2:
         return None, "undefined: one seed, at least two are needed"
     as_is, once = no_draws(design), np.ones((1, 1))
-    distances = np.stack(
-        [centroid_cosines(design, [v], as_is, once)[0][pairs] for v in queries.vectors]
-    )
+    cosines = [centroid_cosines(design, [v], as_is, once)[0] for v in queries.vectors]
+    distances = np.stack([each[pairs] for each in cosines])
     known = np.isfinite(distances).all(axis=0)
     if known.sum() < MIN_DISTANCES:
         return None, f"undefined: {known.sum()} known distances, {MIN_DISTANCES} are needed"
@@ -276,21 +252,11 @@ def _over_halves(
     one, other = halves(design, generator(seed, "halves", queries.query_set), n_halves)
     S = len(queries.seeds)
     weights = np.full((n_halves, S), 1 / S)
-    both_halves = np.stack(
-        [
-            centroid_cosines(design, queries.vectors, half, weights)[:, *pairs]
-            for half in (one, other)
-        ],
-        axis=1,
-    )
+    distances = [centroid_cosines(design, queries.vectors, d, weights) for d in (one, other)]
+    both_halves = np.stack([d[:, *pairs] for d in distances], axis=1)
     known = np.isfinite(both_halves).all(axis=1)
-    found = np.array(
-        [
-            noise_ceiling(values[:, there])
-            for values, there in zip(both_halves, known, strict=True)
-            if there.sum() >= MIN_DISTANCES
-        ]
-    ).reshape(-1, 2)
+    enough = np.flatnonzero(known.sum(axis=1) >= MIN_DISTANCES)
+    found = np.array([noise_ceiling(both_halves[i][:, known[i]]) for i in enough]).reshape(-1, 2)
     if len(found) == 0:
         return None, "undefined: too few groups to split in two halves that hold the tasks"
     low, high = found.mean(axis=0)
@@ -304,11 +270,6 @@ def _ceiling_rows(
     """The two rows of a ceiling."""
     if bounds is not None and not np.isfinite(bounds).all():
         bounds, note = None, "undefined: distances between tasks are all the same"
-    for i, end in enumerate(("low", "high")):
-        yield {
-            "contrast": "geometry",
-            "measure": f"noise_ceiling_{end}",
-            **sides,
-            "estimate": None if bounds is None else bounds[i],
-            "note": note,
-        }
+    for end, estimate in zip(("low", "high"), bounds or (None, None), strict=True):
+        row = {"contrast": "geometry", "measure": f"noise_ceiling_{end}", **sides}
+        yield row | {"estimate": estimate, "note": note}

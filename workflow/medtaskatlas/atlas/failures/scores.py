@@ -26,10 +26,9 @@ _COLUMNS = ["pair_id", "dataset", "image_id", "group_id", "family"]
 class Scored:
     """Failures and right pairs as one encoder sees them."""
 
-    # Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`
     name: str
     role: str
-    seeds: list[int]  # Its seeds, sorted
+    seeds: list[int]  # sorted
     # float32 [S, N], mean cosine of the nearest right gallery pairs of the task; NaN where the
     # gallery has none
     similarity: np.ndarray
@@ -102,16 +101,8 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
         raise DataError("no embedding of failures was given", "start the run again to make them")
     scored = []
     for name, each in sorted(found.items()):
-        each.sort(key=lambda made: made[0])
-        scored.append(
-            Scored(
-                name,
-                each[0][1],
-                [made[0] for made in each],
-                np.stack([made[2] for made in each]),
-                np.stack([made[3] for made in each]),
-            )
-        )
+        seeds, role, *values = zip(*sorted(each, key=lambda e: e[0]), strict=True)
+        scored.append(Scored(name, role[0], list(seeds), *map(np.stack, values)))
     return frame, scored, tasks
 
 

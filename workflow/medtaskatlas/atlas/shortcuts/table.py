@@ -32,12 +32,24 @@ from medtaskatlas.atlas.resampling import (
 from medtaskatlas.atlas.roles import GALLERY, roles
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.shortcuts.meaning import UNSTATED, Told, explained, meaning
-from medtaskatlas.atlas.shortcuts.views import CONTROL_PAIRS, choose, everything, views
+from medtaskatlas.atlas.shortcuts.views import CONTROL_PAIRS, VIEWS, choose, everything, views
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
 
+ROUNDS = 24
+LEAVES = 8
+FEATURES_A_SPLIT = 0.3
+# How far the lower end of the interval must lie above what chance and meaning explain.
+MARGIN = 0.1
+SPLITS = ("groups", "datasets")
+CONTROLS = {
+    "all": "for comparison: both sides whole, features of the `pixels` baseline",
+    "shuffled": "control: the same with labels permuted in training, must be at chance",
+}
+# One training of the probe: a single seed of weight 1.
+_ONE_SEED = np.ones((1, 1))
 SPEC = columns.TableSpec(
     "Could a network tell the tasks by debris? How far probes get that see restricted views.",
     ("run", "view", "split", "level", "name"),
@@ -50,13 +62,8 @@ SPEC = columns.TableSpec(
             "output_only: one side; residue: what is finer than 3 pixels, of both sides; all: "
             "both sides whole (features of the `pixels` baseline); shuffled: the same with "
             "labels permuted in training",
-            "border",
-            "histogram",
-            "input_only",
-            "output_only",
-            "residue",
-            "all",
-            "shuffled",
+            *VIEWS,
+            *CONTROLS,
         ),
         columns.SPLIT,
         columns.text("level", "what the row is about", "overall", "task"),
@@ -97,18 +104,6 @@ SPEC = columns.TableSpec(
         columns.NOTE,
     ),
 )
-ROUNDS = 24
-LEAVES = 8
-FEATURES_A_SPLIT = 0.3
-# How far the lower end of the interval must lie above what chance and meaning explain.
-MARGIN = 0.1
-SPLITS = ("groups", "datasets")
-CONTROLS = {
-    "all": "for comparison: both sides whole, features of the `pixels` baseline",
-    "shuffled": "control: the same with labels permuted in training, must be at chance",
-}
-# One training of the probe: a single seed of weight 1.
-_ONE_SEED = np.ones((1, 1))
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
@@ -149,6 +144,7 @@ def shortcuts(
         If there is no training pair or no held-out pair.
     """
     bank = PairBank(pair_paths, image_paths)
+    draws = {"seed": seed, "n_draws": n_draws}
     whole = bank.table().drop_columns(["params"]).to_pandas()
     role = roles(whole, heldout_datasets, heldout_tasks)
     place = choose(whole, role, seed)
@@ -162,14 +158,14 @@ def shortcuts(
     rows: list[Row] = []
     for name, features in views(bank, chosen).items():
         p = _ask(name, features, code, role, seed)
-        rows += _rows(name, p, known, frame, role, seed=seed, n_draws=n_draws)
+        rows += _rows(name, p, known, frame, role, **draws)
     del features
     baseline = everything(bank, chosen[small])
     less = frame.iloc[small].reset_index(drop=True)
     for name in CONTROLS:
         p = _ask(name, baseline, code[small], role[small], seed)
-        rows += _rows(name, p, known, less, role[small], seed=seed, n_draws=n_draws)
-    meta = {"run": run, "seed": seed, "n_draws": n_draws, "margin": MARGIN}
+        rows += _rows(name, p, known, less, role[small], **draws)
+    meta = {"run": run, "margin": MARGIN, **draws}
     table = write_table("shortcuts", [{"run": run, **row} for row in rows], out, meta)
     log.info("%s: %d shortcuts flagged", out, int(table["flagged"].fillna(False).sum()))
 
@@ -287,14 +283,7 @@ def _means(design: Design, values: np.ndarray, draws: Draws, masks: np.ndarray) 
 
 
 def _rows(
-    name: str,
-    p: np.ndarray,
-    known: list[str],
-    frame: pd.DataFrame,
-    role: np.ndarray,
-    *,
-    seed: int,
-    n_draws: int,
+    name: str, p: np.ndarray, known: list[str], frame: pd.DataFrame, role: np.ndarray, **draws: int
 ) -> Iterator[Row]:
     """Rows of one view: in each query set all tasks together, then each."""
     for split in SPLITS:
@@ -302,10 +291,11 @@ def _rows(
         if not asked.any():
             continue
         here = frame.loc[asked].reset_index(drop=True)
-        scores = score(here, p[asked], known, split=split, seed=seed, n_draws=n_draws)
-        yield {"view": name, "split": split, **_overall(name, scores, here)}
+        scores = score(here, p[asked], known, split=split, **draws)
+        row = {"view": name, "split": split}
+        yield row | _overall(name, scores, here)
         for t in range(len(scores.tasks)):
-            yield {"view": name, "split": split, **_task(name, scores, t, known, here)}
+            yield row | _task(name, scores, t, known, here)
 
 
 def _numbers(scores: Scores, at: int, frame: pd.DataFrame, mask: np.ndarray | None) -> Row:

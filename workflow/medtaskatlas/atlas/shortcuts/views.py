@@ -7,7 +7,7 @@ side. Statistics are made once a side, since most sides are a prepared image tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -352,23 +352,15 @@ def _one_side(side: Sides) -> list[np.ndarray]:
     ]
 
 
-def _input_only(before: Sides, after: Sides) -> list[np.ndarray]:
-    return _one_side(before)
-
-
-def _output_only(before: Sides, after: Sides) -> list[np.ndarray]:
-    return _one_side(after)
-
-
 def _residues(before: Sides, after: Sides) -> list[np.ndarray]:
     """Residues of both sides; differences of logs are log ratios."""
     return [before.residue, after.residue, after.residue - before.residue]
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[Sides, Sides], list[np.ndarray]]] = {
     "border": _border,
     "histogram": _histogram,
-    "input_only": _input_only,
-    "output_only": _output_only,
+    "input_only": lambda before, after: _one_side(before),
+    "output_only": lambda before, after: _one_side(after),
     "residue": _residues,
 }

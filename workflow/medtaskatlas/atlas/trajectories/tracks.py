@@ -46,8 +46,8 @@ _PIXEL_COLUMNS = (
 class Trajectories:
     """Pairs that make up each trajectory."""
 
-    # One row a trajectory, sorted by :data:`KEY`; beside the pair's columns `n_levels` and
-    # `reason`, which says why a trajectory cannot be measured, else is None
+    # One row a trajectory, sorted by KEY; next to the pair's columns `n_levels` and `reason`, which
+    # says why a trajectory cannot be measured, else is None.
     frame: pd.DataFrame
     rows: np.ndarray  # int [n, L], positions of its pairs by level, 0 beyond its last
     severity: np.ndarray  # float64 [n, L], NaN beyond its last
@@ -89,12 +89,10 @@ class Trajectories:
 class Tracks:
     """How one encoder follows the trajectories."""
 
-    # Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`
     name: str
     role: str
-    seeds: list[int | None]  # Its seeds, sorted; None stands for the one of a control that has none
-    # Name of :data:`MEASURES` to float64 [S, n], NaN where it is undefined
-    values: dict[str, np.ndarray]
+    seeds: list[int | None]  # sorted; None stands for the one of a control that has none
+    values: dict[str, np.ndarray]  # by measure, float64 [S, n], NaN where it is undefined
     displacement: np.ndarray  # float64 [S, n, L], NaN beyond a trajectory's last level
 
 
@@ -136,9 +134,10 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
     for one in sets:
         if trajectories is None:
             trajectories, main = Trajectories.of(one.frame), one.main
-        values, moved = _on_sphere(trajectories, one.vectors)
+        steps_of = _on_sphere(trajectories, one.vectors)
+        values, moved = measure(trajectories, steps_of, trajectories.batches(), still=STILL)
         found.setdefault(one.name, []).append((one.seed, one.role, values, moved))
-        del one  # before the next file is read
+        del one, steps_of  # before the next file is read
     if trajectories is None or trajectories.frame.empty:
         raise DataError(
             "no trajectory lies outside training",
@@ -146,39 +145,16 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
         )
     tracks = []
     for name, each in sorted(found.items()):
-        each.sort(key=lambda one: one[0])
-        tracks.append(
-            Tracks(
-                name,
-                each[0][1],
-                [seed for seed, *_ in each],
-                {m: np.stack([values[m] for *_, values, _ in each]) for m in MEASURES},
-                np.stack([moved for *_, moved in each]),
-            )
-        )
+        seeds, role, values_of, displacement = zip(*sorted(each, key=lambda e: e[0]), strict=True)
+        values = {m: np.stack([one[m] for one in values_of]) for m in MEASURES}
+        tracks.append(Tracks(name, role[0], list(seeds), values, np.stack(displacement)))
     return trajectories, tracks, main
 
 
-def _on_sphere(
-    trajectories: Trajectories, vectors: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measures of trajectories in an embedding; see :func:`measure`."""
+def _on_sphere(trajectories: Trajectories, vectors: np.ndarray) -> Callable[[np.ndarray], Steps]:
+    """Geometry of trajectories in an embedding, for :func:`measure`."""
     levels = trajectories.frame["n_levels"].to_numpy()
-
-    def steps_of(chosen: np.ndarray) -> Steps:
-        return sphere_steps(vectors[trajectories.rows[chosen, : levels[chosen[0]]]])
-
-    return measure(trajectories, steps_of, trajectories.batches(), still=STILL)
-
-
-def same_trajectories(path: Path, one: Trajectories, other: Trajectories) -> None:
-    """Refuse pair files whose trajectories or levels are not those of the embeddings."""
-    columns = [*KEY, "n_levels"]
-    if not one.frame[columns].equals(other.frame[columns]):
-        raise DataError(
-            f"{path.parent.parent} and the embeddings hold different trajectories",
-            "delete the embeddings folder and start the run again",
-        )
+    return lambda at: sphere_steps(vectors[trajectories.rows[at, : levels[at[0]]]])
 
 
 def pixel_tracks(
@@ -200,16 +176,20 @@ def pixel_tracks(
             raise DataError(f"{path}: no images file of {path.stem} was given", "give it")
         pairs = PairSet(path, images[path.stem])
         if len(pairs):
-            columns = {name: pairs.numpy(name) for name in _PIXEL_COLUMNS}
-            frames.append(pd.DataFrame(columns).assign(file=len(files), row=range(len(pairs))))
+            pixels = pd.DataFrame({name: pairs.numpy(name) for name in _PIXEL_COLUMNS})
+            frames.append(pixels.assign(file=len(files), row=range(len(pairs))))
             files.append(pairs)
     if not files:
         raise DataError("the pair files hold no trajectory", "start the run again to make them")
-    frame = pd.concat(frames, ignore_index=True)
-    frame = outside.mark(frame)
+    frame = outside.mark(pd.concat(frames, ignore_index=True))
     frame = frame[frame["query_set"] != OUTSIDE].reset_index(drop=True)
     found = Trajectories.of(frame)
-    same_trajectories(files[0].path, found, trajectories)
+    columns = [*KEY, "n_levels"]
+    if not found.frame[columns].equals(trajectories.frame[columns]):
+        raise DataError(
+            f"{files[0].path.parent.parent} and the embeddings hold different trajectories",
+            "delete the embeddings folder and start the run again",
+        )
     owner, row = frame["file"].to_numpy(), frame["row"].to_numpy()
     levels = found.frame["n_levels"].to_numpy()
     owners = owner[found.rows[:, 0]]
@@ -228,10 +208,5 @@ def pixel_tracks(
         return flat_steps(change.reshape(*rows.shape, -1))
 
     values, displacement = measure(found, steps_of, batches())
-    return Tracks(
-        RAW_PIXELS,
-        "control",
-        [None],
-        {name: each[None] for name, each in values.items()},
-        displacement[None],
-    )
+    one_seed = {name: each[None] for name, each in values.items()}
+    return Tracks(RAW_PIXELS, "control", [None], one_seed, displacement[None])
