@@ -39,7 +39,8 @@ class SplitTrajectories:
             self.codes[scope] = cells.ngroup().to_numpy()
             names = cells[["family", "known"]].first().reset_index()
             names = names.rename(columns={"known": "task_trained"}).assign(scope=scope, split=split)
-            self.names[scope] = [{**record} for record in names.to_dict("records")]
+            records = names.to_dict("records")
+            self.names[scope] = [{str(key): v for key, v in row.items()} for row in records]
         self._design = design = Design.of(self.frame)
         rng = generator(seed, "bootstrap", split)
         one = len(design.datasets) == 1
