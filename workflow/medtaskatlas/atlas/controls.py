@@ -13,14 +13,7 @@ from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import Interval, percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import (
-    DRAWS,
-    Design,
-    balanced_mean,
-    draw,
-    draw_seeds,
-    no_draws,
-)
+from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import read_table, write_table
@@ -160,11 +153,7 @@ def input_only(
 
 
 def _bootstrap(
-    design: Design,
-    values: np.ndarray,
-    source: tuple[str, str],
-    seed: int,
-    n_draws: int,
+    design: Design, values: np.ndarray, source: tuple[str, str], seed: int, n_draws: int
 ) -> tuple[np.ndarray, Interval]:
     """Balanced mean of values [S, N] of a query set and encoder: each seed's, and the interval."""
     query_set, encoder = source

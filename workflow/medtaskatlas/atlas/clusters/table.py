@@ -42,9 +42,7 @@ SPEC = columns.TableSpec(
             "level",
             "partition: of all tasks; task: of one; branch: of an inner node of the tree "
             "(centroid_cosine only)",
-            "partition",
-            "task",
-            "branch",
+            *("partition", "task", "branch"),
         ),
         columns.text(
             "measure",
@@ -56,16 +54,8 @@ SPEC = columns.TableSpec(
             "cophenetic: how well the tree keeps the distances; silhouette: of the task in "
             "its family; support: share of the bootstrap draws (dataset > group > seed) whose "
             "tree has a branch of the same tasks",
-            "ami",
-            "ari",
-            "silhouette_best",
-            "ami_label_free",
-            "ari_label_free",
-            "permanova",
-            "anosim",
-            "cophenetic",
-            "silhouette",
-            "support",
+            *("ami", "ari", "silhouette_best", "ami_label_free", "ari_label_free"),
+            *("permanova", "anosim", "cophenetic", "silhouette", "support"),
         ),
         columns.text("task", "the task; null for a partition or a branch", nullable=True),
         columns.text("family", "its family, or the one family of a branch", nullable=True),

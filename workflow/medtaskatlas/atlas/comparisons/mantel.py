@@ -46,10 +46,7 @@ E = TypeVar("E", bound=_Encoder)
 
 
 def mantel(
-    one: np.ndarray,
-    other: np.ndarray,
-    rng: np.random.Generator,
-    n_permutations: int = PERMUTATIONS,
+    one: np.ndarray, other: np.ndarray, rng: np.random.Generator, n_permutations: int = PERMUTATIONS
 ) -> tuple[float, float]:
     """Spearman correlation of two distance matrices [T, T], and its p by relabelling one.
 

@@ -24,14 +24,7 @@ from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
 from medtaskatlas.atlas.predictions import Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import (
-    DRAWS,
-    Design,
-    balanced_mean,
-    draw,
-    draw_seeds,
-    no_draws,
-)
+from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
@@ -49,10 +42,7 @@ SPEC = columns.TableSpec(
             "with the best kNN estimate; best_probe: against the best baseline with any "
             "method, supervised probes included; geometry: how alike two embeddings are, or one is "
             "to itself (`other` is the same encoder)",
-            "pair",
-            "best_baseline",
-            "best_probe",
-            "geometry",
+            *("pair", "best_baseline", "best_probe", "geometry"),
         ),
         columns.ENCODER,
         columns.text("kind", "kind of the encoder"),
@@ -74,13 +64,8 @@ SPEC = columns.TableSpec(
             "with itself between its seeds; noise_ceiling_low, noise_ceiling_high: Spearman "
             "correlation that anything could reach with the task distances of the encoder, given "
             "its seeds or its groups",
-            "balanced_accuracy",
-            "family_balanced_accuracy",
-            "map_at_r",
-            "mantel_spearman",
-            "cka_debiased",
-            "noise_ceiling_low",
-            "noise_ceiling_high",
+            *("balanced_accuracy", "family_balanced_accuracy", "map_at_r"),
+            *("mantel_spearman", "cka_debiased", "noise_ceiling_low", "noise_ceiling_high"),
         ),
         *columns.TESTED,
     ),
@@ -169,11 +154,7 @@ def comparisons(
 
 
 def _geometry_rows(
-    chosen: Predictions,
-    encoders: Iterable[EncoderQueries],
-    query_set: str,
-    seed: int,
-    n_draws: int,
+    chosen: Predictions, encoders: Iterable[EncoderQueries], query_set: str, seed: int, n_draws: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of CKA, then of noise ceilings: of embeddings that are read one by one."""
     ceilings: list[dict[str, Any]] = []

@@ -44,8 +44,7 @@ SPEC = columns.TableSpec(
         columns.text(
             "split",
             "groups: test groups of trained datasets; datasets: datasets kept out of training",
-            "groups",
-            "datasets",
+            *SPLITS,
         ),
         columns.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
         columns.text("family", "its family; null for all tasks", nullable=True),

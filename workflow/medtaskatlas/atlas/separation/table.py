@@ -20,14 +20,7 @@ from medtaskatlas.atlas.inference import (
     percentile_interval,
 )
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import (
-    DRAWS,
-    Design,
-    balanced_mean,
-    draw,
-    draw_seeds,
-    no_draws,
-)
+from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.statistics import (
@@ -54,12 +47,8 @@ SPEC = columns.TableSpec(
             "crossed subset; omega_squared_difference: share of the task minus that of the "
             "dataset; omega_squared_gain: share of the task minus that in the baseline `other`; "
             "permdisp: F of distances to the centroid",
-            "silhouette",
-            "silhouette_difference",
-            "omega_squared",
-            "omega_squared_difference",
-            "omega_squared_gain",
-            "permdisp",
+            *("silhouette", "silhouette_difference", "omega_squared"),
+            *("omega_squared_difference", "omega_squared_gain", "permdisp"),
         ),
         columns.text(
             "factor", "what pairs are grouped by: task, family, dataset, modality, interaction"

@@ -112,9 +112,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         ),
         Meaning(FLIPS, Told.TOGETHER, "mirroring keeps every pixel, so both histograms are equal"),
         Meaning(
-            WARPS,
-            Told.TOGETHER,
-            "pixels move, and some leave the picture; positions are hidden",
+            WARPS, Told.TOGETHER, "pixels move, and some leave the picture; positions are hidden"
         ),
     ),
     "input_only": (
