@@ -4,16 +4,15 @@ import re
 
 import pytest
 
-from medtaskatlas.atlas import distances, inference, predict, resampling, task_neighbours
-from medtaskatlas.atlas.comparisons import cka_rows, mantel, noise_ceiling
-from medtaskatlas.atlas.controls import duplicates as control_duplicates
-from medtaskatlas.atlas.controls import table as controls
+from medtaskatlas.atlas import controls, distances, inference, predict, resampling, task_neighbours
+from medtaskatlas.atlas.comparisons import cka, mantel
 from medtaskatlas.atlas.failures import scores as failure_scores
 from medtaskatlas.atlas.failures import table as failures
-from medtaskatlas.atlas.separation import crossed, dispersion_rows, variance_draws, variance_rows
+from medtaskatlas.atlas.separation import statistics
+from medtaskatlas.atlas.separation import table as separation
 from medtaskatlas.atlas.shortcuts import table as shortcuts
 from medtaskatlas.atlas.shortcuts import views as shortcut_views
-from medtaskatlas.atlas.trajectories import paths as trajectory_paths
+from medtaskatlas.atlas.trajectories import geometry
 from medtaskatlas.atlas.trajectories import table as trajectories
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.site.config_pages import TARGETS, sections
@@ -42,31 +41,31 @@ def test_targets_are_rules_without_wildcards():
 
 
 COUNT = {2: "two", 3: "three", 4: "four", 5: "five", 10: "ten"}
-FEW_DRAWS = {distances.DRAWS, variance_rows.SHARE_DRAWS, trajectories.DRAWS, failures.DRAWS}
+FEW_DRAWS = {distances.DRAWS, separation.SHARE_DRAWS, trajectories.DRAWS, failures.DRAWS}
 
 
 @pytest.mark.parametrize(
     "words",
     [
         f"So each of {resampling.DRAWS:,} draws takes",
-        f"failures use {FEW_DRAWS.pop():,} draws and CKA {cka_rows.DRAWS},",
+        f"failures use {FEW_DRAWS.pop():,} draws and CKA {cka.DRAWS},",
         f"the smallest that {resampling.DRAWS:,} draws can give is {2 / resampling.DRAWS:g}",
         f"Under {COUNT[inference.MIN_GROUPS]} groups there is no interval",
         f"Two to {COUNT[inference.FEW_DATASETS - 1]} datasets",
         f"its $k = {predict.K}$ nearest gallery pairs",
         f"labels permuted ({predict.SHUFFLES} times)",
         f"down to chance + {controls.CHANCE_MARGIN}",
-        f"97.5 % of {control_duplicates.SPLITS} splits",
-        f"(at least {COUNT[crossed.MIN_CELL]})",
-        f"in more than {variance_draws.COMPONENTS} dimensions",
-        f"at most {dispersion_rows.DISPERSION_PAIRS:,} pairs",
+        f"97.5 % of {controls.SPLITS} splits",
+        f"(at least {COUNT[statistics.MIN_CELL]})",
+        f"in more than {statistics.COMPONENTS} dimensions",
+        f"at most {separation.DISPERSION_PAIRS:,} pairs",
         f"from at most {distances.SAMPLED_PAIRS} pairs a task",
         f"names the {COUNT[task_neighbours.RANKS]} nearest",
         f"with the sizes of the families as they are ({mantel.PERMUTATIONS:,} times)",
         f"Needs {COUNT[mantel.MIN_TASKS]} tasks with known distances",
-        f"{noise_ceiling.HALVES} random splits",
-        f"fewer than {COUNT[noise_ceiling.MIN_DISTANCES]} known distances",
-        f"or there are fewer than {COUNT[trajectory_paths.MIN_LEVELS]}.",
+        f"{mantel.HALVES} random splits",
+        f"fewer than {COUNT[mantel.MIN_DISTANCES]} known distances",
+        f"or there are fewer than {COUNT[geometry.MIN_LEVELS]}.",
         f"to the {failure_scores.K} nearest right gallery pairs",
         f"only the border of {COUNT[shortcut_views.STRIP]} pixels",
         f"the interval lies {shortcuts.MARGIN} above both",

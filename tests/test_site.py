@@ -157,7 +157,8 @@ def test_no_role_and_no_formula_is_left_as_it_was_written(built):
             left[str(path.relative_to(built[0]))] = found
     assert left == {}
     assert (
-        'aria-label="\\omega^2' in (built[0] / "api" / "atlas.separation.variance.html").read_text()
+        'aria-label="\\omega^2'
+        in (built[0] / "api" / "atlas.separation.statistics.html").read_text()
     )
 
 
@@ -191,7 +192,7 @@ def test_pages_and_search_work_from_the_disk(built, browser):
     link = "document.querySelector('.md-search-result__link[href*=\"statistics.html\"]')"
     browser.wait(f"{link} !== null")
     assert _asked(browser) <= {"file", "data", "blob"}
-    for page in ("statistics.html", "api/atlas.separation.variance.html", "gallery.html"):
+    for page in ("statistics.html", "api/atlas.separation.statistics.html", "gallery.html"):
         browser.open(built[0] / page)
         assert "file" in _asked(browser) <= {"file", "data", "blob"}
 

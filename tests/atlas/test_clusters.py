@@ -9,9 +9,14 @@ from scipy.spatial.distance import pdist, squareform
 from skbio.stats.distance import anosim, permanova
 
 from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.clusters.branch_support import branch_support, branches
-from medtaskatlas.atlas.clusters.cohesion import anosim_r, cohesion_test, pseudo_f
-from medtaskatlas.atlas.clusters.partitions import best_cut
+from medtaskatlas.atlas.clusters.statistics import (
+    anosim_r,
+    best_cut,
+    branch_support,
+    branches,
+    cohesion_test,
+    pseudo_f,
+)
 from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.tables import read_table, write_table

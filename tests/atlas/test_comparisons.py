@@ -15,11 +15,14 @@ from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.resampling import Design, Draws, draw, no_draws
-from medtaskatlas.atlas.separation.crossed import crossed_subset
-from medtaskatlas.atlas.separation.dispersion import permdisp
+from medtaskatlas.atlas.separation.statistics import (
+    FACTORS,
+    crossed_subset,
+    omega_squared,
+    omega_squared_draws,
+    permdisp,
+)
 from medtaskatlas.atlas.separation.table import separation
-from medtaskatlas.atlas.separation.variance import FACTORS, omega_squared
-from medtaskatlas.atlas.separation.variance_draws import omega_squared_draws
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import atlas_synthetic as synthetic
-from medtaskatlas.atlas.controls.training import against_untrained, input_only
+from medtaskatlas.atlas.controls import against_untrained, input_only
 from medtaskatlas.atlas.predictions import EncoderPredictions, MethodPredictions, Predictions
 
 
@@ -22,8 +22,7 @@ def asked(guess):
 
 def run(guess):
     chosen, encoder = asked(guess)
-    families = ("semantic", "transformation")
-    return input_only(chosen, encoder, "groups", families=families, seed=0, n_draws=200)
+    return input_only(encoder, chosen, "groups", seed=0, n_draws=200)
 
 
 def by_image(frame):

@@ -10,8 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
-from medtaskatlas.atlas.failures.scores import judge, right_pairs
+from medtaskatlas.atlas.failures.scores import auc_draws, judge, rate_draws, right_pairs
 from medtaskatlas.atlas.failures.table import UNKNOWN, failures
 from medtaskatlas.atlas.neighbours import nearest, vote
 from medtaskatlas.atlas.resampling import Draws

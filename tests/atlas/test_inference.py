@@ -7,7 +7,7 @@ from scipy.stats import false_discovery_control
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cohen_kappa_score
 
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
-from medtaskatlas.atlas.clusters.partitions import agreement_test, tables_of
+from medtaskatlas.atlas.clusters.statistics import agreement_test, tables_of
 from medtaskatlas.atlas.inference import (
     adjust,
     bootstrap_p,

@@ -7,13 +7,20 @@ import pandas as pd
 import pytest
 
 from generated import SPLITS, smooth_image, write_dataset
-from medtaskatlas.atlas.findings.shortcuts import shortcuts as finding
+from medtaskatlas.atlas.findings import shortcuts as finding
 from medtaskatlas.atlas.shortcuts.meaning import MEANINGS, Told, explained, meaning
-from medtaskatlas.atlas.shortcuts.probe import probe
-from medtaskatlas.atlas.shortcuts.sample import GALLERY_PAIRS, QUERY_PAIRS, choose, views
-from medtaskatlas.atlas.shortcuts.scores import score
-from medtaskatlas.atlas.shortcuts.table import CONTROLS, MARGIN, shortcuts
-from medtaskatlas.atlas.shortcuts.views import STRIP, VIEWS, join, side_statistics, view
+from medtaskatlas.atlas.shortcuts.table import CONTROLS, MARGIN, probe, score, shortcuts
+from medtaskatlas.atlas.shortcuts.views import (
+    GALLERY_PAIRS,
+    QUERY_PAIRS,
+    STRIP,
+    VIEWS,
+    choose,
+    join,
+    side_statistics,
+    view,
+    views,
+)
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.pairbank import PairBank

@@ -8,7 +8,7 @@ from atlas_synthetic import make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
-from medtaskatlas.atlas.controls.table import controls
+from medtaskatlas.atlas.controls import controls
 from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification

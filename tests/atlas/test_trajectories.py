@@ -12,14 +12,14 @@ from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.embedding_sets import Outside, load_set
 from medtaskatlas.atlas.gallery_scale import Scale
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.atlas.trajectories.paths import (
+from medtaskatlas.atlas.trajectories.geometry import (
     flat_steps,
     mean_turning,
     path_over_chord,
     spearman,
     sphere_steps,
 )
-from medtaskatlas.atlas.trajectories.quantiles import padded, weighted_quantiles
+from medtaskatlas.atlas.trajectories.summaries import padded, weighted_quantiles
 from medtaskatlas.atlas.trajectories.table import trajectories
 from medtaskatlas.atlas.trajectories.tracks import FEW_LEVELS, GAPS, Trajectories
 from medtaskatlas.core.errors import DataError

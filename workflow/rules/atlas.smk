@@ -474,7 +474,7 @@ rule table_controls:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.atlas.controls.table"),
+        code=code_hash("medtaskatlas.atlas.controls"),
     message:
         "table controls"
     script:

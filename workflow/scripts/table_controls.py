@@ -1,7 +1,7 @@
 from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
-    from medtaskatlas.atlas.controls.table import controls
+    from medtaskatlas.atlas.controls import controls
 
     controls(
         snakemake.input.predictions,

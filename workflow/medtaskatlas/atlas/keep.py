@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from medtaskatlas.atlas.findings.trajectories import CHANGES
+from medtaskatlas.atlas.findings import CHANGES
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.commit import commit
 from medtaskatlas.core.errors import DataError

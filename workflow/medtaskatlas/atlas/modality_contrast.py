@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.clusters.cohesion import anosim_r
+from medtaskatlas.atlas.clusters.statistics import anosim_r
 from medtaskatlas.atlas.inference import centred_interval, no_interval, permutation_p
 from medtaskatlas.atlas.seed_spread import over_seeds
 

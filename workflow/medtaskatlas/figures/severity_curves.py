@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS
+from medtaskatlas.atlas.trajectories.tracks import RAW_PIXELS
 from medtaskatlas.figures.frames import WHERE, by_family, plain, read_frame
 from medtaskatlas.figures.style import (
     PAGE,

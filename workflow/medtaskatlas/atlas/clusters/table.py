@@ -13,18 +13,61 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_samples
 
 from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cosines, groups_of
-from medtaskatlas.atlas.clusters.branch_support import Branch, branch_support, branches
-from medtaskatlas.atlas.clusters.cohesion import cohesion_test
-from medtaskatlas.atlas.clusters.partitions import agreement_test, best_cut
+from medtaskatlas.atlas.clusters.statistics import (
+    Branch,
+    agreement_test,
+    best_cut,
+    branch_support,
+    branches,
+    cohesion_test,
+)
 from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
 from medtaskatlas.atlas.distances import DRAWS
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
+SPEC = columns.TableSpec(
+    "Do the tasks fall into the families that we assign, when nobody tells?",
+    ("run", "encoder", "split", "metric", "level", "measure", "task", "members"),
+    (
+        *columns.WHO,
+        columns.text("metric", "metric of task_distances"),
+        columns.text("linkage", "how clusters are joined", "average"),
+        columns.text(
+            "level",
+            "partition: of all tasks; task: of one; branch: of an inner node of the tree "
+            "(centroid_cosine only)",
+            *("partition", "task", "branch"),
+        ),
+        columns.text(
+            "measure",
+            "ami, ari: agreement of the families with as many clusters, 0 at chance; "
+            "silhouette_best: mean silhouette of the tree cut where it is largest, families "
+            "hidden; ami_label_free, ari_label_free: agreement of the families with that cut; "
+            "permanova: pseudo-F of the families on the distances (Anderson, 2001); "
+            "anosim: R of the families on ranked distances (Clarke, 1993); "
+            "cophenetic: how well the tree keeps the distances; silhouette: of the task in "
+            "its family; support: share of the bootstrap draws (dataset > group > seed) whose "
+            "tree has a branch of the same tasks",
+            *("ami", "ari", "silhouette_best", "ami_label_free", "ari_label_free"),
+            *("permanova", "anosim", "cophenetic", "silhouette", "support"),
+        ),
+        columns.text("task", "the task; null for a partition or a branch", nullable=True),
+        columns.text("family", "its family, or the one family of a branch", nullable=True),
+        columns.text("members", "tasks of a branch, with commas between; else null", nullable=True),
+        columns.number("height", "distance at which a branch is joined; else null", 0),
+        columns.count("cluster", "number of the cluster that the task falls into", nullable=True),
+        columns.count(
+            "n_clusters", "clusters that the tree is cut into; null for a branch", nullable=True
+        ),
+        *columns.TESTED,
+    ),
+)
 NO_INTERVAL = "no interval: tasks are a fixed set; see p"
 FLAT = "undefined: all distances are the same"
 Rows = Iterator[dict[str, Any]]
@@ -83,22 +126,17 @@ def clusters(
         rng = generator(seed, "clusters", str(split), str(metric))
         rows += [common | row for row in _rows(matrix, family, rng, n_permutations)]
         if metric == "centroid_cosine" and not embedding_paths:
-            note = "no support: made without embeddings"
-            rows += [
-                common | _branch_row(branch, matrix, family) | {"note": note}
-                for branch in _branches(matrix)
-            ]
-    if embedding_paths:
-        for queries in load_queries(
-            embedding_paths, heldout_datasets, heldout_tasks, every_task=True
-        ):
-            name, split = queries.name, queries.query_set
-            if name in set(table.loc[table["split"] == split, "encoder"]):
-                matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]
-                _check_same(matrix, queries, task_distances_path)
-                common = _common(run, name, split, "centroid_cosine", totals[split])
-                rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
-            del queries  # before the next is read
+            common |= {"note": "no support: made without embeddings"}
+            rows += [common | _branch_row(b, matrix, family) for b in _branches(matrix)]
+    held = (heldout_datasets, heldout_tasks)
+    for queries in load_queries(embedding_paths, *held, every_task=True) if embedding_paths else ():
+        name, split = queries.name, queries.query_set
+        if name in set(table.loc[table["split"] == split, "encoder"]):
+            matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]
+            _check_same(matrix, queries, task_distances_path)
+            common = _common(run, name, split, "centroid_cosine", totals[split])
+            rows += [common | row for row in _support_rows(matrix, queries, seed, n_draws)]
+        del queries  # before the next is read
     frame = pd.DataFrame(rows)
     if len(frame):
         frame = adjust(frame)
@@ -108,7 +146,7 @@ def clusters(
 
 
 def _common(run: str, encoder: str, split: str, metric: str, n: dict[str, int]) -> dict[str, Any]:
-    """What all rows of an encoder, split and metric share."""
+    """Columns that all rows of an encoder, split and metric share."""
     common = {"run": run, "encoder": encoder, "split": split, "metric": metric}
     return common | {"linkage": "average", "p_family": f"clusters: {split}", "p": None, **n}
 
@@ -150,51 +188,25 @@ def _rows(
             "p_family": f"clusters, cohesion: {measure}",
             "note": NO_INTERVAL if sound else "undefined: no distance within families",
         }
-    yield from _label_free_rows(
-        partition,
-        tree=tree,
-        distance=distance,
-        family=family,
-        rng=rng,
-        n_permutations=n_permutations,
-    )
-    place = silhouette_samples(distance, family, metric="precomputed")
-    for i, task in enumerate(tasks):
-        yield {
-            "level": "task",
-            "measure": "silhouette",
-            "task": task,
-            "family": family[i],
-            "cluster": int(found[i]),
-            "n_clusters": k,
-            "estimate": float(place[i]),
-            "note": NO_INTERVAL,
-        }
-
-
-def _label_free_rows(
-    partition: dict[str, Any],
-    *,
-    tree: np.ndarray,
-    distance: np.ndarray,
-    family: np.ndarray,
-    rng: np.random.Generator,
-    n_permutations: int,
-) -> Rows:
-    """Rows of the cut that the tree suggests by itself; families are looked at only afterwards."""
+    # The cut that the tree suggests by itself; families play a part only afterwards.
     best = best_cut(tree, distance)
     if best is None:
         yield partition | {"measure": "silhouette_best", "note": FLAT}
-        return
-    found, score = best
-    partition = partition | {"n_clusters": len(set(found)), "p_family": "clusters, label-free"}
-    yield partition | {
-        "measure": "silhouette_best",
-        "estimate": score,
-        "note": "no interval: the largest of all cuts, so it leans high",
-    }
-    for measure, (estimate, p) in agreement_test(family, found, rng, n_permutations).items():
-        yield partition | {"measure": f"{measure}_label_free", "estimate": estimate, "p": p}
+    else:
+        note = "no interval: the largest of all cuts, so it leans high"
+        free = {"n_clusters": len(set(best[0])), "p_family": "clusters, label-free"}
+        free = partition | free
+        yield free | {"measure": "silhouette_best", "estimate": best[1], "note": note}
+        for measure, (estimate, p) in agreement_test(family, best[0], rng, n_permutations).items():
+            yield free | {"measure": f"{measure}_label_free", "estimate": estimate, "p": p}
+    each = silhouette_samples(distance, family, metric="precomputed")
+    for task, own, cluster, estimate in zip(tasks, family, found, each, strict=True):
+        yield {"level": "task", "measure": "silhouette", "n_clusters": k, "note": NO_INTERVAL} | {
+            "task": task,
+            "family": own,
+            "cluster": int(cluster),
+            "estimate": float(estimate),
+        }
 
 
 def _branches(matrix: pd.DataFrame) -> list[Branch]:

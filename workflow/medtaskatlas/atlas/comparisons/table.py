@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,28 +11,67 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.comparisons.cka_rows import DRAWS as CKA_DRAWS
-from medtaskatlas.atlas.comparisons.cka_rows import cka_rows
-from medtaskatlas.atlas.comparisons.mantel import PERMUTATIONS, mantel_rows
-from medtaskatlas.atlas.comparisons.noise_ceiling import noise_ceiling_rows
+from medtaskatlas.atlas.comparisons.cka import DRAWS as CKA_DRAWS
+from medtaskatlas.atlas.comparisons.cka import cka_rows
+from medtaskatlas.atlas.comparisons.mantel import (
+    PERMUTATIONS,
+    both,
+    mantel_rows,
+    noise_ceiling_rows,
+)
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
-from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.predictions import Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import (
-    DRAWS,
-    Design,
-    balanced_mean,
-    draw,
-    draw_seeds,
-    no_draws,
-)
+from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
+SPEC = columns.TableSpec(
+    "Is one encoder better than another, and do two arrange the tasks alike? Differences and "
+    "agreement on the same pairs, draw by draw.",
+    ("run", "contrast", "encoder", "method", "other", "other_method", "split", "measure"),
+    (
+        columns.RUN,
+        columns.text(
+            "contrast",
+            "pair: two encoders, both kNN; best_baseline: against the baseline "
+            "with the best kNN estimate; best_probe: against the best baseline with any "
+            "method, supervised probes included; geometry: how alike two embeddings are, or one is "
+            "to itself (`other` is the same encoder)",
+            *("pair", "best_baseline", "best_probe", "geometry"),
+        ),
+        columns.ENCODER,
+        columns.text("kind", "kind of the encoder"),
+        columns.text(
+            "method",
+            "method of the encoder; for geometry what is compared: embedding (pairs), "
+            "centroid_cosine (task distances), seeds or groups (what the noise ceiling is over)",
+        ),
+        columns.text("other", "the encoder it is compared with"),
+        columns.text("other_kind", "its kind"),
+        columns.text("other_method", "its method"),
+        columns.SEED,
+        columns.SPLIT,
+        columns.text(
+            "measure",
+            "differences of balanced_accuracy, family_balanced_accuracy or map_at_r; "
+            "mantel_spearman: correlation of the task distances of two encoders, p by relabelling "
+            "tasks, one-sided; cka_debiased: debiased linear CKA of unit vectors, of an encoder "
+            "with itself between its seeds; noise_ceiling_low, noise_ceiling_high: Spearman "
+            "correlation that anything could reach with the task distances of the encoder, given "
+            "its seeds or its groups",
+            *("balanced_accuracy", "family_balanced_accuracy", "map_at_r"),
+            *("mantel_spearman", "cka_debiased", "noise_ceiling_low", "noise_ceiling_high"),
+        ),
+        *columns.TESTED,
+    ),
+)
 PICKED = "the baseline was picked as the best on these same pairs, which favours it"
+REMEDY = "delete the predictions folder of the run and start the run again"
 
 
 def comparisons(
@@ -86,25 +126,25 @@ def comparisons(
         for query_set in predictions.query_sets
         for row in _rows(predictions.only(query_set), query_set, seed, n_draws)
     ]
+    paths = list(embedding_paths)
     if task_distances_path is not None:
         table = read_table(task_distances_path, "task_distances", run=run)
         for query_set in predictions.query_sets:
             frame = predictions.only(query_set).frame
-            n, asked = counts(frame), set(frame["task"])
+            about = {"run": run, "split": query_set, **counts(frame)}
             # Held-out tasks are compared with tasks of the gallery too, and those not in turn.
-            own = table[table["task_a"].isin(asked) & table["task_b"].isin(asked)]
+            tasks = set(frame["task"])
+            own = table[table["task_a"].isin(tasks) & table["task_b"].isin(tasks)]
             found = mantel_rows(own, predictions.encoders, query_set, seed, n_permutations)
-            rows += [{"run": run, "split": query_set, **n, **row} for row in found]
-    paths = list(embedding_paths)
-    if paths:
-        for query_set in predictions.query_sets:
-            encoders = load_queries(
-                paths, heldout_datasets, heldout_tasks, run=run, query_sets=(query_set,)
-            )
-            chosen = predictions.only(query_set)
-            n = counts(chosen.frame)
-            found = _geometry_rows(chosen, encoders, query_set, seed, n_draws)
-            rows += [{"run": run, "split": query_set, **n, **row} for row in found]
+            rows += [about | row for row in found]
+    for query_set in predictions.query_sets if paths else ():
+        encoders = load_queries(
+            paths, heldout_datasets, heldout_tasks, run=run, query_sets=(query_set,)
+        )
+        chosen = predictions.only(query_set)
+        about = {"run": run, "split": query_set, **counts(chosen.frame)}
+        found = _geometry_rows(chosen, encoders, query_set, seed, n_draws)
+        rows += [about | row for row in found]
     # One encoder alone has no tests.
     none: dict[str, Any] = {"p": None, "p_family": None}
     frame = pd.DataFrame([none | row for row in rows])
@@ -114,11 +154,7 @@ def comparisons(
 
 
 def _geometry_rows(
-    chosen: Predictions,
-    encoders: Iterable[EncoderQueries],
-    query_set: str,
-    seed: int,
-    n_draws: int,
+    chosen: Predictions, encoders: Iterable[EncoderQueries], query_set: str, seed: int, n_draws: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of CKA, then of noise ceilings: of embeddings that are read one by one."""
     ceilings: list[dict[str, Any]] = []
@@ -135,9 +171,6 @@ def _geometry_rows(
 
     yield from cka_rows(checked(), counts(chosen.frame), seed, min(n_draws, CKA_DRAWS))
     yield from ceilings
-
-
-REMEDY = "delete the predictions folder of the run and start the run again"
 
 
 def _check_seeds(chosen: Predictions, shown: dict[str, list[int]], query_set: str) -> None:
@@ -163,62 +196,39 @@ def _check_pairs(chosen: Predictions, queries: EncoderQueries) -> None:
         )
 
 
-class _Statistics:
-    """Estimate, by-seed estimates and draws of every encoder and method, made once."""
-
-    def __init__(self, chosen: Predictions, query_set: str, seed: int, n_draws: int) -> None:
-        self.design = Design.of(chosen.frame)
-        self.query_set, self.seed, self.n_draws = query_set, seed, n_draws
-        rng = generator(seed, "bootstrap", query_set)
-        self.draws = draw(self.design, rng, n_draws, fixed_datasets=len(self.design.datasets) == 1)
-        self.done: dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]] = {}
-
-    def of(
-        self, encoder: EncoderPredictions, method: str, measure: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """By-seed estimates [S] and draws [B]."""
-        key = (encoder.name, method, measure)
-        if key not in self.done:
-            values = encoder.methods[method].values[MEASURES[measure]]
-            S = len(encoder.seeds)
-            as_is = no_draws(self.design)
-            each = [balanced_mean(self.design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
-            rng = generator(self.seed, "bootstrap seeds", self.query_set, encoder.name)
-            weights = draw_seeds(rng, S, self.n_draws)
-            self.done[key] = (
-                np.array(each),
-                balanced_mean(self.design, values, self.draws, weights),
-            )
-        return self.done[key]
-
-
 def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
     """Rows of one query set."""
-    statistics = _Statistics(chosen, query_set, seed, n_draws)
-    n = counts(chosen.frame)
-    measures = ["family_balanced_accuracy"] if query_set == "tasks" else list(MEASURES)
+    n, design = counts(chosen.frame), Design.of(chosen.frame)
+    as_is, fixed = no_draws(design), len(design.datasets) == 1
+    draws = draw(design, generator(seed, "bootstrap", query_set), n_draws, fixed_datasets=fixed)
+
+    @cache
+    def found(name: str, method: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate of each seed [S], and draws [B]."""
+        values = encoders[name].methods[method].values[MEASURES[measure]]
+        S = len(encoders[name].seeds)
+        each = [balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)]
+        weights = draw_seeds(generator(seed, "bootstrap seeds", query_set, name), S, n_draws)
+        return np.array(each), balanced_mean(design, values, draws, weights)
+
+    encoders = {e.name: e for e in chosen.encoders}
     baselines = [e for e in chosen.encoders if e.is_baseline]
     trained = [e for e in chosen.encoders if not e.is_baseline]
-    for measure in measures:
-        contrasts: list[tuple[str, Any, str, Any, str]] = [
-            ("pair", b, "knn", a, "knn")
-            if a.is_baseline and not b.is_baseline
-            else ("pair", a, "knn", b, "knn")
+    for measure in ["family_balanced_accuracy"] if query_set == "tasks" else MEASURES:
+        contrasts: list[tuple[str, Any, Any, str]] = [
+            ("pair", b, a, "knn") if a.is_baseline and not b.is_baseline else ("pair", a, b, "knn")
             for a, b in combinations(chosen.encoders, 2)
         ]
         for contrast, methods in (("best_baseline", ("knn",)), ("best_probe", METHODS)):
-            options = [
-                (b, m)
-                for b in baselines
-                for m in methods
-                if m in b.methods and (measure != "map_at_r" or m == "knn")
-            ]
-            if options and not (contrast == "best_probe" and measure == "map_at_r"):
-                best, how = max(options, key=lambda o: statistics.of(o[0], o[1], measure)[0].mean())
-                contrasts += [(contrast, e, "knn", best, how) for e in trained]
-        for contrast, one, method, other, other_method in contrasts:
-            each, boot = statistics.of(one, method, measure)
-            other_each, other_boot = statistics.of(other, other_method, measure)
+            if contrast == "best_probe" and measure == "map_at_r":
+                continue
+            options = [(b, m) for b in baselines for m in methods if m in b.methods]
+            if options:
+                best, how = max(options, key=lambda o: found(o[0].name, o[1], measure)[0].mean())
+                contrasts += [(contrast, e, best, how) for e in trained]
+        for contrast, one, other, how in contrasts:
+            each, boot = found(one.name, "knn", measure)
+            other_each, other_boot = found(other.name, how, measure)
             interval = percentile_interval(
                 boot - other_boot,
                 n_groups=n["n_groups"],
@@ -227,12 +237,8 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
             )
             row = {
                 "contrast": contrast,
-                "encoder": one.name,
-                "kind": one.kind,
-                "method": method,
-                "other": other.name,
-                "other_kind": other.kind,
-                "other_method": other_method,
+                **both(one, other, "knn"),
+                "other_method": how,
                 "measure": measure,
                 "estimate": each.mean() - other_each.mean(),
                 "seed_sd": _spread(each, other_each),
@@ -243,7 +249,7 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
                 **n,
             }
             if contrast != "pair":
-                caution = other.cautions.get(other_method)
+                caution = other.cautions.get(how)
                 row["note"] = "; ".join(filter(None, [row["note"], PICKED, caution]))
             yield row
 

@@ -11,6 +11,7 @@ import pandas as pd
 from medtaskatlas.atlas.embedding_sets import SPLITS, EmbeddingSet
 from medtaskatlas.atlas.embeddings import Wanted, unit
 from medtaskatlas.atlas.neighbours import at_once
+from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.roles import GALLERY
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
@@ -23,41 +24,19 @@ _COLUMNS = ["pair_id", "dataset", "image_id", "group_id", "family"]
 
 @dataclass(frozen=True)
 class Scored:
-    """What one encoder says of failures and right pairs.
-
-    Attributes
-    ----------
-    name, role
-        Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
-    seeds
-        Its seeds, sorted.
-    similarity
-        float32 [S, N], mean cosine of the nearest right gallery pairs of the task; NaN where the
-        gallery has none.
-    named
-        int [S, N], task that kNN over all tasks names.
-    """
+    """Failures and right pairs as one encoder sees them."""
 
     name: str
     role: str
-    seeds: list[int]
+    seeds: list[int]  # sorted
+    # float32 [S, N], mean cosine of the nearest right gallery pairs of the task; NaN where the
+    # gallery has none
     similarity: np.ndarray
-    named: np.ndarray
+    named: np.ndarray  # int [S, N], task that kNN over all tasks names
 
 
 def gallery_and_right(seed: int) -> Wanted:
-    """Main pairs that failures are judged by: the gallery by its tasks, then right pairs.
-
-    Parameters
-    ----------
-    seed
-        The run's seed: it chooses the right pairs.
-
-    Returns
-    -------
-    callable
-        ``near`` of :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
-    """
+    """Main pairs that failures are judged by: the gallery by its tasks, then right pairs."""
 
     def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
         gallery = np.flatnonzero(role == GALLERY)
@@ -67,29 +46,23 @@ def gallery_and_right(seed: int) -> Wanted:
     return wanted
 
 
+def right_pairs(frame: pd.DataFrame, role: np.ndarray, seed: int) -> np.ndarray:
+    """Held-out right pairs to compare with, at most 100 a task and query set, over all datasets."""
+    asked = np.flatnonzero(np.isin(role, SPLITS))
+    order = generator(seed, "right pairs").permutation(asked)
+    rows = frame.iloc[order][["task", "dataset"]].assign(query_set=role[order], at=order)
+    rows["turn"] = rows.groupby(["query_set", "task", "dataset"]).cumcount()
+    rows = rows.sort_values("turn", kind="stable")
+    rank = rows.groupby(["query_set", "task"]).cumcount()
+    return np.sort(rows["at"].to_numpy()[rank.to_numpy() < RIGHT_PAIRS])
+
+
 def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], list[str]]:
-    """Score the failures of all encoders and seeds, one file in memory at a time.
+    """Failures of all encoders and seeds, scored with one file in memory at a time.
 
-    Parameters
-    ----------
-    sets
-        Failures of each encoder and seed, with the main pairs of :func:`gallery_and_right`; see
-        :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
-
-    Returns
-    -------
-    frame
-        One row a failure or right pair: ``dataset``, ``image_id``, ``group_id``, ``family``,
-        ``query_set``, ``known``, ``of`` (the task) and ``failure_kind`` (None: right).
-    scored
-        One an encoder, by name.
-    tasks
-        Names that ``named`` counts from 0.
-
-    Raises
-    ------
-    DataError
-        If there is no file, no failure outside training or no gallery.
+    The frame has one row a failure or right pair: `dataset`, `image_id`, `group_id`, `family`,
+    `query_set`, `known`, `of` (the task) and `failure_kind` (None: right). With it come the
+    encoders by name, and the names of the tasks that `named` counts from 0.
     """
     frame: pd.DataFrame | None = None
     tasks: list[str] = []
@@ -128,43 +101,9 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
         raise DataError("no embedding of failures was given", "start the run again to make them")
     scored = []
     for name, each in sorted(found.items()):
-        each.sort(key=lambda made: made[0])
-        scored.append(
-            Scored(
-                name,
-                each[0][1],
-                [made[0] for made in each],
-                np.stack([made[2] for made in each]),
-                np.stack([made[3] for made in each]),
-            )
-        )
+        seeds, role, *values = zip(*sorted(each, key=lambda e: e[0]), strict=True)
+        scored.append(Scored(name, role[0], list(seeds), *map(np.stack, values)))
     return frame, scored, tasks
-
-
-def right_pairs(frame: pd.DataFrame, role: np.ndarray, seed: int) -> np.ndarray:
-    """Held-out right pairs that failures are compared with, spread evenly over datasets.
-
-    Parameters
-    ----------
-    frame
-        Main pairs: columns ``task``, ``dataset``.
-    role
-        [N], their roles.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sorted positions, at most :data:`RIGHT_PAIRS` a task and query set.
-    """
-    asked = np.flatnonzero(np.isin(role, SPLITS))
-    order = generator(seed, "right pairs").permutation(asked)
-    rows = frame.iloc[order][["task", "dataset"]].assign(query_set=role[order], at=order)
-    rows["turn"] = rows.groupby(["query_set", "task", "dataset"]).cumcount()
-    rows = rows.sort_values("turn", kind="stable")
-    rank = rows.groupby(["query_set", "task"]).cumcount()
-    return np.sort(rows["at"].to_numpy()[rank.to_numpy() < RIGHT_PAIRS])
 
 
 def judge(
@@ -172,25 +111,10 @@ def judge(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Similarity of queries to the right pairs of their task, and the task that kNN names.
 
-    Parameters
-    ----------
-    queries
-        float32 [N, D], of length 1.
-    of
-        int [N], the task that each is to be compared with; -1: none.
-    gallery
-        float32 [M, D], of length 1.
-    task
-        int [M], task of each gallery pair, from 0; the gallery is copied where it is not sorted.
-    k
-        Number of neighbours, or all that a task has.
-
-    Returns
-    -------
-    similarity
-        float32 [N], mean cosine of the k nearest gallery pairs of the task; NaN where ``of`` is -1.
-    named
-        int [N], majority among the k nearest of all.
+    Queries [N, D] and gallery [M, D] have length 1; `of` [N] is the task that each is compared with
+    (-1: none), `task` [M] that of each gallery pair; the gallery is copied where it is not sorted.
+    The similarity is the mean cosine of the k nearest gallery pairs of the task, NaN for -1; the
+    name is the majority among the k nearest of all.
     """
     if (np.diff(task) < 0).any():
         order = np.argsort(task, kind="stable")
@@ -230,3 +154,37 @@ def _vote(cosine: np.ndarray, task: np.ndarray, n_tasks: int, k: int) -> np.ndar
 def _code(names: pd.Series, tasks: list[str]) -> np.ndarray:
     """Position of each name among the tasks; -1: not there."""
     return pd.Index(tasks).get_indexer(pd.Index(names))
+
+
+def auc_draws(
+    right: np.ndarray,
+    right_group: np.ndarray,
+    wrong: np.ndarray,
+    wrong_group: np.ndarray,
+    draws: Draws,
+) -> np.ndarray:
+    """Area under the ROC curve of two sets of scores on every draw of groups, [B].
+
+    :math:`P(r > w) + P(r = w) / 2` for a right and a wrong pair, which is the statistic of Mann and
+    Whitney over its maximum (Hanley and McNeil, 1982). A group that is drawn twice counts twice on
+    both sides. NaN where a draw has no pair of either side.
+    """
+    wins = (right[None] > wrong[:, None]) + 0.5 * (right[None] == wrong[:, None])
+    one, one_of = np.unique(wrong_group, return_inverse=True)
+    two, two_of = np.unique(right_group, return_inverse=True)
+    # Pairs to groups: draws are of groups.
+    into_one = np.eye(len(one))[one_of].T
+    into_two = np.eye(len(two))[two_of]
+    table = into_one @ wins @ into_two
+    weight_one, weight_two = draws.group[:, one], draws.group[:, two]
+    top = ((weight_one @ table) * weight_two).sum(axis=1)
+    bottom = (weight_one @ into_one.sum(axis=1)) * (weight_two @ into_two.sum(axis=0))
+    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+
+
+def rate_draws(hit: np.ndarray, group: np.ndarray, draws: Draws) -> np.ndarray:
+    """Share [B] of pairs with a property on every draw of groups; NaN where a draw has none."""
+    n = draws.group.shape[1]
+    bottom = draws.group @ np.bincount(group, minlength=n)
+    top = draws.group @ np.bincount(group, hit, minlength=n)
+    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)

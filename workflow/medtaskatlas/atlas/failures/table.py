@@ -7,19 +7,74 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
-from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
-from medtaskatlas.atlas.failures.cells import ALL, FailureCells
-from medtaskatlas.atlas.failures.scores import Scored, gallery_and_right, score
+from medtaskatlas.atlas.failures.scores import (
+    Scored,
+    auc_draws,
+    gallery_and_right,
+    rate_draws,
+    score,
+)
 from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.resampling import Draws
+from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
+from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.tasks.failure import FAILURES
 
+ALL = "all"
+MEASURES = ("separation_auc", "accepted_rate")
+NOTHING = "undefined: no task has such a failure that can be measured"
 DRAWS = 1000
 UNKNOWN = "undefined: the task is held out, so that no right pair of it is known"
 NEVER = "undefined: no such failure is held out, or it would be a right way of this task"
 NO_RIGHT = "undefined: no right pair of the task is held out"
+SPEC = columns.TableSpec(
+    "Are wrong ways of doing a task far from the right ways?",
+    ("run", "encoder", "seed", "split", "task", "failure_kind", "measure"),
+    (
+        columns.RUN,
+        columns.ENCODER,
+        columns.ROLE,
+        columns.SEED,
+        columns.text(
+            "split",
+            "groups: test groups of trained datasets; datasets: datasets kept out of training",
+            *SPLITS,
+        ),
+        columns.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
+        columns.text("family", "its family; null for all tasks", nullable=True),
+        columns.text("failure_kind", "how it goes wrong; `all`: all kinds together"),
+        columns.text(
+            "measure",
+            "separation_auc: probability that a held-out right pair is nearer to the task's right "
+            "pairs than a failure is (mean cosine of its 20 nearest in the gallery; 1: all "
+            "failures are farther, 0.5: no farther). accepted_rate: share of failures that "
+            "kNN over all tasks still names as the task; low is good",
+            *MEASURES,
+        ),
+        *columns.ESTIMATE,
+        columns.number(
+            "reference",
+            "accepted_rate: that of held-out right pairs; separation_auc: 0.5, no separation",
+            0,
+            1,
+        ),
+        columns.text(
+            "goes_to",
+            "of accepted_rate: other task that failures are named most; null: none",
+            nullable=True,
+        ),
+        columns.number("goes_to_rate", "share of failures named so", 0, 1),
+        columns.count("n_right", "held-out right pairs that the failures are compared with"),
+        *columns.N,
+        columns.NOTE,
+    ),
+)
 Rows = Iterator[dict[str, Any]]
 
 
@@ -60,29 +115,71 @@ def failures(
         If files are missing, damaged or do not fit together, embeddings are not finite or all the
         same, or there is no held-out failure.
     """
-    sets = load_sets(
-        main_paths,
-        failure_paths,
-        heldout_datasets,
-        heldout_tasks,
-        run=run,
-        near=gallery_and_right(seed),
-    )
-    frame, scored, tasks = score(sets)
+    held, near = (heldout_datasets, heldout_tasks), gallery_and_right(seed)
+    frame, scored, tasks = score(load_sets(main_paths, failure_paths, *held, run=run, near=near))
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         here = (frame["query_set"] == split).to_numpy()
         if frame.loc[here, "failure_kind"].notna().any():
             setting = FailureCells(frame, here, tasks, split=split, seed=seed, n_draws=n_draws)
             for encoder in scored:
-                common = {
-                    "run": run,
-                    "encoder": encoder.name,
-                    "role": encoder.role,
-                    "split": split,
-                }
-                rows += [common | row for row in _rows(setting, encoder)]
+                about = {"encoder": encoder.name, "role": encoder.role, "split": split}
+                rows += [{"run": run} | about | row for row in _rows(setting, encoder)]
     write_table("failures", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+class FailureCells:
+    """Failures and right pairs of one query set with their draws, the same for all encoders."""
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        here: np.ndarray,
+        tasks: list[str],
+        *,
+        split: str,
+        seed: int,
+        n_draws: int,
+    ) -> None:
+        self.here, self.tasks = here, tasks
+        self.frame = frame[here].reset_index(drop=True)
+        design = Design.of(self.frame.rename(columns={"of": "task"}))
+        self.group = design.group
+        rng = generator(seed, "bootstrap", split)
+        self.draws = draw(design, rng, n_draws, fixed_datasets=len(design.datasets) == 1)
+        self.as_is = no_draws(design)
+        self._key = (seed, split, n_draws)
+        self._counted: dict[bytes, Counts] = {}
+        kind = self.frame["failure_kind"].to_numpy(dtype=object)
+        of = self.frame["of"].to_numpy(dtype=object)
+        fails = np.array([k is not None for k in kind])
+        self.names = sorted(set(of[fails]))
+        # Kinds of a newer or older bank are shown too, after ours.
+        made = set(kind[fails])
+        self.kinds = [*FAILURES, *sorted(made - set(FAILURES)), ALL]
+        self.wrong = {
+            (task, k): np.flatnonzero(fails & (of == task) & ((kind == k) | (k == ALL)))
+            for task in self.names
+            for k in self.kinds
+        }
+        self.right = {task: np.flatnonzero(~fails & (of == task)) for task in self.names}
+        self.family = dict(zip(of, self.frame["family"], strict=True))
+        self.known = dict(zip(of[fails], self.frame["known"][fails], strict=True))
+
+    def n(self, wrong: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+        """Counts of the failures at some positions, and `n_right`."""
+        key = wrong.tobytes()
+        if key not in self._counted:  # the same for every encoder
+            mask = np.zeros(len(self.frame), bool)
+            mask[wrong] = True
+            self._counted[key] = counts(self.frame, mask)
+        return {**self._counted[key], "n_right": len(right)}
+
+    def seed_weights(self, encoder: Scored) -> np.ndarray:
+        """Bootstrap weights [B, S] of an encoder's seeds."""
+        seed, split, n_draws = self._key
+        rng = generator(seed, "bootstrap seeds", split, encoder.name)
+        return draw_seeds(rng, len(encoder.seeds), n_draws)
 
 
 class _Part(NamedTuple):
@@ -110,10 +207,10 @@ def _rows(setting: FailureCells, encoder: Scored) -> Rows:
                 "failure_kind": kind,
                 **setting.n(rows, right),
             }
-            note = _why_not(setting, task, rows, right)
+            reasons = {UNKNOWN: setting.known[task], NEVER: len(rows), NO_RIGHT: len(right)}
+            note = next((reason for reason, met in reasons.items() if not met), None)
             if note:
-                yield row | {"measure": "separation_auc", "note": note}
-                yield row | {"measure": "accepted_rate", "note": note}
+                yield from (row | {"measure": measure, "note": note} for measure in MEASURES)
                 continue
             hit = named == setting.tasks.index(task)
             made = {
@@ -128,15 +225,6 @@ def _rows(setting: FailureCells, encoder: Scored) -> Rows:
                 yield row | more | numbers | {"measure": measure, "reference": reference}
             went.append(others)
         yield from _over_tasks(setting, encoder, kind, whole, went)
-
-
-def _why_not(setting: FailureCells, task: str, rows: np.ndarray, right: np.ndarray) -> str | None:
-    """Reason why a task and kind cannot be measured."""
-    if not setting.known[task]:
-        return UNKNOWN
-    if not len(rows):
-        return NEVER
-    return None if len(right) else NO_RIGHT
 
 
 def _auc(
@@ -175,8 +263,7 @@ def _numbers(
         n_datasets=n["n_datasets"],
         n_seeds=len(each),
     )
-    spread = float(each.std(ddof=1)) if len(each) > 1 else None
-    return {"estimate": float(each.mean()), "seed_sd": spread, **vars(interval)}
+    return over_seeds(each) | vars(interval)
 
 
 def _goes_to(tasks: list[str], others: np.ndarray) -> dict[str, Any]:
@@ -199,9 +286,8 @@ def _over_tasks(
     weights, S = setting.seed_weights(encoder), len(encoder.seeds)
     if not whole:
         none = np.empty(0, int)
-        for measure in ("separation_auc", "accepted_rate"):
-            note = "undefined: no task has such a failure that can be measured"
-            yield row | setting.n(none, none) | {"measure": measure, "note": note}
+        row |= setting.n(none, none) | {"note": NOTHING}
+        yield from (row | {"measure": measure} for measure in MEASURES)
         return
     for measure, parts in whole.items():
         each = np.mean([part.each for part in parts], axis=0)

@@ -116,3 +116,7 @@ P = (
     number("p_adjusted", "p after Benjamini-Hochberg within `p_family`", 0, 1),
     text("p_family", "tests that are adjusted together", nullable=True),
 )
+# Which rows, and what each measured one ends with.
+WHO = (RUN, ENCODER, SEED, SPLIT)
+MEASURED = (*ESTIMATE, *N, NOTE)
+TESTED = (*ESTIMATE, *P, *N, NOTE)

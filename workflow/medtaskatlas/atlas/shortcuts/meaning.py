@@ -33,7 +33,6 @@ MISSING = ("inpainting", "outpainting")
 SHADING = ("bias_field_correction",)
 COLOUR = ("colorization",)
 RESTORED = (*NOISE, *BLUR, *ARTEFACTS, *MISSING, *SHADING, *COLOUR)
-
 DRAWN = (
     "segmentation",
     "multiclass_segmentation",
@@ -67,21 +66,11 @@ class Told(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the meaning of some tasks explains in one view.
+    """Tasks that a view may tell to some extent, and why."""
 
-    Attributes
-    ----------
-    tasks
-        Their names; look-alikes of each other where they are told together.
-    told
-        How far the view may tell them.
-    reason
-        Why, in a sentence.
-    """
-
-    tasks: tuple[str, ...]
-    told: Told
-    reason: str
+    tasks: tuple[str, ...]  # Their names; look-alikes of each other where they are told together
+    told: Told  # How far the view may tell them
+    reason: str  # Why, in a sentence
 
 
 MEANINGS: dict[str, tuple[Meaning, ...]] = {
@@ -123,9 +112,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
         ),
         Meaning(FLIPS, Told.TOGETHER, "mirroring keeps every pixel, so both histograms are equal"),
         Meaning(
-            WARPS,
-            Told.TOGETHER,
-            "pixels move, and some leave the picture; positions are hidden",
+            WARPS, Told.TOGETHER, "pixels move, and some leave the picture; positions are hidden"
         ),
     ),
     "input_only": (
@@ -164,40 +151,15 @@ UNSTATED = "no expectation is stated for this task: judge by what it does"
 
 
 def meaning(view: str, task: str) -> Meaning | None:
-    """What the meaning of a task explains in a view.
-
-    Parameters
-    ----------
-    view
-        Name of a view.
-    task
-        Name of a task.
-
-    Returns
-    -------
-    Meaning or None
-        None where nothing is stated: tasks of users, and views that are controls.
-    """
+    """Stated meaning of a task in a view; None for tasks of users, and views that are controls."""
     return next((m for m in MEANINGS.get(view, ()) if task in m.tasks), None)
 
 
 def explained(view: str, tasks: list[str], there: np.ndarray) -> np.ndarray:
-    """Probability of the true task that the meaning of each task explains in a view.
+    """Probability of the true task that the meaning of each task [T] explains in a view.
 
-    Parameters
-    ----------
-    view
-        Name of a view.
-    tasks
-        Names of T tasks.
-    there
-        bool [D, T], which dataset has which task.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [T]: 1 where the view may name the task; one over the number of look-alikes, mean
-        over the task's datasets, where it may narrow it down to them; else NaN.
+    1 where the view may name the task; one over the number of look-alikes, mean over the task's
+    datasets (`there` [D, T]), where it may narrow it down to them; else NaN.
     """
     out = np.full(len(tasks), np.nan)
     for t, task in enumerate(tasks):

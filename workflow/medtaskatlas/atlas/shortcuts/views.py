@@ -7,12 +7,19 @@ side. Statistics are made once a side, since most sides are a prepared image tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
 import cv2
 import numpy as np
+import pandas as pd
+
+from medtaskatlas.atlas.roles import GALLERY
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.encoders.pairbank import PairBank
+from medtaskatlas.encoders.pixels import pixel_features
+from medtaskatlas.formats.pairs import SIDES, PairSet
 
 VIEWS = ("border", "histogram", "input_only", "output_only", "residue")
 STRIP = 2
@@ -25,89 +32,123 @@ DECIMALS = 4
 FLAT = 0.5
 # Added before a logarithm, grey levels: far below the half level that rounding to 8 bits leaves.
 _FLOOR = 0.05
+# Pairs a (dataset, task) cell: to train the probes on, and of each query set.
+GALLERY_PAIRS = 30
+QUERY_PAIRS = 20
+# The features of the `pixels` baseline cost ten times as much, and serve as controls only.
+CONTROL_PAIRS = 5
+BATCH = 32
+
+
+def choose(frame: pd.DataFrame, role: np.ndarray, seed: int) -> np.ndarray:
+    """Place of each pair in its (dataset, task, role) cell, of the same images for all tasks.
+
+    -1 for pairs that have no part in the audit. Whoever wants fewer pairs takes the first places.
+    """
+    place = np.full(len(frame), -1)
+    for dataset, rows in frame.groupby("dataset", sort=True).indices.items():
+        images, image = np.unique(frame["image_row"].to_numpy()[rows], return_inverse=True)
+        rank = generator(seed, "shortcuts", str(dataset)).permutation(len(images))[image]
+        # Draws of an image after those of all others.
+        order = np.lexsort((rank, frame["draw"].to_numpy()[rows]))
+        cells = pd.DataFrame({"task": frame["task"].to_numpy()[rows], "role": role[rows]})
+        place[rows[order]] = cells.iloc[order].groupby(["task", "role"]).cumcount().to_numpy()
+    limit = np.where(role == GALLERY, GALLERY_PAIRS, QUERY_PAIRS)
+    asked = np.isin(role, [GALLERY, "groups", "datasets"])
+    return np.where(asked & (place < limit), place, -1)
+
+
+def views(bank: PairBank, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Restricted views of the pairs in some increasing rows: name to float32 [N, D]."""
+    of_images: dict[str, tuple[np.ndarray, Sides]] = {}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in VIEWS}
+    for pairs, local in _by_file(bank, rows):
+        both = []
+        for side in SIDES:
+            if side in pairs:
+                both.append(_statistics(pairs.numpy(side), local))
+                continue
+            # The prepared image itself: its statistics are made once for all tasks.
+            dataset = pairs.images.dataset
+            if dataset not in of_images:
+                needed = _needed_images(bank, rows, dataset)
+                of_images[dataset] = needed, _statistics(pairs.images.images, needed)
+            needed, statistics = of_images[dataset]
+            both.append(statistics.take(np.searchsorted(needed, pairs.image_row[local])))
+        for name in VIEWS:
+            parts[name].append(view(name, *both))
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def everything(bank: PairBank, rows: np.ndarray) -> np.ndarray:
+    """Features of the `pixels` baseline of some pairs, float32 [N, D]."""
+    starts = range(0, len(rows), BATCH)
+    return np.concatenate([pixel_features(bank.gather(rows[s : s + BATCH])) for s in starts])
+
+
+def _by_file(bank: PairBank, rows: np.ndarray) -> Iterator[tuple[PairSet, np.ndarray]]:
+    """Files that hold some of the rows, each with its own rows."""
+    owner = np.searchsorted(bank.start, rows, side="right") - 1
+    for number in np.unique(owner):
+        yield bank.sets[number], rows[owner == number] - bank.start[number]
+
+
+def _needed_images(bank: PairBank, rows: np.ndarray, dataset: str) -> np.ndarray:
+    """Rows of the images of a dataset that some pairs are made from, sorted."""
+    used = [
+        pairs.image_row[local]
+        for pairs, local in _by_file(bank, rows)
+        if pairs.images.dataset == dataset
+    ]
+    return np.unique(np.concatenate(used))
+
+
+def _statistics(pixels: np.ndarray, rows: np.ndarray) -> Sides:
+    """Statistics of some rows of a memory-mapped column, some at a time."""
+    starts = range(0, len(rows), BATCH)
+    return join([side_statistics(pixels[rows[s : s + BATCH]]) for s in starts])
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Statistics of one side of B pairs, or of B images.
+    """Statistics of one side of B pairs, or of B images."""
 
-    Attributes
-    ----------
-    levels
-        float32 [B, 256], share of pixels of each grey level (luma of ITU-R BT.601).
-    colours
-        float32 [B, 9], shares of the channel spread (largest minus smallest channel) in eight bins,
-        and its mean as a share of 255.
-    residue
-        float32 [B, 19], of the luma minus its 3 x 3 mean; see :func:`side_statistics`.
-    spectrum
-        float32 [B, 12], log power in rings of spatial frequency.
-    strip
-        uint8 [B, 2, 2 H + 2 W], luma of the outermost ring of pixels and of the next one: top,
-        bottom, left and right edge.
-    steps
-        float32 [B], mean size of the steps between neighbours of the outermost ring, grey levels.
-    """
-
+    # float32 [B, 256], share of pixels of each grey level (luma of ITU-R BT.601)
     levels: np.ndarray
+    # float32 [B, 9], shares of the channel spread (largest minus smallest channel) in eight bins,
+    # and its mean as a share of 255
     colours: np.ndarray
+    # float32 [B, 19], of the luma minus its 3 x 3 mean; see :func:`side_statistics`
     residue: np.ndarray
-    spectrum: np.ndarray
+    spectrum: np.ndarray  # float32 [B, 12], log power in rings of spatial frequency
+    # uint8 [B, 2, 2 H + 2 W], luma of the outermost ring of pixels and of the next one: top,
+    # bottom, left and right edge
     strip: np.ndarray
+    # float32 [B], mean size of the steps between neighbours of the outermost ring, grey levels
     steps: np.ndarray
 
     def __len__(self) -> int:
         return len(self.levels)
 
     def take(self, rows: np.ndarray) -> Sides:
-        """Some of the rows, as often as they are named.
-
-        Parameters
-        ----------
-        rows
-            int [N].
-
-        Returns
-        -------
-        Sides
-            Of N rows.
-        """
+        """Some of the rows, as often as they are named."""
         return Sides(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 def join(parts: Sequence[Sides]) -> Sides:
-    """Statistics of several batches, one after another.
-
-    Parameters
-    ----------
-    parts
-        At least one.
-
-    Returns
-    -------
-    Sides
-        Of all their rows.
-    """
+    """Statistics of several batches, one after another."""
     return Sides(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Sides)))
 
 
 def side_statistics(pixels: np.ndarray) -> Sides:
-    """Statistics of pictures.
+    """Statistics of pictures, uint8 [B, H, W, 3] of at least 4 x 4 pixels.
 
-    Parameters
-    ----------
-    pixels
-        uint8 [B, H, W, 3], values 0..255; at least 4 x 4 pixels.
-
-    Returns
-    -------
-    Sides
-        The residue's are: logs of its standard deviation, mean, median, 90 % and 99 % size; its
-        kurtosis; the share of flat pixels; its correlation with itself one and two pixels away
-        along the axes and along the diagonals, mean over both, since direction is geometry and no
-        debris; of its size with the local mean; logs of its mean size where the local mean is in
-        the lower, middle and upper third; and of a copy at half the resolution: log standard
-        deviation, flat share, kurtosis and log mean size.
+    Those of the residue are: logs of its standard deviation, mean, median, 90 % and 99 % size; its
+    kurtosis; the share of flat pixels; its correlation with itself one and two pixels away along
+    the axes and along the diagonals, mean over both, since direction is geometry and no debris; of
+    its size with the local mean; logs of its mean size where the local mean is in the lower, middle
+    and upper third; and of a copy at half the resolution: log standard deviation, flat share,
+    kurtosis and log mean size.
     """
     n, height, width = pixels.shape[:3]
     pixels = np.ascontiguousarray(pixels)
@@ -128,20 +169,7 @@ def side_statistics(pixels: np.ndarray) -> Sides:
 
 
 def view(name: str, before: Sides, after: Sides) -> np.ndarray:
-    """Features of a restricted view of pairs.
-
-    Parameters
-    ----------
-    name
-        One of :data:`VIEWS`.
-    before, after
-        Statistics of the inputs and of the outputs.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [B, D]; the features have different scales, so they are to be standardised.
-    """
+    """Features [B, D] of a restricted view of pairs, from the statistics of both sides."""
     features = np.concatenate(_MAKERS[name](before, after), axis=1)
     # Sums in another order differ in their last digits, and trees would tell a mirrored picture by
     # that.
@@ -324,23 +352,15 @@ def _one_side(side: Sides) -> list[np.ndarray]:
     ]
 
 
-def _input_only(before: Sides, after: Sides) -> list[np.ndarray]:
-    return _one_side(before)
-
-
-def _output_only(before: Sides, after: Sides) -> list[np.ndarray]:
-    return _one_side(after)
-
-
 def _residues(before: Sides, after: Sides) -> list[np.ndarray]:
     """Residues of both sides; differences of logs are log ratios."""
     return [before.residue, after.residue, after.residue - before.residue]
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[Sides, Sides], list[np.ndarray]]] = {
     "border": _border,
     "histogram": _histogram,
-    "input_only": _input_only,
-    "output_only": _output_only,
+    "input_only": lambda before, after: _one_side(before),
+    "output_only": lambda before, after: _one_side(after),
     "residue": _residues,
 }

@@ -12,24 +12,72 @@ import pandas as pd
 
 from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
 from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.resampling import draw_seeds
-from medtaskatlas.atlas.schemas import trajectories as schema
+from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS, pixel_tracks
-from medtaskatlas.atlas.trajectories.summaries import SplitTrajectories, Summary
+from medtaskatlas.atlas.trajectories.summaries import DIFFERENCE, TAIL, SplitTrajectories
 from medtaskatlas.atlas.trajectories.tracks import (
     MEASURES,
+    RAW_PIXELS,
     REASONS,
     Tracks,
     Trajectories,
     encoder_tracks,
+    pixel_tracks,
 )
-from medtaskatlas.core.seeds import generator
 
+SPEC = columns.TableSpec(
+    "Does an embedding move steadily when a task is done more and more strongly to one image?",
+    (
+        "run", "encoder", "other", "seed", "split", "scope", "task", "dataset", "draw", "measure",
+        "level",
+    ),
+    (
+        columns.RUN,
+        columns.text(
+            "encoder", "name of the encoder; raw_pixels: a control, output minus input itself"
+        ),
+        columns.ROLE,
+        columns.text("other", "of a difference: the encoder that is taken off", nullable=True),
+        columns.SEED,
+        columns.text(
+            "split",
+            "groups: test groups of trained datasets; datasets: datasets kept out of training",
+            *SPLITS,
+        ),
+        columns.text(
+            "scope",
+            "what the row is about: one image, all images of a dataset, or all of a task",
+            *("image", "dataset", "task"),
+        ),
+        columns.text("task", "the task"),
+        columns.text("family", "its family"),
+        columns.yes("task_trained", "whether the gallery holds the task"),
+        columns.yes(
+            "asked_for",
+            "whether the encoder was trained to move farther with severity, on other images",
+        ),
+        columns.text("dataset", "the dataset; null for a task", nullable=True),
+        columns.text("image_id", "the image; null for more than one", nullable=True),
+        columns.count("draw", "number of its trajectory; null for more than one", nullable=True),
+        columns.text(
+            "measure",
+            "spearman: of severity and displacement, level 0 left out; path_over_chord: length of "
+            "the path over the distance of its ends, 1 is straight (angles on the unit sphere; "
+            "raw_pixels: mean absolute grey levels); turning_angle: mean angle between successive "
+            "steps, degrees; displacement: from the level-0 embedding (1 - cosine; raw_pixels: "
+            "grey levels). Over images: the median, with _p10 or _p90 that percentile. "
+            "path_over_chord_difference: difference of two encoders' medians over the same images",
+            *("spearman", "spearman_p10", "path_over_chord", "path_over_chord_p90"),
+            *("path_over_chord_difference", "turning_angle", "turning_angle_p90"),
+            *("displacement", "displacement_p10", "displacement_p90"),
+        ),
+        columns.count("level", "of a displacement: step of the trajectory", nullable=True),
+        columns.number("severity", "of a displacement: its severity", 0, 1),
+        *columns.MEASURED,
+    ),
+)  # fmt: skip
 DRAWS = 1000
-# Beside the median the tail where an encoder does badly.
-TAIL = {"spearman": ("_p10", 0.1), "path_over_chord": ("_p90", 0.9), "turning_angle": ("_p90", 0.9)}
-DIFFERENCE = "path_over_chord"
 Rows = Iterator[dict[str, Any]]
 
 
@@ -86,13 +134,13 @@ def trajectories(
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         if (found.frame["query_set"] == split).any():
-            setting = _Setting(found, split, seed, n_draws)
+            setting = SplitTrajectories(found, split, seed, n_draws)
             for one in tracks:
                 rows += _summary_rows(setting, one)
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
                 rows += _difference_rows(setting, one, other)
-    columns = [column.name for column in schema.SPEC.columns if column.name != "asked_for"]
+    names = [column.name for column in SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
         name: np.concatenate(
@@ -103,7 +151,7 @@ def trajectories(
                 for part in parts
             ]
         )
-        for name in columns
+        for name in names
     }
     table = pd.DataFrame(whole).assign(run=run)
     table["asked_for"] = table["encoder"].isin(asked_of)
@@ -112,72 +160,20 @@ def trajectories(
 
 def _rank(tracks: Tracks) -> tuple[int, str]:
     """Trained encoders, then baselines, then the control: a difference takes off the latter."""
-    baseline = tracks.role == "baseline"
-    return (2 if tracks.name == RAW_PIXELS else int(baseline), tracks.name)
+    return (2 if tracks.name == RAW_PIXELS else int(tracks.role == "baseline"), tracks.name)
 
 
-class _Setting(SplitTrajectories):
-    """One query set, and what its encoders' summaries share."""
-
-    def __init__(self, found: Trajectories, split: str, seed: int, n_draws: int) -> None:
-        super().__init__(found.frame, split, seed, n_draws)
-        self.severity = found.severity[self.at]
-        self.split, self.seed, self.n_draws = split, seed, n_draws
-        self._known: dict[tuple[str, bytes], Summary] = {}
-
-    def seed_weights(self, tracks: Tracks) -> np.ndarray:
-        """Seed weights [B, S] of an encoder."""
-        rng = generator(self.seed, "bootstrap seeds", self.split, tracks.name)
-        return draw_seeds(rng, len(tracks.seeds), self.n_draws)
-
-    def values(self, tracks: Tracks, measure: str) -> tuple[np.ndarray, np.ndarray]:
-        """Values [S, N] of an encoder, and which of them count: those that every seed has."""
-        values = tracks.values[measure][:, self.at]
-        return values, np.isfinite(values).all(axis=0)
-
-    def summary(self, tracks: Tracks, measure: str, scope: str, valid: np.ndarray) -> Summary:
-        """Median and, over a task, the bad tail."""
-        values, _ = self.values(tracks, measure)
-        quantiles = (0.5, TAIL[measure][1]) if scope == "task" else (0.5,)
-        return self.summarise(scope, values, valid, quantiles)
-
-    def compared(self, tracks: Tracks, valid: np.ndarray) -> Summary:
-        """Summary that differences are made from; once, since most encoders share the images."""
-        key = (tracks.name, valid.tobytes())
-        if key not in self._known:
-            self._known[key] = self.summary(tracks, DIFFERENCE, "task", valid)
-        return self._known[key]
-
-    def names(self, scope: str) -> list[dict[str, Any]]:
-        """Columns that name each cell."""
-        names = self.cells[scope].names.rename(columns={"known": "task_trained"})
-        records = names.assign(scope=scope, split=self.split).to_dict("records")
-        return [{str(key): value for key, value in record.items()} for record in records]
-
-    def left_out(self, scope: str, valid: np.ndarray, why: str) -> list[str | None]:
-        """How many trajectories of each cell do not count, and why."""
-        code, C = self.cells[scope].code, len(self.cells[scope].names)
-        number, bad = np.bincount(code, minlength=C), np.bincount(code[~valid], minlength=C)
-        notes: list[str | None] = [None] * C
-        for c in np.flatnonzero(bad):
-            reasons = self.frame["reason"][(code == c) & ~valid].dropna()
-            reason = reasons.iloc[0] if len(reasons) == bad[c] else why
-            every = f"{bad[c]} of {number[c]} images left out, "
-            notes[c] = reason if bad[c] == number[c] else every + reason
-        return notes
-
-
-def _summary_rows(setting: _Setting, tracks: Tracks) -> Rows:
+def _summary_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
     """Median and bad tail over the images of each dataset and of each task."""
     S, weights = len(tracks.seeds), setting.seed_weights(tracks)
     for measure, (suffix, _) in TAIL.items():
-        _, valid = setting.values(tracks, measure)
+        valid = setting.valid(tracks, measure)
         for scope in ("task", "dataset"):
             summary = setting.summary(tracks, measure, scope, valid)
             n = setting.counts(scope, valid)
             notes = setting.left_out(scope, valid, REASONS[measure])
             over = np.einsum("bs,bscq->bcq", weights, summary.draws)
-            for c, names in enumerate(setting.names(scope)):
+            for c, names in enumerate(setting.names[scope]):
                 for q in range(summary.estimate.shape[2]):
                     row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c]}
                     row["measure"] = measure + ("", suffix)[q]
@@ -199,35 +195,36 @@ def _numbers(
     interval = percentile_interval(
         draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
     )
-    spread = float(each.std(ddof=1)) if len(each) > 1 else None
-    numbers = {"estimate": float(each.mean()), "seed_sd": spread, **vars(interval)}
-    return numbers | {"note": "; ".join(filter(None, [note, interval.note])) or None}
+    return (
+        over_seeds(each)
+        | vars(interval)
+        | {"note": "; ".join(filter(None, [note, interval.note])) or None}
+    )
 
 
-def _curve_rows(setting: _Setting, tracks: Tracks) -> Rows:
+def _curve_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
     """Displacement at every level: median and 10th and 90th percentile over a task's images."""
-    cells = setting.cells["task"]
+    code = setting.codes["task"]
     moved = tracks.displacement[:, setting.at]
     none = {"note": "no interval: _p10 and _p90 are the spread over images"}
     for level in range(moved.shape[2]):
         valid = np.isfinite(moved[:, :, level]).all(axis=0)
         n = setting.counts("task", valid)
-        for c, names in enumerate(setting.names("task")):
-            own = valid & (cells.code == c)
+        for c, names in enumerate(setting.names["task"]):
+            own = valid & (code == c)
             if not own.any():
                 continue
             row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c], "level": level}
             row["severity"] = float(np.median(setting.severity[own, level]))
             each = np.quantile(moved[:, own, level], (0.5, 0.1, 0.9), axis=1)
             for suffix, values in zip(("", "_p10", "_p90"), each, strict=True):
-                spread = float(values.std(ddof=1)) if len(values) > 1 else None
-                numbers = {"estimate": float(values.mean()), "seed_sd": spread}
-                yield row | none | numbers | {"measure": f"displacement{suffix}"}
+                row["measure"] = f"displacement{suffix}"
+                yield row | none | over_seeds(values)
 
 
-def _difference_rows(setting: _Setting, one: Tracks, other: Tracks) -> Rows:
+def _difference_rows(setting: SplitTrajectories, one: Tracks, other: Tracks) -> Rows:
     """Difference of the medians of path / chord of two encoders, over the images both have."""
-    valid = setting.values(one, DIFFERENCE)[1] & setting.values(other, DIFFERENCE)[1]
+    valid = setting.valid(one, DIFFERENCE) & setting.valid(other, DIFFERENCE)
     both = [setting.compared(tracks, valid) for tracks in (one, other)]
     draws = [
         np.einsum("bs,bsc->bc", setting.seed_weights(tracks), summary.draws[..., 0])
@@ -235,27 +232,16 @@ def _difference_rows(setting: _Setting, one: Tracks, other: Tracks) -> Rows:
     ]
     n = setting.counts("task", valid)
     notes = setting.left_out("task", valid, REASONS[DIFFERENCE])
-    for c, names in enumerate(setting.names("task")):
+    for c, names in enumerate(setting.names["task"]):
         each = [summary.estimate[:, c, 0] for summary in both]
         variances = [values.var(ddof=1) for values in each if len(values) > 1]
-        row = _numbers(
-            np.array([each[0].mean() - each[1].mean()]),
-            draws[0][:, c] - draws[1][:, c],
-            n[c],
-            max(map(len, each)),
-            notes[c],
-        )
+        difference = np.array([each[0].mean() - each[1].mean()])
+        drawn = draws[0][:, c] - draws[1][:, c]
+        row = names | n[c] | _numbers(difference, drawn, n[c], max(map(len, each)), notes[c])
+        row |= {"encoder": one.name, "role": one.role, "other": other.name}
         if variances and "estimate" in row:
             row["seed_sd"] = float(np.sqrt(sum(variances)))
-        yield {
-            "encoder": one.name,
-            "role": one.role,
-            "other": other.name,
-            "measure": f"{DIFFERENCE}_difference",
-            **names,
-            **n[c],
-            **row,
-        }
+        yield row | {"measure": f"{DIFFERENCE}_difference"}
 
 
 def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""The trajectories of a run, and how smoothly each encoder follows each of them."""
+"""The trajectories of a run, and how smoothly each encoder, or the pixels, follow each of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import EmbeddingSet
-from medtaskatlas.atlas.trajectories.paths import (
+from medtaskatlas.atlas.embedding_sets import OUTSIDE, EmbeddingSet, Outside
+from medtaskatlas.atlas.trajectories.geometry import (
     MIN_LEVELS,
     STILL,
     Steps,
+    flat_steps,
     mean_turning,
     path_over_chord,
     spearman,
     sphere_steps,
 )
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.formats.pairs import PairSet
 
 MEASURES = ("spearman", "path_over_chord", "turning_angle")
 KEY = ["task", "dataset", "draw"]
@@ -32,41 +35,26 @@ REASONS = {
     "path_over_chord": "undefined: the trajectory ends where it began",
     "turning_angle": "undefined: no two successive steps move",
 }
+RAW_PIXELS = "raw_pixels"
+_PIXEL_COLUMNS = (
+    "pair_id", "dataset", "modality", "image_id", "group_id", "split", "task", "family",
+    "severity", "level", "draw",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Which pairs make up which trajectory.
+    """Pairs that make up each trajectory."""
 
-    Attributes
-    ----------
-    frame
-        One row a trajectory, sorted by :data:`KEY`; beside the pair's columns ``n_levels`` and
-        ``reason``, which says why a trajectory cannot be measured, else is None.
-    rows
-        int [n, L], positions of its pairs by level, 0 beyond its last.
-    severity
-        float64 [n, L], NaN beyond its last.
-    """
-
+    # One row a trajectory, sorted by KEY; next to the pair's columns `n_levels` and `reason`, which
+    # says why a trajectory cannot be measured, else is None.
     frame: pd.DataFrame
-    rows: np.ndarray
-    severity: np.ndarray
+    rows: np.ndarray  # int [n, L], positions of its pairs by level, 0 beyond its last
+    severity: np.ndarray  # float64 [n, L], NaN beyond its last
 
     @classmethod
     def of(cls, pairs: pd.DataFrame) -> Trajectories:
-        """Sort pairs into trajectories.
-
-        Parameters
-        ----------
-        pairs
-            Pairs of the set ``trajectory``; see :class:`~medtaskatlas.atlas.embedding_sets`.
-
-        Returns
-        -------
-        Trajectories
-            All of them, those that cannot be measured too.
-        """
+        """Pairs sorted into trajectories, those that cannot be measured too."""
         order = pairs.sort_values([*KEY, "level"], kind="stable").index.to_numpy()
         pairs = pairs.loc[order]
         number = pairs.groupby(KEY, sort=False).ngroup().to_numpy()
@@ -88,13 +76,7 @@ class Trajectories:
         return cls(frame, rows, severity)
 
     def batches(self) -> Iterator[np.ndarray]:
-        """Measurable trajectories, some at a time.
-
-        Yields
-        ------
-        numpy.ndarray
-            Positions of trajectories of one number of levels.
-        """
+        """Positions of measurable trajectories of one number of levels, some at a time."""
         usable = self.frame["reason"].isna().to_numpy()
         levels = self.frame["n_levels"].to_numpy()
         for number in np.unique(levels[usable]):
@@ -105,25 +87,13 @@ class Trajectories:
 
 @dataclass(frozen=True)
 class Tracks:
-    """How one encoder follows the trajectories.
-
-    Attributes
-    ----------
-    name, role
-        Name and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
-    seeds
-        Its seeds, sorted; None stands for the one of a control that has none.
-    values
-        Name of :data:`MEASURES` to float64 [S, n], NaN where it is undefined.
-    displacement
-        float64 [S, n, L], NaN beyond a trajectory's last level.
-    """
+    """How one encoder follows the trajectories."""
 
     name: str
     role: str
-    seeds: list[int | None]
-    values: dict[str, np.ndarray]
-    displacement: np.ndarray
+    seeds: list[int | None]  # sorted; None stands for the one of a control that has none
+    values: dict[str, np.ndarray]  # by measure, float64 [S, n], NaN where it is undefined
+    displacement: np.ndarray  # float64 [S, n, L], NaN beyond a trajectory's last level
 
 
 def measure(
@@ -133,25 +103,10 @@ def measure(
     *,
     still: float = 0.0,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measure trajectories.
+    """Measures [n] and displacement [n, L] of trajectories.
 
-    Parameters
-    ----------
-    trajectories
-        The trajectories.
-    steps_of
-        Geometry of the trajectories at some positions.
-    batches
-        Those positions, each of one number of levels.
-    still
-        Lengths up to this are none.
-
-    Returns
-    -------
-    values
-        Name of :data:`MEASURES` to float64 [n].
-    displacement
-        float64 [n, L].
+    `steps_of` gives the geometry at some positions, those of one of the batches; lengths up to
+    `still` are none.
     """
     n, L = trajectories.severity.shape
     values = {name: np.full(n, np.nan) for name in MEASURES}
@@ -169,27 +124,9 @@ def measure(
 
 
 def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tracks], pd.DataFrame]:
-    """Measure the trajectories of all encoders and seeds, one file in memory at a time.
+    """Trajectories outside training, each encoder's tracks by name, and the main pairs.
 
-    Parameters
-    ----------
-    sets
-        Trajectories of each encoder and seed; see
-        :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
-
-    Returns
-    -------
-    trajectories
-        Those outside training.
-    tracks
-        One an encoder, by name.
-    main
-        The main pairs, to tell what was trained on.
-
-    Raises
-    ------
-    DataError
-        If there is no file, or none holds a pair outside training.
+    One file is in memory at a time.
     """
     trajectories: Trajectories | None = None
     main = pd.DataFrame()
@@ -197,9 +134,10 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
     for one in sets:
         if trajectories is None:
             trajectories, main = Trajectories.of(one.frame), one.main
-        values, moved = _on_sphere(trajectories, one.vectors)
+        steps_of = _on_sphere(trajectories, one.vectors)
+        values, moved = measure(trajectories, steps_of, trajectories.batches(), still=STILL)
         found.setdefault(one.name, []).append((one.seed, one.role, values, moved))
-        del one  # before the next file is read
+        del one, steps_of  # before the next file is read
     if trajectories is None or trajectories.frame.empty:
         raise DataError(
             "no trajectory lies outside training",
@@ -207,49 +145,68 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
         )
     tracks = []
     for name, each in sorted(found.items()):
-        each.sort(key=lambda one: one[0])
-        tracks.append(
-            Tracks(
-                name,
-                each[0][1],
-                [seed for seed, *_ in each],
-                {m: np.stack([values[m] for *_, values, _ in each]) for m in MEASURES},
-                np.stack([moved for *_, moved in each]),
-            )
-        )
+        seeds, role, values_of, displacement = zip(*sorted(each, key=lambda e: e[0]), strict=True)
+        values = {m: np.stack([one[m] for one in values_of]) for m in MEASURES}
+        tracks.append(Tracks(name, role[0], list(seeds), values, np.stack(displacement)))
     return trajectories, tracks, main
 
 
-def _on_sphere(
-    trajectories: Trajectories, vectors: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Measure trajectories in an embedding; see :func:`measure`."""
+def _on_sphere(trajectories: Trajectories, vectors: np.ndarray) -> Callable[[np.ndarray], Steps]:
+    """Geometry of trajectories in an embedding, for :func:`measure`."""
     levels = trajectories.frame["n_levels"].to_numpy()
-
-    def steps_of(chosen: np.ndarray) -> Steps:
-        return sphere_steps(vectors[trajectories.rows[chosen, : levels[chosen[0]]]])
-
-    return measure(trajectories, steps_of, trajectories.batches(), still=STILL)
+    return lambda at: sphere_steps(vectors[trajectories.rows[at, : levels[at[0]]]])
 
 
-def same_trajectories(path: Path, one: Trajectories, other: Trajectories) -> None:
-    """Refuse trajectories that are not those of the embeddings.
+def pixel_tracks(
+    pair_paths: Iterable[str | Path],
+    image_paths: Iterable[str | Path],
+    trajectories: Trajectories,
+    outside: Outside,
+) -> Tracks:
+    """Tracks of the pixels themselves, a control: output minus input stands for an embedding.
 
-    Parameters
-    ----------
-    path
-        A pair file, for the error.
-    one, other
-        Of the pair files and of the embeddings.
-
-    Raises
-    ------
-    DataError
-        If they differ in a trajectory or in its levels.
+    A task that changes more and more pixels gives a smooth path to whoever looks at pixels. What an
+    encoder adds can only be told next to that. Displacements are in grey levels.
     """
+    images = {Path(path).stem: ImageSet(path) for path in image_paths}
+    files: list[PairSet] = []
+    frames: list[pd.DataFrame] = []
+    for path in map(Path, pair_paths):
+        if path.stem not in images:
+            raise DataError(f"{path}: no images file of {path.stem} was given", "give it")
+        pairs = PairSet(path, images[path.stem])
+        if len(pairs):
+            pixels = pd.DataFrame({name: pairs.numpy(name) for name in _PIXEL_COLUMNS})
+            frames.append(pixels.assign(file=len(files), row=range(len(pairs))))
+            files.append(pairs)
+    if not files:
+        raise DataError("the pair files hold no trajectory", "start the run again to make them")
+    frame = outside.mark(pd.concat(frames, ignore_index=True))
+    frame = frame[frame["query_set"] != OUTSIDE].reset_index(drop=True)
+    found = Trajectories.of(frame)
     columns = [*KEY, "n_levels"]
-    if not one.frame[columns].equals(other.frame[columns]):
+    if not found.frame[columns].equals(trajectories.frame[columns]):
         raise DataError(
-            f"{path.parent.parent} and the embeddings hold different trajectories",
+            f"{files[0].path.parent.parent} and the embeddings hold different trajectories",
             "delete the embeddings folder and start the run again",
         )
+    owner, row = frame["file"].to_numpy(), frame["row"].to_numpy()
+    levels = found.frame["n_levels"].to_numpy()
+    owners = owner[found.rows[:, 0]]
+
+    def batches() -> Iterator[np.ndarray]:
+        """Trajectories of one file at a time: it is read once."""
+        for batch in found.batches():
+            for number in np.unique(owners[batch]):
+                yield batch[owners[batch] == number]
+
+    def steps_of(chosen: np.ndarray) -> Steps:
+        rows = found.rows[chosen, : levels[chosen[0]]]
+        pairs = files[owners[chosen[0]]]
+        flat = row[rows].ravel()
+        change = pairs.side("output", flat).astype(np.int16) - pairs.side("input", flat)
+        return flat_steps(change.reshape(*rows.shape, -1))
+
+    values, displacement = measure(found, steps_of, batches())
+    one_seed = {name: each[None] for name, each in values.items()}
+    return Tracks(RAW_PIXELS, "control", [None], one_seed, displacement[None])

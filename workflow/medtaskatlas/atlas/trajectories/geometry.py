@@ -19,39 +19,21 @@ STILL = 1e-5
 
 @dataclass(frozen=True)
 class Steps:
-    """Geometry of n trajectories of L levels.
+    """Geometry of n trajectories of L levels."""
 
-    Attributes
-    ----------
-    displacement
-        float64 [n, L], distance from the level-0 embedding as tables show it.
-    distance
-        float64 [n, L], the same as a length that steps can be compared with.
-    step
-        float64 [n, L-1], length of each step.
-    turning
-        float64 [n, L-2], degrees between successive steps; NaN where one of them has no length.
-    """
-
+    # float64 [n, L], distance from the level-0 embedding as tables show it
     displacement: np.ndarray
-    distance: np.ndarray
-    step: np.ndarray
+    distance: np.ndarray  # float64 [n, L], the same as a length that steps can be compared with
+    step: np.ndarray  # float64 [n, L-1], length of each step
+    # float64 [n, L-2], degrees between successive steps; NaN where one of them has no length
     turning: np.ndarray
 
 
 def sphere_steps(vectors: np.ndarray) -> Steps:
-    """Geometry of trajectories in an embedding.
+    """Geometry of trajectories in an embedding, [n, L, D].
 
-    Parameters
-    ----------
-    vectors
-        float [n, L, D]; lengths play no part.
-
-    Returns
-    -------
-    Steps
-        ``displacement`` is a cosine distance, 0 to 2; lengths are angles in radians. NaN wherever
-        a vector is zero.
+    The displacement is a cosine distance, 0 to 2; lengths are angles in radians. NaN wherever a
+    vector is zero.
     """
     vectors = np.asarray(vectors, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -65,17 +47,9 @@ def sphere_steps(vectors: np.ndarray) -> Steps:
 
 
 def flat_steps(points: np.ndarray) -> Steps:
-    """Geometry of trajectories in pixels.
+    """Geometry of trajectories in pixels: output minus input, integer grey levels [n, L, P].
 
-    Parameters
-    ----------
-    points
-        integer [n, L, P], output minus input of every pixel, grey levels.
-
-    Returns
-    -------
-    Steps
-        Lengths are mean absolute differences, grey levels; turning angles are Euclidean.
+    Lengths are mean absolute differences, grey levels; turning angles are Euclidean.
     """
     n, L, _ = points.shape
     distance, step, turning = np.zeros((n, L)), np.zeros((n, L - 1)), np.full((n, L - 2), np.nan)
@@ -89,21 +63,10 @@ def flat_steps(points: np.ndarray) -> Steps:
 
 
 def spearman(severity: np.ndarray, displacement: np.ndarray, still: float = 0.0) -> np.ndarray:
-    """Spearman's correlation of severity and displacement, level 0 left out.
+    """Spearman's correlation [n] of severity and displacement [n, L], level 0 left out.
 
     Level 0 has displacement 0 whatever the encoder: with it, noise would reach 0.25 at 11 levels.
-
-    Parameters
-    ----------
-    severity, displacement
-        float [n, L].
-    still
-        Displacements up to this count as 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [n], -1 to 1; NaN where the displacement is constant.
+    Displacements up to `still` count as 0; NaN where the displacement is constant.
     """
     moved = np.where(displacement[:, 1:] > still, displacement[:, 1:], 0)
     moved[~np.isfinite(displacement[:, 1:])] = np.nan
@@ -115,19 +78,9 @@ def spearman(severity: np.ndarray, displacement: np.ndarray, still: float = 0.0)
 
 
 def path_over_chord(steps: Steps, still: float = 0.0) -> np.ndarray:
-    """Length of the path over the distance of its ends.
+    """Length of the path over the distance of its ends, [n]: 1 is straight.
 
-    Parameters
-    ----------
-    steps
-        Geometry of n trajectories.
-    still
-        Ends up to this far apart count as one point.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [n], 1 for a straight path, else more; NaN where it ends where it began.
+    NaN where it ends where it began, within `still`.
     """
     chord = steps.distance[:, -1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -137,18 +90,7 @@ def path_over_chord(steps: Steps, still: float = 0.0) -> np.ndarray:
 
 
 def mean_turning(steps: Steps) -> np.ndarray:
-    """Mean angle between successive steps.
-
-    Parameters
-    ----------
-    steps
-        Geometry of n trajectories.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [n], degrees, 0 to 180; NaN where no two successive steps have a length.
-    """
+    """Mean angle [n] between successive steps, degrees; NaN where no two have a length."""
     there = np.isfinite(steps.turning)
     total = np.where(there, steps.turning, 0).sum(axis=1)
     number = there.sum(axis=1)

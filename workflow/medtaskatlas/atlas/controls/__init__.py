@@ -1,1 +1,0 @@
-"""Controls: checks that would fail if the measurement were wrong."""
