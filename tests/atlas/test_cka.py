@@ -11,10 +11,10 @@ from medtaskatlas.atlas.comparisons.cka import centred, debiased_cka
 from medtaskatlas.atlas.comparisons.cka_rows import cka_rows
 from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic, hsic_draws
 from medtaskatlas.atlas.comparisons.noise_ceiling import halves, noise_ceiling, noise_ceiling_rows
-from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.vectors import leading
 from medtaskatlas.core.errors import DataError
 
 

@@ -9,13 +9,13 @@ from set_synthetic import HELDOUT, make_set_run
 from sklearn.metrics import roc_auc_score
 
 from atlas_synthetic import write_embedding
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
 from medtaskatlas.atlas.failures.scores import judge, right_pairs
 from medtaskatlas.atlas.failures.table import UNKNOWN, failures
-from medtaskatlas.atlas.neighbours import nearest, vote
+from medtaskatlas.atlas.knn import nearest, vote
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.atlas.vectors import unit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.tasks.failure import FAILURES
 

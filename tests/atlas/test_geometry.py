@@ -12,12 +12,12 @@ from sklearn.metrics import silhouette_samples
 from atlas_synthetic import make_frame, make_vectors
 from medtaskatlas.atlas.controls.duplicates import halves_ratio
 from medtaskatlas.atlas.distances import centroid_cosines, energy_distances
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.resampling import Design, no_draws
 from medtaskatlas.atlas.separation.crossed import crossed_subset
 from medtaskatlas.atlas.separation.dispersion import distances_to_centroid, f_statistic, permdisp
 from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
 from medtaskatlas.atlas.separation.variance import omega_squared
+from medtaskatlas.atlas.vectors import unit
 
 
 def test_silhouettes_are_those_of_scikit_learn():

@@ -17,8 +17,24 @@ from medtaskatlas.atlas.resampling import (
     draw,
     draw_seeds,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
+
+SPEC = columns.TableSpec(
+    "Which task is taken for which (kNN); rates of a true task sum to 1.",
+    ("run", "encoder", "split", "true_task", "predicted_task"),
+    (
+        *columns.WHO,
+        columns.text("method", "knn", "knn"),
+        columns.text("true_task", "task of the pairs"),
+        columns.text("true_family", "its family"),
+        columns.text("predicted_task", "task that was named"),
+        columns.text("predicted_family", "its family"),
+        columns.number("count", "pairs named so, mean over seeds", 0, nullable=False),
+        *columns.MEASURED,
+    ),
+)
 
 
 def confusion(

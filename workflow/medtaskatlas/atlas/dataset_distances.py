@@ -15,23 +15,68 @@ from medtaskatlas.atlas.centroids import (
     bootstrapped,
     dataset_cosines,
 )
-from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.distances import DRAWS, counts_of_two
-from medtaskatlas.atlas.inference import adjust, centred_interval, no_interval
-from medtaskatlas.atlas.modality_contrast import SAMPLED, SAMPLED_PAIRS, modality_rows
+from medtaskatlas.atlas.clusters.cohesion import anosim_r
+from medtaskatlas.atlas.counts import counts, counts_of_two
+from medtaskatlas.atlas.distances import DRAWS
+from medtaskatlas.atlas.inference import (
+    adjust,
+    centred_interval,
+    no_interval,
+    over_seeds,
+    permutation_p,
+)
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import dataset_energies
-from medtaskatlas.atlas.seed_spread import over_seeds
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 
 MIN_PER_CELL = 4
+SAMPLED_PAIRS = 4000
+SAMPLED = f"from about {SAMPLED_PAIRS} pairs of all datasets at most"
+FEW_ARRANGEMENTS = 40  # of modalities over datasets: p could hardly be small
 UNDEFINED = {
     "centroid_cosine": "undefined: no common task, or the centroid of a dataset is zero",
     "energy": "undefined: no common task, a dataset of one pair, or no pair differs from another",
 }
 Rows = Iterator[dict[str, Any]]
+
+SPEC = columns.TableSpec(
+    "How far apart datasets lie, the tasks being the same; and are two datasets of one modality "
+    "nearer than two of different ones?",
+    ("run", "encoder", "split", "metric", "level", "dataset_a", "dataset_b"),
+    (
+        *columns.WHO,
+        columns.text(
+            "metric",
+            "centroid_cosine: 1 - cosine of the centroids; energy: energy distance as a share of "
+            "twice the mean distance between the datasets; both over the tasks that the two "
+            "datasets have, each counting alike",
+            "centroid_cosine",
+            "energy",
+        ),
+        columns.text(
+            "level",
+            "pair: of two datasets; one_modality, two_modalities: mean over pairs of datasets of "
+            "one modality, or of two; modality_difference: the second mean minus the first, with "
+            "the p of modalities permuted over datasets; anosim: the same on ranks, -1 to 1 "
+            "(Clarke, 1993)",
+            "pair",
+            "one_modality",
+            "two_modalities",
+            "modality_difference",
+            "anosim",
+        ),
+        columns.text("dataset_a", "a dataset; null where the row is of many", nullable=True),
+        columns.text("dataset_b", "another dataset, later in the alphabet", nullable=True),
+        columns.text("modality_a", "modality of dataset_a", nullable=True),
+        columns.text("modality_b", "modality of dataset_b", nullable=True),
+        columns.count("n_tasks", "tasks that both datasets have; in rows of many, that any has"),
+        columns.count("n_dataset_pairs", "pairs of datasets that the number is a mean of"),
+        *columns.TESTED,
+    ),
+)
 
 
 def dataset_distances(
@@ -154,3 +199,107 @@ def _sample(
     per_cell = max(MIN_PER_CELL, SAMPLED_PAIRS // len(np.unique(cell)))
     rank = pd.Series(order).groupby(cell[order]).cumcount().to_numpy()
     return np.sort(order[rank < per_cell])
+
+
+def modality_rows(
+    matrices: np.ndarray,
+    boot: np.ndarray | None,
+    modality: np.ndarray,
+    *,
+    fewest: int,
+    rng: np.random.Generator,
+    n_permutations: int,
+) -> Rows:
+    """Mean distance of datasets of one modality and of two, and the tests of their difference.
+
+    ``matrices`` [S, D, D] are distances of each seed (NaN where one is unknown), ``boot`` [B, D, D]
+    on bootstrap draws, ``modality`` [D] names, ``fewest`` the groups of the dataset that has
+    fewest.
+
+    Modalities are permuted over the datasets, whose distances stay: a Mantel test with a matrix of
+    likeness (Legendre and Legendre, Numerical Ecology, 2012, section 10.5), and ANOSIM (Clarke,
+    1993).
+    """
+    D = len(modality)
+    at = np.triu_indices(D, 1)
+    values = matrices[:, at[0], at[1]]  # [S, pairs]
+    known = np.isfinite(values).all(axis=0)
+    _, code = np.unique(modality.astype(str), return_inverse=True)
+    same = (code[at[0]] == code[at[1]]) & known
+    other = (code[at[0]] != code[at[1]]) & known
+    difference: dict[str, Any] = {
+        "level": "modality_difference",
+        "n_dataset_pairs": int(known.sum()),
+    }
+    if not (same.any() and other.any()):
+        note = "undefined: one dataset only"
+        if D > 1:
+            lack = "share a modality" if other.any() else "are of different modalities"
+            note = f"undefined: no two datasets {lack}"
+        yield difference | {"note": note}
+        return
+    sides = {"one_modality": same, "two_modalities": other}
+    each = {level: values[:, rows].mean(axis=1) for level, rows in sides.items()}
+    S = len(matrices)
+
+    def interval(of: dict[str, float], estimate: float, floor: float) -> dict[str, Any]:
+        if boot is None:
+            return vars(no_interval(f"no interval: {SAMPLED}"))
+        flat = boot[:, at[0], at[1]]
+        draws = sum(sign * flat[:, sides[level]].mean(axis=1) for level, sign in of.items())
+        return vars(
+            centred_interval(
+                np.asarray(draws),
+                estimate,
+                n_groups=fewest,
+                n_datasets=1,
+                n_seeds=S,
+                low=floor,
+                side="a dataset",
+            )
+        )
+
+    for level, rows in sides.items():
+        mean = float(each[level].mean())
+        yield {
+            "level": level,
+            "n_dataset_pairs": int(rows.sum()),
+            **over_seeds(each[level]),
+            **interval({level: 1.0}, mean, 0.0),
+        }
+    orders = rng.permuted(np.tile(code, (n_permutations, 1)), axis=1)
+    apart = values.mean(axis=0)
+    null = _differences(apart, orders, at, known)
+    gap = each["two_modalities"] - each["one_modality"]
+    null = null[np.isfinite(null)]
+    row = difference | over_seeds(gap) | {"p": permutation_p(float(gap.mean()), null)}
+    row |= interval({"two_modalities": 1.0, "one_modality": -1.0}, float(gap.mean()), -np.inf)
+    arrangements = len(np.unique(null.round(9)))
+    if arrangements < FEW_ARRANGEMENTS:
+        caution = f"p can be no less than about {1 / max(arrangements, 1):.2g}: few datasets"
+        row["note"] = "; ".join(filter(None, [row["note"], caution]))
+    yield row
+    if known.all():
+        square = np.zeros((D, D))
+        square[at] = apart
+        square += square.T
+        R = float(anosim_r(square, code[None])[0])
+        yield {
+            **difference,
+            "level": "anosim",
+            "estimate": R,
+            "p": permutation_p(R, anosim_r(square, orders)),
+            "note": "no interval: a test statistic",
+        }
+
+
+def _differences(
+    apart: np.ndarray, codes: np.ndarray, at: tuple[np.ndarray, ...], known: np.ndarray
+) -> np.ndarray:
+    """Mean distance of unlike minus that of like, for many labellings [P, D]; NaN: none of one."""
+    same = (codes[:, at[0]] == codes[:, at[1]])[:, known].astype(float)
+    value = apart[known]
+    like = same.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = same @ value
+        return (value.sum() - inside) / (len(value) - like) - inside / like

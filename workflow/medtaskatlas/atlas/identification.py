@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pandas as pd
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.levels import levels
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.resampling import (
     DRAWS,
@@ -24,6 +24,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 
@@ -35,6 +36,54 @@ MEASURES = {
 }
 ONE_FAMILY = "all pairs are of one family: answers dealt out at random reach the same"
 Rows = list[dict[str, Any]]
+
+SPEC = columns.TableSpec(
+    "How well an embedding names the task of pairs never seen in training.",
+    ("run", "encoder", "seed", "split", "method", "task_subset", "measure", "level", "name"),
+    (
+        *columns.WHO,
+        columns.KIND,
+        columns.ROLE,
+        columns.text(
+            "method",
+            "knn: 20 nearest training pairs by cosine; linear: logistic "
+            "regression; boosted: gradient boosted trees",
+            "knn",
+            "linear",
+            "boosted",
+        ),
+        columns.text(
+            "task_subset",
+            "all tasks, or only those that the format of the output does not "
+            "give away (queries only; the gallery stays whole)",
+            "all",
+            "not_format_identifiable",
+        ),
+        columns.text(
+            "measure",
+            "balanced_accuracy: share named right, every (dataset, task) cell "
+            "counting alike; family_balanced_accuracy: the same for the family; kappa: "
+            "Cohen's kappa of the balanced confusion; map_at_r: mean average precision at R",
+            "balanced_accuracy",
+            "family_balanced_accuracy",
+            "kappa",
+            "map_at_r",
+        ),
+        columns.text(
+            "level", "what the row is about", "overall", "family", "task", "dataset", "modality"
+        ),
+        columns.text("name", "name of the family, task, dataset or modality; `all` for overall"),
+        *columns.ESTIMATE,
+        columns.number(
+            "chance",
+            "rate that the encoder's answers would reach if they were dealt out at random",
+            0,
+            1,
+        ),
+        *columns.N,
+        columns.NOTE,
+    ),
+)
 
 
 def identification(
@@ -84,6 +133,43 @@ def identification(
                     }
                     rows += [common | row for row in _rows_of(setting, encoder, method, query_set)]
     write_table("identification", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+@dataclass(frozen=True)
+class Level:
+    """A set of (dataset, task) cells with a name."""
+
+    subset: str  # all tasks, or not_format_identifiable ones
+    kind: str  # overall, family, task, dataset or modality
+    name: str  # which family, task, dataset or modality; all for overall
+    mask: np.ndarray  # bool [D, T], its cells
+    rows: np.ndarray  # bool [N], its pairs
+
+
+def levels(frame: pd.DataFrame, design: Design, given_away: Collection[str]) -> list[Level]:
+    """All levels of some pairs; without the given-away tasks at all levels but ``task``."""
+    dataset = design.group_dataset[design.group]
+    tasks = np.array(design.tasks, dtype=object)
+    kinds = {
+        "overall": np.full(len(frame), "all", dtype=object),
+        "family": frame["family"].to_numpy(dtype=object),
+        "task": frame["task"].to_numpy(dtype=object),
+        "dataset": frame["dataset"].to_numpy(dtype=object),
+        "modality": frame["modality"].to_numpy(dtype=object),
+    }
+    hidden = ~np.isin(tasks, list(given_away))[design.task]
+    found = []
+    for subset, keep in (("all", np.ones(len(frame), bool)), ("not_format_identifiable", hidden)):
+        for kind, names in kinds.items():
+            if subset != "all" and kind == "task":
+                continue
+            for name in sorted(set(names)):
+                rows = keep & (names == name)
+                if rows.any():
+                    mask = np.zeros((len(design.datasets), len(design.tasks)), bool)
+                    mask[dataset[rows], design.task[rows]] = True
+                    found.append(Level(subset, kind, str(name), mask, rows))
+    return found
 
 
 class _Setting:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.predictions import read_predictions
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -22,34 +21,49 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.predictions import read_predictions
 
 MEASURES = {"balanced_accuracy": "correct", "family_balanced_accuracy": "family_correct"}
+
+SPEC = columns.TableSpec(
+    "What would more data buy: quality after the same steps on fewer pairs, or fewer datasets.",
+    ("run", "encoder", "seed", "split", "axis", "measure", "train_datasets", "train_pairs"),
+    (
+        *columns.WHO,
+        columns.text(
+            "axis", "what is varied; all: everything that there is", "pairs", "datasets", "all"
+        ),
+        columns.text(
+            "measure",
+            "balanced_accuracy and family_balanced_accuracy of kNN, gallery and training from the "
+            "same data; gain_per_doubling: slope of balanced_accuracy on log2 of what is varied",
+            "balanced_accuracy",
+            "family_balanced_accuracy",
+            "gain_per_doubling",
+        ),
+        columns.count(
+            "train_datasets", "datasets trained on; null: a slope over them", nullable=True
+        ),
+        columns.count("train_pairs", "pairs trained on; null: a slope over them", nullable=True),
+        columns.count("steps", "optimiser steps"),
+        *columns.MEASURED,
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Amount:
-    """One amount of data, over its seeds.
+    """One amount of data, over its seeds."""
 
-    Attributes
-    ----------
-    datasets, pairs
-        Datasets and pairs that were trained on.
-    per_cell
-        Bound on the training pairs of a cell; None: all.
-    seeds
-        Training seeds, sorted.
-    values
-        Column of the predictions to float64 [S, N].
-    """
-
-    datasets: int
+    datasets: int  # that were trained on
     pairs: int
-    per_cell: int | None
-    seeds: list[int]
-    values: dict[str, np.ndarray]
+    per_cell: int | None  # bound on the training pairs of a cell; None: all
+    seeds: list[int]  # sorted
+    values: dict[str, np.ndarray]  # column of the predictions to float64 [S, N]
 
 
 def scaling(

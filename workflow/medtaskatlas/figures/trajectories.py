@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 
-from medtaskatlas.atlas.embedding_sets import EmbeddingSet, load_set
-from medtaskatlas.atlas.embeddings import unit
+from medtaskatlas.atlas.embeddings import EmbeddingSet, load_set
 from medtaskatlas.atlas.trajectories.tracks import Trajectories
+from medtaskatlas.atlas.vectors import unit
 from medtaskatlas.figures.frames import WHERE, family_order, plain
 from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, use_style
 

@@ -16,8 +16,7 @@ from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cos
 from medtaskatlas.atlas.clusters.branch_support import Branch, branch_support, branches
 from medtaskatlas.atlas.clusters.cohesion import cohesion_test
 from medtaskatlas.atlas.clusters.partitions import agreement_test, best_cut
-from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
-from medtaskatlas.atlas.distances import DRAWS
+from medtaskatlas.atlas.distances import DRAWS, distance_matrix, encoder_matrix
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design

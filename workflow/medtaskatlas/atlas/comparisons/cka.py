@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic
-from medtaskatlas.atlas.embeddings import CONSTANT
+from medtaskatlas.atlas.vectors import CONSTANT
 from medtaskatlas.core.errors import DataError
 
 MIN_PAIRS = 4

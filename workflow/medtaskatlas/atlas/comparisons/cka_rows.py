@@ -10,12 +10,11 @@ import numpy as np
 from medtaskatlas.atlas.comparisons.cka import MIN_PAIRS, centred, cka_ratio
 from medtaskatlas.atlas.comparisons.hsic import Kernel, debiased_hsic, hsic_draws
 from medtaskatlas.atlas.comparisons.mantel import both, ordered_pairs
-from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import Counts
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
+from medtaskatlas.atlas.vectors import leading, unit
 from medtaskatlas.core.seeds import generator
 
 DRAWS = 500

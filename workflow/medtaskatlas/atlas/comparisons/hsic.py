@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.atlas.gallery_scale import row_blocks
+from medtaskatlas.atlas.vectors import row_blocks
 
 WIDE = 2e10  # multiplications in one product
 BLOCK = 2**21  # numbers that are made 64-bit at once

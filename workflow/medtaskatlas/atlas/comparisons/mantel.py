@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medtaskatlas.atlas.distance_matrix import encoder_matrix
+from medtaskatlas.atlas.distances import encoder_matrix
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator

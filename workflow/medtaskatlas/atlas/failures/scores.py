@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import SPLITS, EmbeddingSet
-from medtaskatlas.atlas.embeddings import Wanted, unit
-from medtaskatlas.atlas.neighbours import at_once
+from medtaskatlas.atlas.embeddings import SPLITS, EmbeddingSet, Wanted
+from medtaskatlas.atlas.knn import at_once
 from medtaskatlas.atlas.roles import GALLERY
+from medtaskatlas.atlas.vectors import unit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
@@ -56,7 +56,7 @@ def gallery_and_right(seed: int) -> Wanted:
     Returns
     -------
     callable
-        ``near`` of :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
+        ``near`` of :func:`~medtaskatlas.atlas.embeddings.load_sets`.
     """
 
     def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
     ----------
     sets
         Failures of each encoder and seed, with the main pairs of :func:`gallery_and_right`; see
-        :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
+        :func:`~medtaskatlas.atlas.embeddings.load_sets`.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def judge(
 
 
 def _vote(cosine: np.ndarray, task: np.ndarray, n_tasks: int, k: int) -> np.ndarray:
-    """Task that most of the k nearest have, as :func:`~medtaskatlas.atlas.neighbours.vote` has it.
+    """Task that most of the k nearest have, as :func:`~medtaskatlas.atlas.knn.vote` has it.
 
     The nearest are not ranked, which takes a fifth of the time. Where the k-th and the next are
     equally near, both vote.

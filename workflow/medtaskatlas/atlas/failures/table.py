@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
+from medtaskatlas.atlas.embeddings import SPLITS, load_sets
 from medtaskatlas.atlas.failures.auc import auc_draws, rate_draws
 from medtaskatlas.atlas.failures.cells import ALL, FailureCells
 from medtaskatlas.atlas.failures.scores import Scored, gallery_and_right, score

@@ -1,49 +1,36 @@
-"""What each table holds: its columns, their types, ranges and meanings. One file a table."""
+"""Where the schema of each table stands: next to the function that writes the table."""
 
 from __future__ import annotations
 
-from medtaskatlas.atlas.schemas import (
+# Imported here so that the hash of the code of every table has them.
+from medtaskatlas.atlas.schemas import (  # noqa: F401
     clusters,
     comparisons,
-    confusion,
     controls,
-    dataset_distances,
-    datasets,
     failures,
-    identification,
-    neighbours,
-    scaling,
     separation,
     shortcuts,
-    summary,
-    task_distances,
-    task_grid,
-    tasks,
     trajectories,
-    unseen_tasks,
 )
-from medtaskatlas.atlas.schemas.columns import Column, TableSpec
 
-# In the order of the documentation.
-SPECS: dict[str, TableSpec] = {
-    "tasks": tasks.SPEC,
-    "datasets": datasets.SPEC,
-    "task_grid": task_grid.SPEC,
-    "identification": identification.SPEC,
-    "confusion": confusion.SPEC,
-    "separation": separation.SPEC,
-    "task_distances": task_distances.SPEC,
-    "dataset_distances": dataset_distances.SPEC,
-    "clusters": clusters.SPEC,
-    "neighbours": neighbours.SPEC,
-    "unseen_tasks": unseen_tasks.SPEC,
-    "scaling": scaling.SPEC,
-    "trajectories": trajectories.SPEC,
-    "failures": failures.SPEC,
-    "controls": controls.SPEC,
-    "comparisons": comparisons.SPEC,
-    "shortcuts": shortcuts.SPEC,
-    "summary": summary.SPEC,
+# Name in its module of this package, in the order of the documentation.
+PLACES = {
+    "tasks": "catalogue.TASKS",
+    "datasets": "catalogue.DATASETS",
+    "task_grid": "catalogue.TASK_GRID",
+    "identification": "identification.SPEC",
+    "confusion": "confusion.SPEC",
+    "separation": "schemas.separation.SPEC",
+    "task_distances": "distances.SPEC",
+    "dataset_distances": "dataset_distances.SPEC",
+    "clusters": "schemas.clusters.SPEC",
+    "neighbours": "task_neighbours.SPEC",
+    "unseen_tasks": "unseen_tasks.SPEC",
+    "scaling": "scaling.SPEC",
+    "trajectories": "schemas.trajectories.SPEC",
+    "failures": "schemas.failures.SPEC",
+    "controls": "schemas.controls.SPEC",
+    "comparisons": "schemas.comparisons.SPEC",
+    "shortcuts": "schemas.shortcuts.SPEC",
+    "summary": "summary.SPEC",
 }
-
-__all__ = ["SPECS", "Column", "TableSpec"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from medtaskatlas.atlas.gallery_scale import row_blocks
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.separation.silhouettes import BLOCK, label_sums
+from medtaskatlas.atlas.vectors import row_blocks
 
 
 def distances_to_centroid(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.counts import counts
+from medtaskatlas.atlas.inference import over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.dispersion import permdisp
 from medtaskatlas.core.seeds import generator
 

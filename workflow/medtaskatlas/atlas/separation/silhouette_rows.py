@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.embeddings import unit
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import over_seeds, percentile_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import (
     Design,
@@ -19,8 +18,8 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
+from medtaskatlas.atlas.vectors import unit
 from medtaskatlas.core.seeds import generator
 
 FACTORS = ("task", "family", "dataset", "modality")

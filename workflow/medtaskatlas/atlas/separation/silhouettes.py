@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medtaskatlas.atlas.gallery_scale import row_blocks
+from medtaskatlas.atlas.vectors import row_blocks
 
 BLOCK = 2**19  # numbers that are made 64-bit at once
 

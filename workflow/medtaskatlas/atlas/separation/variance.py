@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medtaskatlas.atlas.embeddings import CONSTANT
+from medtaskatlas.atlas.vectors import CONSTANT
 
 FACTORS = ("task", "family", "dataset", "modality", "interaction")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.resampling import Design, Draws
 from medtaskatlas.atlas.separation.crossed import Crossed
 from medtaskatlas.atlas.separation.variance import FACTORS, squared_lengths
+from medtaskatlas.atlas.vectors import leading
 
 # Numbers held at once in the bootstrap, so that memory does not grow with dimensions and draws.
 BLOCK = 10_000_000

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.inference import Interval, bootstrap_p, centred_draws, centred_interval
+from medtaskatlas.atlas.inference import (
+    Interval,
+    bootstrap_p,
+    centred_draws,
+    centred_interval,
+    over_seeds,
+)
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, draw, draw_seeds
-from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.crossed import crossed_subset
 from medtaskatlas.atlas.separation.variance import omega_squared
 from medtaskatlas.atlas.separation.variance_draws import omega_squared_draws

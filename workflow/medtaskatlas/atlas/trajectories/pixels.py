@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import OUTSIDE, Outside
+from medtaskatlas.atlas.embeddings import OUTSIDE, Outside
 from medtaskatlas.atlas.trajectories.paths import Steps, flat_steps
 from medtaskatlas.atlas.trajectories.tracks import (
     Tracks,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
+from medtaskatlas.atlas.embeddings import SPLITS, Outside, load_sets
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import draw_seeds
 from medtaskatlas.atlas.schemas import trajectories as schema

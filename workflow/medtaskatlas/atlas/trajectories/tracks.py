@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import EmbeddingSet
+from medtaskatlas.atlas.embeddings import EmbeddingSet
 from medtaskatlas.atlas.trajectories.paths import (
     MIN_LEVELS,
     STILL,
@@ -60,7 +60,7 @@ class Trajectories:
         Parameters
         ----------
         pairs
-            Pairs of the set ``trajectory``; see :class:`~medtaskatlas.atlas.embedding_sets`.
+            Pairs of the set ``trajectory``; see :class:`~medtaskatlas.atlas.embeddings`.
 
         Returns
         -------
@@ -175,7 +175,7 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
     ----------
     sets
         Trajectories of each encoder and seed; see
-        :func:`~medtaskatlas.atlas.embedding_sets.load_sets`.
+        :func:`~medtaskatlas.atlas.embeddings.load_sets`.
 
     Returns
     -------

@@ -31,7 +31,7 @@ NEEDED = (
 NUMBERS = ["estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets"]
 
 
-def keep(results: str | Path, out: str | Path, *, command: str) -> None:
+def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
     """Write the page of a run.
 
     Parameters
