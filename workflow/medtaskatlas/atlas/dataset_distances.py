@@ -98,14 +98,10 @@ def dataset_distances(
         All embedding files of the run.
     out
         results/<run>/tables/dataset_distances.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     n_permutations
         Permutations of the modalities over the datasets.
     """

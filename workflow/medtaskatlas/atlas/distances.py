@@ -79,14 +79,10 @@ def task_distances(
         All embedding files of the run.
     out
         results/<run>/tables/task_distances.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
     totals: dict[str, Any] = {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from medtaskatlas.atlas.counts import Counts
 
 LEVEL = 0.95
 MIN_GROUPS = 5
@@ -69,6 +72,14 @@ def percentile_interval(
         note = f"interval from only {n_datasets} datasets: likely too narrow"
     method = f"percentile bootstrap over {' > '.join(steps)}, {level:.0%}"
     return Interval(float(low), float(high), method, note)
+
+
+def interval_columns(draws: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
+    """Columns of :func:`percentile_interval` and of the counts that a number rests on."""
+    made = percentile_interval(
+        draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
+    )
+    return {**vars(made), **n}
 
 
 def centred_interval(

@@ -1,13 +1,12 @@
-"""Keep what a run showed: docs/results/<run>.md, small enough for git.
+"""The page docs/results/<run>.md of a finished run: headline tables, command, commit and cost.
 
-Results are not in git, and a machine may not last. The page holds the headline tables, the command
-and the commit that made them, and what each stage cost.
+Results are not in git, and a machine may not last; the page is small enough for git.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,86 @@ from medtaskatlas.core.commit import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import existing_run, whole_file
 
-NEEDED = (
-    "summary",
-    "identification",
-    "comparisons",
-    "separation",
-    "controls",
-    "shortcuts",
-    "datasets",
-)
-NUMBERS = ["estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets"]
+INTERVAL = ("estimate", "ci_low", "ci_high")
+NUMBERS = ("estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets")
+
+
+def _overall(f: pd.DataFrame) -> pd.Series:
+    return (f["level"] == "overall") & f["seed"].isna()
+
+
+def _shares_of_variance(f: pd.DataFrame) -> pd.Series:
+    """Shares of task and dataset, their difference, and the gain of the task's on baselines."""
+    shares = f["measure"].str.startswith("omega_squared") & (f["within"] == "crossed")
+    return shares & (f["factor"].isin(["task", "dataset"]) | f["other"].notna())
+
+
+def _named_changes(f: pd.DataFrame) -> pd.Series:
+    """The changes that the paper names, over all images."""
+    steady = ["spearman", "spearman_p10", "path_over_chord", "path_over_chord_difference"]
+    rows = (f["scope"] == "task") & f["seed"].isna()
+    return rows & f["task"].isin(CHANGES) & f["measure"].isin(steady)
+
+
+# Table to heading, rows that are shown (None: all) and columns.
+Section = tuple[str, Callable[[pd.DataFrame], pd.Series] | None, tuple[str, ...]]
+SECTIONS: dict[str, Section] = {
+    "summary": ("Findings", None, ("supported", "sentence")),
+    "identification": (
+        "Identification",
+        _overall,
+        ("encoder", "split", "method", "task_subset", "measure", *NUMBERS),
+    ),
+    "comparisons": (
+        "Paired differences",
+        lambda f: f["contrast"].isin(["best_baseline", "best_probe"]),
+        ("encoder", "method", "other", "other_method", "split", "measure", *NUMBERS, "p_adjusted"),
+    ),
+    "separation": (
+        "Shares of variance",
+        _shares_of_variance,
+        ("encoder", "split", "measure", "factor", "other", *NUMBERS, "p_adjusted"),
+    ),
+    "unseen_tasks": (
+        "Unseen tasks",
+        lambda f: f["level"].isin(["overall", "difference"]),
+        ("encoder", "split", "measure", "level", "other", "reference", *NUMBERS, "p_adjusted"),
+    ),
+    "trajectories": (
+        "Trajectories",
+        _named_changes,
+        ("encoder", "other", "split", "task", "measure", *NUMBERS),
+    ),
+    "failures": (
+        "Failures",
+        lambda f: (f["task"] == "all") & f["seed"].isna(),
+        ("encoder", "split", "failure_kind", "measure", "reference", *NUMBERS),
+    ),
+    "scaling": (
+        "Scaling",
+        None,
+        ("encoder", "split", "axis", "measure", "train_datasets", "train_pairs", "steps", *NUMBERS),
+    ),
+    "controls": (
+        "Controls",
+        None,
+        ("control", "encoder", "split", *INTERVAL, "reference", "passed"),
+    ),
+    # How far each view gets over all tasks, and the tasks that it should not know but does.
+    "shortcuts": (
+        "Shortcuts",
+        lambda f: (f["level"] == "overall") | f["flagged"].fillna(False),
+        ("view", "split", "name", *INTERVAL, "chance", "flagged", "n_pairs", "n_groups"),
+    ),
+    "datasets": (
+        "Datasets",
+        None,
+        ("dataset", "modality", "annotation", "heldout", "n_images", "n_groups", "licence"),
+    ),
+}
+# Tables that not every run has.
+OPTIONAL = ("unseen_tasks", "trajectories", "failures", "scaling")
+NEEDED = tuple(name for name in SECTIONS if name not in OPTIONAL)
 
 
 def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
@@ -49,14 +118,11 @@ def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
         If a table of the run is missing.
     """
     results = existing_run(results)
-    absent = [n for n in NEEDED if not (results / "tables" / f"{n}.parquet").is_file()]
+    paths = {name: results / "tables" / f"{name}.parquet" for name in SECTIONS}
+    absent = [name for name in NEEDED if not paths[name].is_file()]
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
-    more = [n for n in OPTIONAL if (results / "tables" / f"{n}.parquet").is_file()]
     run = results.resolve().name
-    tables = {
-        n: read_table(results / "tables" / f"{n}.parquet", n, run=run) for n in (*NEEDED, *more)
-    }
     parts = [
         f"# Run {run}",
         "",
@@ -66,27 +132,23 @@ def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
         f"- commit: {commit()}",
         f"- machine: {platform.machine()}, Python {platform.python_version()}",
         "",
-        *_section("Findings", _findings(tables["summary"])),
-        *_section("Identification", _identification(tables["identification"])),
-        *_section("Paired differences", _comparisons(tables["comparisons"])),
-        *_section("Shares of variance", _separation(tables["separation"])),
-        *(line for name in more for line in _section(*OPTIONAL[name](tables[name]))),
-        *_section("Controls", _controls(tables["controls"])),
-        *_section("Shortcuts", _shortcuts(tables["shortcuts"])),
-        *_section("Datasets", _datasets(tables["datasets"])),
-        *_section("Cost", _cost(results / "benchmarks")),
     ]
+    for name, (title, shown, columns) in SECTIONS.items():
+        if name in NEEDED or paths[name].is_file():
+            frame = read_table(paths[name], name, run=run)
+            rows = frame if shown is None else frame[shown(frame)]
+            parts += _section(title, rows[list(columns)])
+    parts += _section("Cost", _cost(results / "benchmarks"))
     with whole_file(out) as part:
         part.write_text("\n".join(parts).rstrip() + "\n")
 
 
-def _section(title: str, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def _section(title: str, rows: pd.DataFrame) -> list[str]:
     """Heading and Markdown table."""
-    rows = list(rows)
-    if not rows:
+    if rows.empty:
         return [f"## {title}", "", "None.", ""]
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[_cell(value) for value in row.values()] for row in rows]
+    lines = [list(rows.columns), ["---"] * len(rows.columns)]
+    lines += [[_cell(value) for value in row.values()] for row in rows.to_dict("records")]
     return [f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
@@ -100,101 +162,10 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", r"\|")
 
 
-def _records(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in frame[columns].to_dict("records")]
-
-
-def _findings(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return _records(frame, ["supported", "sentence"])
-
-
-def _identification(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    chosen = frame[(frame["level"] == "overall") & frame["seed"].isna()]
-    return _records(chosen, ["encoder", "split", "method", "task_subset", "measure", *NUMBERS])
-
-
-def _comparisons(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = ["encoder", "method", "other", "other_method", "split", "measure", *NUMBERS]
-    best = frame[frame["contrast"].isin(["best_baseline", "best_probe"])]
-    return _records(best, [*columns, "p_adjusted"])
-
-
-def _separation(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Shares of task and dataset, their difference, and the gain of the task's on baselines."""
-    shares = frame["measure"].str.startswith("omega_squared")
-    chosen = frame[shares & (frame["within"] == "crossed")]
-    chosen = chosen[chosen["factor"].isin(["task", "dataset"]) | chosen["other"].notna()]
-    columns = ["encoder", "split", "measure", "factor", "other", *NUMBERS]
-    return _records(chosen, [*columns, "p_adjusted"])
-
-
-Kept = tuple[str, list[dict[str, Any]]]
-
-
-def _unseen(frame: pd.DataFrame) -> Kept:
-    columns = ["encoder", "split", "measure", "level", "other", "reference", *NUMBERS]
-    chosen = frame[frame["level"].isin(["overall", "difference"])]
-    return "Unseen tasks", _records(chosen, [*columns, "p_adjusted"])
-
-
-def _trajectories(frame: pd.DataFrame) -> Kept:
-    """The changes that the paper names, over all images."""
-    chosen = frame[
-        (frame["scope"] == "task")
-        & frame["seed"].isna()
-        & frame["task"].isin(CHANGES)
-        & frame["measure"].isin(
-            ["spearman", "spearman_p10", "path_over_chord", "path_over_chord_difference"]
-        )
-    ]
-    return "Trajectories", _records(
-        chosen, ["encoder", "other", "split", "task", "measure", *NUMBERS]
-    )
-
-
-def _failures(frame: pd.DataFrame) -> Kept:
-    chosen = frame[(frame["task"] == "all") & frame["seed"].isna()]
-    columns = ["encoder", "split", "failure_kind", "measure", "reference", *NUMBERS]
-    return "Failures", _records(chosen, columns)
-
-
-def _scaling(frame: pd.DataFrame) -> Kept:
-    columns = ["encoder", "split", "axis", "measure", "train_datasets", "train_pairs", "steps"]
-    return "Scaling", _records(frame, [*columns, *NUMBERS])
-
-
-# Tables that not every run has.
-OPTIONAL: dict[str, Callable[[pd.DataFrame], Kept]] = {
-    "unseen_tasks": _unseen,
-    "trajectories": _trajectories,
-    "failures": _failures,
-    "scaling": _scaling,
-}
-
-
-def _controls(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = ["control", "encoder", "split", "estimate", "ci_low", "ci_high", "reference"]
-    return _records(frame, [*columns, "passed"])
-
-
-def _shortcuts(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """How far each view gets over all tasks, and the tasks that it should not know but does."""
-    shown = frame[(frame["level"] == "overall") | frame["flagged"].fillna(False)]
-    columns = ["view", "split", "name", "estimate", "ci_low", "ci_high", "chance", "flagged"]
-    return _records(shown, [*columns, "n_pairs", "n_groups"])
-
-
-def _datasets(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = ["dataset", "modality", "annotation", "heldout", "n_images", "n_groups", "licence"]
-    return _records(frame, columns)
-
-
-def _cost(benchmarks: Path) -> list[dict[str, Any]]:
+def _cost(benchmarks: Path) -> pd.DataFrame:
     """Seconds and peak memory of the jobs of each stage, as Snakemake measured them."""
-    rows: list[dict[str, Any]] = []
-    if not benchmarks.is_dir():
-        return rows
-    for stage in sorted(p for p in benchmarks.iterdir() if p.is_dir()):
+    rows = []
+    for stage in sorted(p for p in benchmarks.glob("*") if p.is_dir()):
         jobs = pd.concat(
             [pd.read_csv(file, sep="\t", na_values="-") for file in sorted(stage.rglob("*.tsv"))]
         )
@@ -207,4 +178,4 @@ def _cost(benchmarks: Path) -> list[dict[str, Any]]:
                 "peak memory of one job, MiB": float(jobs["max_rss"].max()),
             }
         )
-    return rows
+    return pd.DataFrame(rows)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import interval_columns
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -82,12 +82,8 @@ def scaling(
         Predictions of all points of the study.
     out
         results/<run>/tables/scaling.parquet.
-    run
-        Name of the run.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
 
     Raises
     ------
@@ -166,7 +162,8 @@ def _rows(
                 "train_datasets": one.datasets,
                 "train_pairs": one.pairs,
                 "seed_sd": float(by_seed.std(ddof=1)) if S > 1 else None,
-                **_estimated(estimate, boot, n, S),
+                "estimate": estimate,
+                **interval_columns(boot, n, S),
             }
     for axis, curve in curves.items():
         yield {"axis": axis, "measure": "gain_per_doubling", **_slope(curve, n)}
@@ -183,14 +180,6 @@ def _measured(
     return float(by_seed.mean()), by_seed, balanced_mean(design, values, draws, seeds)
 
 
-def _estimated(estimate: float, boot: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
-    """Estimate, interval and counts."""
-    interval = percentile_interval(
-        boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
-    )
-    return {"estimate": estimate, **vars(interval), **n}
-
-
 def _slope(curve: list[tuple[float, float, np.ndarray, int]], n: Counts) -> dict[str, Any]:
     """Least-squares slope of a curve over its amounts, on the data and on every draw."""
     if len({size for size, *_ in curve}) < 2:
@@ -199,4 +188,5 @@ def _slope(curve: list[tuple[float, float, np.ndarray, int]], n: Counts) -> dict
     weight = (size - size.mean()) / ((size - size.mean()) ** 2).sum()
     estimate = float(weight @ np.array([value for _, value, *_ in curve]))
     boot = weight @ np.stack([boot for _, _, boot, _ in curve])
-    return _estimated(estimate, boot, n, min(seeds for *_, seeds in curve))
+    few = min(seeds for *_, seeds in curve)
+    return {"estimate": estimate, **interval_columns(boot, n, few)}

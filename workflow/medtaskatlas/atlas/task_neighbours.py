@@ -79,14 +79,10 @@ def neighbours(
         All embedding files of the run.
     out
         results/<run>/tables/neighbours.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import encoder_matrix
-from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
+from medtaskatlas.atlas.inference import adjust, bootstrap_p, interval_columns
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -110,14 +110,10 @@ def unseen_tasks(
         The table `task_distances`, from which the kin of a task is taken.
     out
         results/<run>/tables/unseen_tasks.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets
         Datasets kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     n_permutations
         Permutations of the families over the tasks.
 
@@ -194,18 +190,13 @@ def _rows(
     boot = average_cells(cells, draws.dataset, masks)
     votes = one.votes()
     for at, (level, name, mask) in enumerate(levels):
-        n = counts(one.frame, mask[design.task])
-        interval = percentile_interval(
-            boot[:, at], n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
-        )
         row = {
             "measure": "family_accuracy",
             "level": level,
             "name": name,
             "estimate": float(estimates[at]),
             "n_tasks": int(mask.sum()),
-            **vars(interval),
-            **n,
+            **interval_columns(boot[:, at], counts(one.frame, mask[design.task]), 1),
         }
         yield row | (_place_of(one, votes, name, kin) if level == "task" else {})
     yield _test(one, votes, generator(*rng, "permutations"), n_permutations)
@@ -268,11 +259,8 @@ def _differences(
         values = _right(one) - _right(two)
         estimate = balanced_mean(design, values, no_draws(design), ONE_SEED)[0]
         boot = balanced_mean(design, values, draws, np.ones((n_draws, 1)))
-        n = counts(one.frame)
-        interval = percentile_interval(
-            boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
-        )
-        tested = interval.ci_method is not None
+        found = interval_columns(boot, counts(one.frame), 1)
+        tested = found["ci_method"] is not None
         yield {
             "encoder": name,
             "kind": one.kind,
@@ -285,6 +273,5 @@ def _differences(
             "n_tasks": len(design.tasks),
             "p": bootstrap_p(boot) if tested else None,
             "p_family": "unseen tasks, differences" if tested else None,
-            **vars(interval),
-            **n,
+            **found,
         }
