@@ -148,22 +148,19 @@ def tasks_table(
     rows = []
     for name in tasks:
         task = bank[name]
-        ladder = task.ladder
-        rows.append(
-            {
-                "run": run,
-                "task": name,
-                "family": task.family,
-                "description": task.description,
-                "needs": ", ".join(sorted(task.needs)),
-                "severity_effect": ladder.effect if ladder else None,
-                "severity_unit": ladder.unit if ladder else None,
-                "severity_min": ladder.mildest if ladder else None,
-                "severity_max": ladder.strongest if ladder else None,
-                "format_identifiable": task.format_identifiable,
-                "heldout": name in set(heldout_tasks),
-            }
-        )
+        row = {
+            "run": run,
+            "task": name,
+            "family": task.family,
+            "description": task.description,
+            "needs": ", ".join(sorted(task.needs)),
+            "format_identifiable": task.format_identifiable,
+            "heldout": name in set(heldout_tasks),
+        }
+        if ladder := task.ladder:
+            row |= {"severity_effect": ladder.effect, "severity_unit": ladder.unit}
+            row |= {"severity_min": ladder.mildest, "severity_max": ladder.strongest}
+        rows.append(row)
     write_table("tasks", rows, out, {"run": run})
 
 
@@ -229,20 +226,20 @@ def task_grid(
         images = ArrowFile(path)
         dataset = str(images.meta["dataset"])
         for task in tasks:
+            made = pairs.get((task, dataset))
             row: dict[str, Any] = {
                 "run": run,
                 "task": task,
                 "family": bank[task].family,
                 "dataset": dataset,
                 "modality": images.meta.get("modality"),
+                "applicable": bool(made),
+                "n_pairs": len(made or ()),
+                "n_images": len(set(made.numpy("image_id"))) if made else 0,
+                "n_groups": len(set(made.numpy("group_id"))) if made else 0,
             }
-            made = pairs.get((task, dataset))
-            n = len(made) if made is not None else 0
-            row["n_pairs"] = n
-            row["n_images"] = len(set(made.numpy("image_id"))) if made is not None and n else 0
-            row["n_groups"] = len(set(made.numpy("group_id"))) if made is not None and n else 0
-            row["applicable"] = n > 0
-            row["reason"] = None if n else _reason(bank[task].needs, images.meta, made)
+            if not made:
+                row["reason"] = _reason(bank[task].needs, images.meta, made)
             rows.append(row)
     write_table("task_grid", rows, out, {"run": run})
 

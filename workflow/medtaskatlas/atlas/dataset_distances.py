@@ -27,7 +27,7 @@ from medtaskatlas.atlas.inference import (
 )
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.sample_distances import dataset_energies
+from medtaskatlas.atlas.sample_distances import dataset_energies, sampled_rows
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
@@ -120,15 +120,15 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
     design, frame = Design.of(queries.frame), queries.frame
     D = len(design.datasets)
     dataset = design.group_dataset[design.group]
-    chosen = _sample(queries, dataset, design.task, seed)
+    # Equally many of each cell as far as it reaches, the same for all encoders.
+    order = generator(seed, "dataset energy", queries.query_set).permutation(len(frame))
+    cell = dataset * len(design.tasks) + design.task
+    most = max(MIN_PER_CELL, SAMPLED_PAIRS // len(np.unique(cell)))
+    chosen = sampled_rows(order, cell, most)
+    codes = (dataset[chosen], design.task[chosen])
     each = {
         "centroid_cosine": as_they_are(dataset_cosines, queries),
-        "energy": np.stack(
-            [
-                dataset_energies(v[chosen], dataset[chosen], design.task[chosen])
-                for v in queries.vectors
-            ]
-        ),
+        "energy": np.stack([dataset_energies(v[chosen], *codes) for v in queries.vectors]),
     }
     boot = bootstrapped(dataset_cosines, queries, seed, n_draws, fixed_datasets=True)
     modality = frame.groupby("dataset")["modality"].first().to_numpy(dtype=object)
@@ -156,11 +156,11 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
                 continue
             interval = no_interval(f"no interval: {SAMPLED}")
             if metric == "centroid_cosine":
-                fewest = int(min(groups[a], groups[b]))
+                fewest, mean = int(min(groups[a], groups[b])), float(values.mean())
                 # The two datasets are kept, so that only groups and seeds are drawn.
                 interval = centred_interval(
                     boot[:, a, b],
-                    float(values.mean()),
+                    mean,
                     n_groups=fewest,
                     n_datasets=1,
                     n_seeds=S,
@@ -172,10 +172,9 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
         rng = generator(seed, "modalities", queries.query_set)
         draws = boot if metric == "centroid_cosine" else None
         few = int(groups.min())
-        rows = modality_rows(
+        for row in modality_rows(
             matrices, draws, modality, fewest=few, rng=rng, n_permutations=n_permutations
-        )
-        for row in rows:
+        ):
             yield {
                 "metric": metric,
                 "p": None,
@@ -184,17 +183,6 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
                 **counts(frame),
                 **row,
             }
-
-
-def _sample(
-    queries: EncoderQueries, dataset: np.ndarray, task: np.ndarray, seed: int
-) -> np.ndarray:
-    """Sorted rows, equally many of each cell as far as it reaches: the same for all encoders."""
-    order = generator(seed, "dataset energy", queries.query_set).permutation(len(dataset))
-    cell = dataset * (int(task.max()) + 1) + task
-    per_cell = max(MIN_PER_CELL, SAMPLED_PAIRS // len(np.unique(cell)))
-    rank = pd.Series(order).groupby(cell[order]).cumcount().to_numpy()
-    return np.sort(order[rank < per_cell])
 
 
 def modality_rows(
@@ -223,10 +211,8 @@ def modality_rows(
     _, code = np.unique(modality.astype(str), return_inverse=True)
     same = (code[at[0]] == code[at[1]]) & known
     other = (code[at[0]] != code[at[1]]) & known
-    difference: dict[str, Any] = {
-        "level": "modality_difference",
-        "n_dataset_pairs": int(known.sum()),
-    }
+    every = {"n_dataset_pairs": int(known.sum())}
+    difference: dict[str, Any] = {"level": "modality_difference", **every}
     if not (same.any() and other.any()):
         note = "undefined: one dataset only"
         if D > 1:
@@ -236,24 +222,15 @@ def modality_rows(
         return
     sides = {"one_modality": same, "two_modalities": other}
     each = {level: values[:, rows].mean(axis=1) for level, rows in sides.items()}
-    S = len(matrices)
 
     def interval(of: dict[str, float], estimate: float, floor: float) -> dict[str, Any]:
         if boot is None:
             return vars(no_interval(f"no interval: {SAMPLED}"))
         flat = boot[:, at[0], at[1]]
         draws = sum(sign * flat[:, sides[level]].mean(axis=1) for level, sign in of.items())
-        return vars(
-            centred_interval(
-                np.asarray(draws),
-                estimate,
-                n_groups=fewest,
-                n_datasets=1,
-                n_seeds=S,
-                low=floor,
-                side="a dataset",
-            )
-        )
+        n = {"n_groups": fewest, "n_datasets": 1, "n_seeds": len(matrices)}
+        made = centred_interval(np.asarray(draws), estimate, **n, low=floor, side="a dataset")
+        return vars(made)
 
     for level, rows in sides.items():
         mean = float(each[level].mean())
@@ -280,13 +257,9 @@ def modality_rows(
         square[at] = apart
         square += square.T
         R = float(anosim_r(square, code[None])[0])
-        yield {
-            **difference,
-            "level": "anosim",
-            "estimate": R,
-            "p": permutation_p(R, anosim_r(square, orders)),
-            "note": "no interval: a test statistic",
-        }
+        p = permutation_p(R, anosim_r(square, orders))
+        note = "no interval: a test statistic"
+        yield {"level": "anosim", **every, "estimate": R, "p": p, "note": note}
 
 
 def _differences(

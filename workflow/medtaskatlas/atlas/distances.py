@@ -20,7 +20,7 @@ from medtaskatlas.atlas.counts import counts, counts_of_two
 from medtaskatlas.atlas.inference import centred_interval, no_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
+from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances, sampled_rows
 from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
@@ -135,7 +135,9 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     design = Design.of(queries.frame)
     if len(design.tasks) < 2:
         return
-    chosen = _sample(queries, design, seed)
+    # The same for all encoders.
+    order = generator(seed, "energy", queries.query_set).permutation(len(queries.frame))
+    chosen = sampled_rows(order, design.task, SAMPLED_PAIRS)
     sampled = [(v[chosen], design.task[chosen]) for v in queries.vectors]
     each = {
         "centroid_cosine": as_they_are(centroid_cosines, queries),
@@ -151,24 +153,19 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
         if not own[a] and not own[b]:
             continue
         n, one, other = n_of[a][b], design.tasks[a], design.tasks[b]
+        tasks = {"task_a": one, "task_b": other, "family_a": family[one], "family_b": family[other]}
         for metric, matrices in each.items():
             values = matrices[:, a, b]
-            row: dict[str, Any] = {
-                "metric": metric,
-                "task_a": one,
-                "task_b": other,
-                "family_a": family[one],
-                "family_b": family[other],
-                **n,
-            }
+            row: dict[str, Any] = {"metric": metric, **tasks, **n}
             if not np.isfinite(values).all():
                 yield row | {"note": UNDEFINED[metric]}
                 continue
             if metric == "centroid_cosine":
+                fewest, mean = int(min(groups[a], groups[b])), float(values.mean())
                 interval = centred_interval(
                     boot[:, a, b],
-                    float(values.mean()),
-                    n_groups=int(min(groups[a], groups[b])),
+                    mean,
+                    n_groups=fewest,
                     n_datasets=n["n_datasets"],
                     n_seeds=S,
                     low=0.0,
@@ -177,10 +174,3 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
             else:
                 interval = no_interval(f"no interval: from {SAMPLED_PAIRS} pairs a task at most")
             yield row | over_seeds(values) | vars(interval)
-
-
-def _sample(queries: EncoderQueries, design: Design, seed: int) -> np.ndarray:
-    """Sorted rows, a bounded number of each task: the same for all encoders."""
-    order = generator(seed, "energy", queries.query_set).permutation(len(queries.frame))
-    rank = pd.Series(order).groupby(design.task[order]).cumcount().to_numpy()
-    return np.sort(order[rank < SAMPLED_PAIRS])

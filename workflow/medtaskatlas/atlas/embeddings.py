@@ -24,26 +24,12 @@ SPLITS = ("groups", "datasets")
 
 @dataclass(frozen=True)
 class Embedding:
-    """One encoder with one seed, on all pairs or on some.
+    """One encoder with one seed, on all pairs or on some."""
 
-    Attributes
-    ----------
-    frame
-        One row a pair, columns :data:`~medtaskatlas.formats.embeddings.NEEDED` and others of
-        the pair.
-    vectors
-        float32 [N, D].
-    facts
-        What the encoder is: ``encoder``, ``seed``, ``kind``, ``standardise``, ``run``,
-        ``trained_tasks``, ``trained_datasets``.
-    role
-        [N] role of each pair, see :mod:`medtaskatlas.atlas.roles`.
-    """
-
-    frame: pd.DataFrame
-    vectors: np.ndarray
-    facts: dict[str, Any]
-    role: np.ndarray
+    frame: pd.DataFrame  # one row a pair, columns formats.embeddings.NEEDED and others
+    vectors: np.ndarray  # float32 [N, D]
+    facts: dict[str, Any]  # encoder, seed, kind, standardise, run, trained_tasks, trained_datasets
+    role: np.ndarray  # [N], see medtaskatlas.atlas.roles
 
     @property
     def name(self) -> str:
@@ -211,25 +197,14 @@ class EmbeddingSet:
 
     They are brought to the scale of the main pairs, and what an encoder knows is told by the main
     pairs too: a set of its own has no gallery.
-
-    Attributes
-    ----------
-    frame
-        One row a pair that is outside training, sorted by ``pair_id``; ``failure_of`` is null in
-        trajectories. ``query_set`` is ``groups`` or ``datasets``, ``known`` tells whether the
-        gallery holds right pairs of the task (of a failure: of the task that went wrong).
-    vectors
-        float32 [N, D], on the scale of the main pairs where the encoder asks for it.
-    main
-        All main pairs, sorted by ``pair_id``.
-    near
-        Those of the main pairs that were asked for, on the same scale.
     """
 
+    # One row a pair that is outside training, sorted by `pair_id`; `failure_of` is null in
+    # trajectories; `query_set` and `known` are as of Outside.mark.
     frame: pd.DataFrame
-    vectors: np.ndarray
-    main: pd.DataFrame
-    near: Embedding
+    vectors: np.ndarray  # float32 [N, D], on the scale of the main pairs if the encoder asks for it
+    main: pd.DataFrame  # all main pairs, sorted by `pair_id`
+    near: Embedding  # those of the main pairs that were asked for, on the same scale
 
     @property
     def name(self) -> str:

@@ -55,10 +55,8 @@ def predict(
     """Predict the task of every query of one encoder and seed.
 
     Methods: ``knn`` (majority of the k nearest gallery pairs by cosine), ``knn_shuffled`` (the same
-    with the gallery's labels permuted, mean of 50 permutations: a control), ``linear`` (logistic
-    regression on the gallery, fitted until it converges) and, for frozen baselines, ``boosted``
-    (histogram gradient boosting on at most 6,000 gallery pairs, 40 rounds, trees of 15 leaves, 0.3
-    of the features a split).
+    with permuted labels of the gallery: a control), ``linear`` (logistic regression on the gallery,
+    fitted until it converges) and, for frozen baselines, ``boosted`` (histogram gradient boosting).
 
     Parameters
     ----------
@@ -119,12 +117,9 @@ def predict(
     parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
     parts[0]["ap_at_r"] = near.ap_at_r
     hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
-    control = rows("knn_shuffled", np.zeros(len(wanted), int))
-    parts.append(
-        control.assign(
-            predicted=None, predicted_family=None, correct=hit, family_correct=np.nan, chance=chance
-        )
-    )
+    control = {"predicted": None, "predicted_family": None, "family_correct": np.nan}
+    control |= {"correct": hit, "chance": chance}
+    parts.append(rows("knn_shuffled", np.zeros(len(wanted), int)).assign(**control))
     slope: float | None = None
     if probes and len(tasks) > 1:
         boosted = None

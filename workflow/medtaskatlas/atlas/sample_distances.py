@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+
+
+def sampled_rows(order: np.ndarray, label: np.ndarray, most: int) -> np.ndarray:
+    """Sorted rows, of each label [N] those that come first in an order [N], so many at most."""
+    rank = pd.Series(order).groupby(label[order]).cumcount().to_numpy()
+    return np.sort(order[rank < most])
 
 
 def euclidean(vectors: np.ndarray) -> np.ndarray:

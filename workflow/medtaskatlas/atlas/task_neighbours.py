@@ -86,12 +86,7 @@ def neighbours(
     """
     rows: list[dict[str, Any]] = []
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
-        common = {
-            "run": run,
-            "encoder": queries.name,
-            "split": queries.query_set,
-            "metric": "centroid_cosine",
-        }
+        common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         rows += [common | row for row in _rows(queries, seed, n_draws)]
         del queries  # before the next is read
     write_table("neighbours", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
@@ -131,7 +126,7 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     for a, task in enumerate(tasks):
         if not own[a]:
             continue
-        row: dict[str, Any] = {"task": task, "family": family[task]}
+        row: dict[str, Any] = {"metric": "centroid_cosine", "task": task, "family": family[task]}
         if choice.sum() == choice[a]:
             yield row | n_of[a][a] | {"rank": 1, "note": ALONE[queries.query_set]}
             continue
@@ -143,11 +138,12 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
             continue
         for rank, b in enumerate(order, 1):
             few = int(min(groups[a], groups[b]))
+            n = n_of[a][b]
             interval = centred_interval(
                 boot[:, a, b],
                 float(mean[a, b]),
                 n_groups=few,
-                n_datasets=n_of[a][b]["n_datasets"],
+                n_datasets=n["n_datasets"],
                 n_seeds=S,
                 low=0.0,
                 side="a task",
@@ -166,6 +162,6 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 "support_top3": third[a, b] if sure else None,
                 **over_seeds(each[:, a, b]),
                 **vars(interval),
-                **n_of[a][b],
+                **n,
                 "note": note,
             }

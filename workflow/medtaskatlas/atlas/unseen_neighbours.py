@@ -78,15 +78,10 @@ def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
         encoder = str(file.facts["encoder"])
         folds.setdefault(encoder, []).append(Fold(path, hidden))
         trained.setdefault(encoder, set()).update(known)
-    return {
-        encoder: [
-            replace(
-                fold, absent=tuple(sorted({t for f in its for t in f.hidden} - trained[encoder]))
-            )
-            for fold in its
-        ]
-        for encoder, its in folds.items()
-    }
+    for encoder, its in folds.items():
+        absent = tuple(sorted({task for fold in its for task in fold.hidden} - trained[encoder]))
+        folds[encoder] = [replace(fold, absent=absent) for fold in its]
+    return folds
 
 
 def place(
@@ -115,16 +110,9 @@ def place(
         parts.append(_of_fold(pairs, fold.hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
-    return Placed(
-        str(facts["encoder"]),
-        str(facts["kind"]),
-        str(facts["role"]),
-        tasks,
-        family,
-        frame.iloc[order].reset_index(drop=True),
-        np.concatenate([part[1] for part in parts])[order],
-        np.concatenate([part[2] for part in parts])[order],
-    )
+    shares, named = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
+    who = (str(facts[key]) for key in ("encoder", "kind", "role"))
+    return Placed(*who, tasks, family, frame.iloc[order].reset_index(drop=True), shares, named)
 
 
 def _of_fold(
