@@ -1,5 +1,9 @@
 """The tables of a small run with known structure, and what their schemas refuse."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +16,7 @@ from medtaskatlas.atlas.controls.table import controls
 from medtaskatlas.atlas.distances import distance_matrix, encoder_matrix, task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
+from medtaskatlas.atlas.schemas import PLACES
 from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.summary import NEEDED, summary
 from medtaskatlas.atlas.tables import (
@@ -23,6 +28,7 @@ from medtaskatlas.atlas.tables import (
     write_table,
 )
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.modules import modules
 
 HELD = {"heldout_datasets": ["d4"]}
 
@@ -296,3 +302,20 @@ def test_every_column_is_described_and_documented():
         assert f"## {name}\n" in text
         assert all(column.description for column in spec.columns)
         assert set(spec.key) <= set(schema(name).columns)
+
+
+def test_a_schema_is_imported_with_its_own_table_alone_and_without_pandera():
+    code = (
+        "import sys; from medtaskatlas.atlas.tables import _spec, table_specs;"
+        "_spec('confusion'); print('medtaskatlas.atlas.scaling' in sys.modules);"
+        "table_specs(); print({'pandera', 'torch'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split("\n")[:2] == ["False", "set()"]
+
+
+def test_the_code_of_a_table_holds_its_schema():
+    for name, place in PLACES.items():
+        module = modules()[f"medtaskatlas.atlas.{place.rpartition('.')[0]}"].file.read_text()
+        if not place.startswith("schemas."):
+            assert re.search(rf'write_table\(\s*"{name}"', module), name
