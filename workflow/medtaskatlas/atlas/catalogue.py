@@ -135,10 +135,8 @@ def tasks_table(
         Names of the run's tasks.
     out
         results/<run>/tables/tasks.parquet.
-    run
-        Name of the run.
-    heldout_tasks
-        What was kept out of training.
+    run, heldout_tasks
+        Name of the run, and what was kept out of training.
     tasks_dir
         Folder of the user's own tasks.
     """
@@ -179,10 +177,8 @@ def datasets_table(
         All image files of the run.
     out
         results/<run>/tables/datasets.parquet.
-    run
-        Name of the run.
-    heldout_datasets
-        What was kept out of training.
+    run, heldout_datasets
+        Name of the run, and what was kept out of training.
     """
     from medtaskatlas.datasets.quality import datasets_table as measure
 
@@ -210,10 +206,8 @@ def task_grid(
         All image files of the run.
     out
         results/<run>/tables/task_grid.parquet.
-    run
-        Name of the run.
-    tasks
-        Names of the run's tasks.
+    run, tasks
+        Name of the run and of its tasks.
     tasks_dir
         Folder of the user's own tasks.
     """

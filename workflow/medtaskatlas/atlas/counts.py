@@ -18,11 +18,7 @@ class Counts(TypedDict):
 
 
 # Names of images and groups are only unique inside a dataset.
-_DISTINCT = {
-    "n_images": ["dataset", "image_id"],
-    "n_groups": ["dataset", "group_id"],
-    "n_datasets": ["dataset"],
-}
+_IMAGE, _GROUP = ["dataset", "image_id"], ["dataset", "group_id"]
 
 
 def counts(frame: pd.DataFrame, mask: np.ndarray | None = None) -> Counts:
@@ -30,8 +26,8 @@ def counts(frame: pd.DataFrame, mask: np.ndarray | None = None) -> Counts:
     rows = frame if mask is None else frame.loc[mask]
     return {
         "n_pairs": len(rows),
-        "n_images": len(rows[_DISTINCT["n_images"]].drop_duplicates()),
-        "n_groups": len(rows[_DISTINCT["n_groups"]].drop_duplicates()),
+        "n_images": len(rows[_IMAGE].drop_duplicates()),
+        "n_groups": len(rows[_GROUP].drop_duplicates()),
         "n_datasets": int(rows["dataset"].nunique()),
     }
 
@@ -39,15 +35,18 @@ def counts(frame: pd.DataFrame, mask: np.ndarray | None = None) -> Counts:
 def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:
     """Counts [T][T] of the pairs of any two labels together; the label of each row is int [N]."""
     T = int(code.max()) + 1
-    size = np.bincount(code, minlength=T)
-    both = {"n_pairs": size[:, None] + size[None] - np.diag(size)}
-    for name, columns in _DISTINCT.items():
+
+    def union(columns: list[str]) -> np.ndarray:
         thing = frame.groupby(columns, sort=False).ngroup().to_numpy()
         there = np.zeros((thing.max() + 1, T))
         there[thing, code] = 1
         own = there.sum(axis=0)
-        both[name] = own[:, None] + own[None] - there.T @ there
+        return own[:, None] + own[None] - there.T @ there
+
+    size = np.bincount(code, minlength=T)
+    both = size[:, None] + size[None] - np.diag(size), *map(union, (_IMAGE, _GROUP, ["dataset"]))
+    number = np.stack(both, axis=-1).astype(int).tolist()
     return [
-        [Counts(**{name: int(n[a, b]) for name, n in both.items()}) for b in range(T)]
-        for a in range(T)
+        [Counts(n_pairs=p, n_images=i, n_groups=g, n_datasets=d) for p, i, g, d in row]
+        for row in number
     ]

@@ -118,32 +118,7 @@ def load_embedding(
     run: str | None = None,
     wanted: Wanted | None = None,
 ) -> Embedding:
-    """Read one file, check it, and bring the features to one scale where the encoder asks for it.
-
-    Parameters
-    ----------
-    path
-        results/<run>/embeddings/<encoder>/seed<k>.parquet.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    run
-        The run that the file must be of; not checked where it is None or the file does not say.
-    wanted
-        Which rows to keep in memory, told by the frame of all pairs and their roles; None: all.
-
-    Returns
-    -------
-    Embedding
-        Rows sorted by ``pair_id``, or in the order of ``wanted``. Where the file says
-        ``standardise``, features have mean 0 and standard deviation 1 over the gallery; features
-        that are constant there become 0.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, of another run or configuration, or its embeddings are
-        not finite or all the same.
-    """
+    """Read one file as :func:`load_embeddings` does."""
     return open_pairs(path, heldout_datasets, heldout_tasks, run=run).read(wanted)[0]
 
 
@@ -155,24 +130,31 @@ def load_embeddings(
     run: str | None = None,
     wanted: Wanted | None = None,
 ) -> Iterator[Embedding]:
-    """Read several files one after the other and check that they are of the same pairs.
+    """Read files one after the other and check each, and that they are of the same pairs.
 
     Parameters
     ----------
     paths
-        Embedding files of one run.
-    heldout_datasets, heldout_tasks, run, wanted
-        As of :func:`load_embedding`.
+        Embedding files results/<run>/embeddings/<encoder>/seed<k>.parquet of one run.
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
+    run
+        The run that the files must be of; not checked where it is None or a file does not say.
+    wanted
+        Which rows to keep in memory, told by the frame of all pairs and their roles; None: all.
 
     Yields
     ------
     Embedding
-        Rows in the same order in each.
+        Rows sorted by ``pair_id``, or in the order of ``wanted``. Where a file says
+        ``standardise``, features have mean 0 and standard deviation 1 over the gallery; those that
+        are constant there become 0.
 
     Raises
     ------
     DataError
-        As :func:`load_embedding`, and if two files are of different pairs.
+        If a file is missing, damaged, of another run, configuration or pairs than the rest, or its
+        embeddings are not finite or all the same.
     """
     first: tuple[Path, pd.Series] | None = None
     for path in map(Path, paths):
@@ -236,29 +218,26 @@ def load_set(
     run: str | None = None,
     near: Wanted = none,
 ) -> EmbeddingSet:
-    """Read the trajectories or failures of one encoder and seed.
+    """Read the trajectories or failures of one encoder and seed, on the pairs outside training.
 
     Parameters
     ----------
     main_path, set_path
         results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.<set>.parquet.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    run
-        The run that the files must be of; not checked where it is None or a file does not say.
+    heldout_datasets, heldout_tasks, run
+        As of :func:`load_embeddings`.
     near
-        Which main pairs to keep in memory, as ``wanted`` of :func:`load_embedding`.
+        Which main pairs to keep in memory, as ``wanted`` there.
 
     Returns
     -------
     EmbeddingSet
-        The pairs outside training.
+        Sorted by ``pair_id``.
 
     Raises
     ------
     DataError
-        If a file is missing, damaged or of another run, encoder or configuration, or its embeddings
-        are not finite or all the same.
+        As :func:`load_embeddings`, and if the two files are not of one encoder, seed and run.
     """
     main_path, set_path = Path(main_path), Path(set_path)
     main = open_pairs(main_path, heldout_datasets, heldout_tasks, run=run)

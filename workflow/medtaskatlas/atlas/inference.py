@@ -42,21 +42,12 @@ def percentile_interval(
     n_groups: int,
     n_datasets: int,
     n_seeds: int,
-    level: float = LEVEL,
     side: str | None = None,
 ) -> Interval:
-    """Percentile interval of a bootstrapped statistic.
+    """Percentile interval of a bootstrapped statistic [B]; draws that are not finite are left out.
 
-    Parameters
-    ----------
-    draws
-        float [B], the statistic on every draw; those that are not finite are left out.
-    n_groups, n_datasets, n_seeds
-        What it rests on; under five groups there is no interval.
-    level
-        Coverage.
-    side
-        What has so few groups, for the note, where they are not those of all pairs.
+    ``n_groups``, ``n_datasets`` and ``n_seeds`` are what it rests on; under five groups there is
+    none. ``side`` says in the note what has so few groups, where they are not those of all pairs.
     """
     if n_groups < MIN_GROUPS:
         groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
@@ -65,12 +56,12 @@ def percentile_interval(
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         return no_interval("no interval: the statistic is undefined")
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     steps = [*(["dataset"] * (n_datasets > 1)), "group", *(["seed"] * (n_seeds > 1))]
     note = None
     if 1 < n_datasets < FEW_DATASETS:
         note = f"interval from only {n_datasets} datasets: likely too narrow"
-    method = f"percentile bootstrap over {' > '.join(steps)}, {level:.0%}"
+    method = f"percentile bootstrap over {' > '.join(steps)}, {LEVEL:.0%}"
     return Interval(float(low), float(high), method, note)
 
 

@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -117,7 +117,11 @@ def predict(
     parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
     parts[0]["ap_at_r"] = near.ap_at_r
     hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
-    control = {"predicted": None, "predicted_family": None, "family_correct": np.nan}
+    control: dict[str, Any] = {
+        "predicted": None,
+        "predicted_family": None,
+        "family_correct": np.nan,
+    }
     control |= {"correct": hit, "chance": chance}
     parts.append(rows("knn_shuffled", np.zeros(len(wanted), int)).assign(**control))
     slope: float | None = None

@@ -79,12 +79,12 @@ class Predictions:
 
 
 def load_predictions(paths: Iterable[str | Path]) -> Predictions:
-    """Read and align predictions.
+    """Read and align the prediction files of one run.
 
     Parameters
     ----------
     paths
-        Prediction files of one run.
+        Files results/<run>/predictions/<encoder>/seed<k>.parquet.
 
     Returns
     -------

@@ -100,23 +100,10 @@ def draw_seeds(rng: np.random.Generator, n_seeds: int, n: int = DRAWS) -> np.nda
 
 
 def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarray) -> np.ndarray:
-    """Mean of a value in every (dataset, task) cell, for every draw.
+    """Mean [B, D, T] of a value in every (dataset, task) cell, for every draw.
 
-    Parameters
-    ----------
-    design
-        Design of the pairs.
-    values
-        float [S, N], a value a pair and seed, for example 1 where the task was named right.
-    draws
-        B draws of datasets and groups.
-    seeds
-        float [B, S] weights of the seeds.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, D, T]; NaN where a draw has no pair of the cell.
+    ``values`` [S, N] are of a pair and seed, for example 1 where the task was named right;
+    ``seeds`` [B, S] are the weights of the seeds. NaN where a draw has no pair of the cell.
     """
     sums = design.sums(values)
     pairs = design.sums(np.ones(len(design.task)))
@@ -139,21 +126,10 @@ def balanced_mean(
 
 
 def average_cells(cells: np.ndarray, dataset_weight: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Balanced mean over cells: every (dataset, task) cell counts alike, however many its pairs.
+    """Balanced means [B, K] over cells of masks [K, D, T]: each counts alike, whatever its pairs.
 
-    Parameters
-    ----------
-    cells
-        float [B, D, T] from :func:`cell_means`.
-    dataset_weight
-        float [B, D], how often each dataset was drawn.
-    masks
-        bool [K, D, T], which cells to average.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, K]; NaN where a draw has none of the cells.
+    ``cells`` [B, D, T] are of :func:`cell_means`, ``dataset_weight`` [B, D] says how often each
+    dataset was drawn. NaN where a draw has none of the cells.
     """
     there = np.isfinite(cells) * dataset_weight[:, :, None]
     chosen = masks.reshape(len(masks), -1).T.astype(float)

@@ -108,22 +108,7 @@ def schema(name: str) -> pandera.DataFrameSchema:
 def conform(name: str, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Bring rows into the order and types of a table, and check them.
 
-    Parameters
-    ----------
-    name
-        Name of the table.
-    rows
-        A frame or a list of records; nullable columns may be left out, unknown columns may not.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table.
-
-    Raises
-    ------
-    DataError
-        If the rows do not fit the schema; names the column and the first bad values.
+    Nullable columns may be left out. A DataError names the column and the first bad values.
     """
     from pandera.errors import SchemaError, SchemaErrors
 
@@ -161,7 +146,7 @@ def write_table(
     Parameters
     ----------
     name, rows
-        As of :func:`conform`.
+        The table; nullable columns may be left out, unknown columns may not be there.
     path
         The parquet file to make.
     meta
@@ -194,16 +179,14 @@ def read_table(
     ----------
     path
         A file made by :func:`write_table`.
-    name
-        The table it must be; checked where it is given.
-    run
-        The run it must be of; checked where it is given.
+    name, run
+        The table and the run that it must be of; checked where they are given.
 
     Returns
     -------
     pandas.DataFrame
-        The table; ``attrs["meta"]`` holds the facts of the file, among them ``provenance``, where
-        a job of the workflow made it.
+        The table; ``attrs["meta"]`` holds the facts of the file, among them ``provenance``, where a
+        job of the workflow made it.
 
     Raises
     ------

@@ -111,8 +111,10 @@ def place(
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     shares, named = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
-    who = (str(facts[key]) for key in ("encoder", "kind", "role"))
-    return Placed(*who, tasks, family, frame.iloc[order].reset_index(drop=True), shares, named)
+    name, kind, role = (str(facts[key]) for key in ("encoder", "kind", "role"))
+    return Placed(
+        name, kind, role, tasks, family, frame.iloc[order].reset_index(drop=True), shares, named
+    )
 
 
 def _of_fold(

@@ -65,24 +65,12 @@ def write_embeddings(
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """A file that was opened, its vectors not read yet.
-
-    Attributes
-    ----------
-    path
-        The file.
-    frame
-        Columns of the pairs: :data:`NEEDED`, and ``failure_of`` where the file has it.
-    facts
-        What the encoder is.
-    dim
-        Dimensions of the embedding.
-    """
+    """A file that was opened, its vectors not read yet."""
 
     path: Path
-    frame: pd.DataFrame
-    facts: dict[str, Any]
-    dim: int
+    frame: pd.DataFrame  # columns NEEDED of the pairs, and `failure_of` where the file has it
+    facts: dict[str, Any]  # what the encoder is
+    dim: int  # of the embedding
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Other columns of the pairs, in the order of the file."""
@@ -93,17 +81,9 @@ class EmbeddingFile:
             return file.read(columns=list(names), use_threads=False).to_pandas()
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """All vectors, some rows at a time.
+        """All vectors, some rows at a time: their slice and float32 [b, D], not to be kept.
 
-        Yields
-        ------
-        tuple
-            Slice of the rows and float32 [b, D], which is not to be kept.
-
-        Raises
-        ------
-        DataError
-            At the end, if any embedding is not finite, or all are the same; if the file is damaged.
+        A DataError at the end says if any embedding is not finite, or all are the same.
         """
         bad, first, differ, start = 0, None, False, 0
         with reading(self.path), pq.ParquetFile(self.path, memory_map=True) as file:
@@ -149,7 +129,8 @@ def open_embedding(path: str | Path) -> EmbeddingFile:
     Raises
     ------
     DataError
-        As :func:`read_facts`, and if it holds no pairs or one of them twice.
+        If the file is missing, damaged, lacks a column or its metadata, holds no pairs or one
+        twice.
     """
     import pandas as pd
 
@@ -173,23 +154,7 @@ def open_embedding(path: str | Path) -> EmbeddingFile:
 
 
 def read_facts(path: str | Path) -> dict[str, Any]:
-    """Read what the encoder of a file is, and nothing else.
-
-    Parameters
-    ----------
-    path
-        As of :func:`open_embedding`.
-
-    Returns
-    -------
-    dict
-        Facts of the file.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged or lacks its metadata or a column.
-    """
+    """Read what the encoder of a file is, and check that it has the columns; nothing else."""
     with reading(path):
         schema = pq.read_schema(path)
     absent = [name for name in (*NEEDED, "embedding") if name not in schema.names]

@@ -17,22 +17,7 @@ from medtaskatlas.formats.arrow import META_KEY
 
 
 def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
-    """Write a table, atomically.
-
-    Parameters
-    ----------
-    path
-        The file to make.
-    table
-        The table.
-    facts
-        JSON-able facts about it.
-
-    Raises
-    ------
-    DataError
-        If the disk is full.
-    """
+    """Write a table with JSON-able facts about it, whole or not at all."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
     with whole_file(path) as part:
@@ -40,24 +25,9 @@ def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -
 
 
 def read_parquet(path: str | Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Read a table and its facts.
+    """Read a table and its facts, which are empty where it was not written by medtaskatlas.
 
-    Parameters
-    ----------
-    path
-        A file made by :func:`write_parquet`.
-
-    Returns
-    -------
-    pyarrow.Table
-        The table.
-    dict
-        Its facts; empty where the file is not of medtaskatlas.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged.
+    A DataError says whether the file is missing or damaged.
     """
     with reading(path):
         table = pq.read_table(path)

@@ -35,12 +35,12 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, facts: Mapping[str,
 
 
 def read_predictions(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read the predictions of one encoder and seed.
+    """Read a file of :func:`write_predictions`.
 
     Parameters
     ----------
     path
-        A file made by :func:`write_predictions`.
+        The file.
 
     Returns
     -------
