@@ -17,12 +17,12 @@ from medtaskatlas.atlas.separation.crossed import crossed_subset
 from medtaskatlas.atlas.separation.dispersion import distances_to_centroid, f_statistic, permdisp
 from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
 from medtaskatlas.atlas.separation.variance import omega_squared
-from medtaskatlas.atlas.vectors import unit
+from medtaskatlas.atlas.vectors import l2_normalize
 
 
 def test_silhouettes_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    vectors = unit(rng.normal(size=(200, 6)) + 0.5)
+    vectors = l2_normalize(rng.normal(size=(200, 6)) + 0.5)
     labels = np.r_[rng.integers(0, 4, 199), 9]  # 9 is alone
     got = silhouettes(vectors, labels)
     assert got == pytest.approx(silhouette_samples(vectors, labels, metric="cosine"), abs=1e-5)
@@ -31,7 +31,7 @@ def test_silhouettes_are_those_of_scikit_learn():
 
 def test_nested_silhouettes_see_one_block_at_a_time():
     rng = np.random.default_rng(0)
-    vectors, labels = unit(rng.normal(size=(60, 5))), np.tile([0, 1, 2], 20)
+    vectors, labels = l2_normalize(rng.normal(size=(60, 5))), np.tile([0, 1, 2], 20)
     blocks = np.repeat([0, 1], 30)
     labels[blocks == 1] = 0
     got = silhouettes_within(vectors, labels, blocks)

@@ -14,15 +14,15 @@ from medtaskatlas.atlas.predict import _linear, predict
 from medtaskatlas.atlas.predictions import FLAT_ENOUGH
 from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.roles import roles
-from medtaskatlas.atlas.vectors import Scale, ScaleSum, unit
+from medtaskatlas.atlas.vectors import Scale, ScaleSum, l2_normalize
 from medtaskatlas.core.errors import DataError
 
 
 def _random(n, m, dim=8, labels=5, seed=0):
     rng = np.random.default_rng(seed)
     return (
-        unit(rng.normal(size=(n, dim))),
-        unit(rng.normal(size=(m, dim))),
+        l2_normalize(rng.normal(size=(n, dim))),
+        l2_normalize(rng.normal(size=(m, dim))),
         rng.integers(0, labels, n),
         rng.integers(0, labels, m),
     )

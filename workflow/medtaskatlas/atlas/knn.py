@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medtaskatlas.atlas.vectors import unit
+from medtaskatlas.atlas.vectors import l2_normalize
 
 K = 20
 BLOCK = 512
@@ -26,7 +26,7 @@ def nearest(
     step = at_once(len(gallery))
     for start in range(0, len(queries), step):
         part = slice(start, min(start + step, len(queries)))
-        similarity = unit(queries[part]) @ gallery.T
+        similarity = l2_normalize(queries[part]) @ gallery.T
         if count < len(gallery):
             rows = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
         else:

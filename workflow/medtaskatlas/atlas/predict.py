@@ -22,7 +22,7 @@ from medtaskatlas.atlas.embeddings import load_embedding
 from medtaskatlas.atlas.knn import K, average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predictions import unconverged
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
-from medtaskatlas.atlas.vectors import Scale, row_blocks, unit
+from medtaskatlas.atlas.vectors import Scale, l2_normalize, row_blocks
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.embeddings import PAIR_COLUMNS
@@ -176,7 +176,7 @@ def _neighbours(
     similarity = np.empty((len(queries), k), np.float32)
     precision = np.empty(len(queries), np.float32)
     deep = max(k, int(per_task.max()))
-    for part, ranked, cosine in nearest(queries, unit(gallery), deep):
+    for part, ranked, cosine in nearest(queries, l2_normalize(gallery), deep):
         rows[part], similarity[part] = ranked[:, :k], cosine[:, :k]
         precision[part] = average_precision_at_r(truth[ranked], wanted[part], R[part])
     return _Near(rows, similarity, precision)

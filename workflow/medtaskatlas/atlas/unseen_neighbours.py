@@ -13,7 +13,7 @@ from medtaskatlas.atlas.embeddings import Pairs, open_pairs
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.knn import K, nearest, tally, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
-from medtaskatlas.atlas.vectors import unit
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.embeddings import open_embedding
 
@@ -125,7 +125,7 @@ def _of_fold(
     known = np.flatnonzero(pairs.role == GALLERY)
     kept, _ = pairs.read(lambda _, role: np.concatenate([known, np.flatnonzero(asked)]))
     M = len(known)
-    known_vectors = unit(kept.vectors[:M], inplace=True)
+    known_vectors = l2_normalize(kept.vectors[:M], inplace=True)
     gallery, queries = kept.frame.iloc[:M], kept.frame.iloc[M:].reset_index(drop=True)
     codes = np.searchsorted(tasks, gallery["task"].to_numpy(dtype=str))
     families, family_code = np.unique(family.astype(str), return_inverse=True)

@@ -26,7 +26,7 @@ def row_blocks(vectors: np.ndarray, numbers: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def unit(vectors: np.ndarray, *, inplace: bool = False) -> np.ndarray:
+def l2_normalize(vectors: np.ndarray, *, inplace: bool = False) -> np.ndarray:
     """Scale vectors to length 1, so that their products are cosines.
 
     Parameters

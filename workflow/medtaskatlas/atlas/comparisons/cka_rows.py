@@ -14,7 +14,7 @@ from medtaskatlas.atlas.counts import Counts
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
-from medtaskatlas.atlas.vectors import leading, unit
+from medtaskatlas.atlas.vectors import l2_normalize, leading
 from medtaskatlas.core.seeds import generator
 
 DRAWS = 500
@@ -85,7 +85,7 @@ class _Side:
         self.kernels: list[Kernel] = []
         self.short: list[np.ndarray] = []
         self.own_draws: list[np.ndarray] = []
-        vectors = [centred(unit(v), inplace=True) for v in queries.vectors]
+        vectors = [centred(l2_normalize(v), inplace=True) for v in queries.vectors]
         self.usable = all(v is not None for v in vectors)
         for v in vectors if self.usable and len(queries.frame) >= MIN_PAIRS else []:
             assert v is not None  # for mypy: `usable` says so

@@ -11,7 +11,7 @@ import pandas as pd
 from medtaskatlas.atlas.embeddings import SPLITS, EmbeddingSet, Wanted
 from medtaskatlas.atlas.knn import at_once, vote_of_nearest
 from medtaskatlas.atlas.roles import GALLERY
-from medtaskatlas.atlas.vectors import unit
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
@@ -114,7 +114,7 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
             frame["failure_kind"] = frame["failure_kind"].astype(object)
             tasks = sorted(set(near["task"].iloc[:size]))
         for vectors in (one.vectors, one.near.vectors):
-            unit(vectors, inplace=True)
+            l2_normalize(vectors, inplace=True)
         of, known = _code(frame["of"], tasks), _code(near["task"].iloc[:size], tasks)
         n, gallery = len(one.frame), one.near.vectors[:size]
         parts = [

@@ -19,7 +19,7 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.separation.silhouettes import silhouettes, silhouettes_within
-from medtaskatlas.atlas.vectors import unit
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.seeds import generator
 
 FACTORS = ("task", "family", "dataset", "modality")
@@ -47,7 +47,7 @@ def silhouette_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterato
     labels = {f: frame[f].to_numpy(dtype=str) for f in FACTORS}
     each: list[dict[tuple[str, str], np.ndarray]] = []
     for one in queries.vectors:
-        vectors = unit(one)
+        vectors = l2_normalize(one)
         found = {(factor, "all"): silhouettes(vectors, labels[factor]) for factor in FACTORS}
         for factor, within in NESTED:
             found[factor, within] = silhouettes_within(vectors, labels[factor], labels[within])
