@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from medtaskatlas.formats.embeddings import write_embeddings
 
 FAMILY_OF = {
     "segmentation": "semantic",
@@ -66,14 +66,6 @@ def make_vectors(frame, seed=0, dim=32, task=1.0, family=1.0, dataset=0.5, noise
 
 
 def write_embedding(path, frame, vectors, encoder="taco", seed=0, kind="taco", **facts) -> Path:
-    table = pa.Table.from_pandas(
-        frame.assign(encoder=encoder, seed=seed), preserve_index=False
-    ).append_column(
-        "embedding",
-        pa.FixedSizeListArray.from_arrays(
-            pa.array(np.ascontiguousarray(vectors, np.float32).ravel()), vectors.shape[1]
-        ),
-    )
     meta = {
         "encoder": encoder,
         "seed": seed,
@@ -85,8 +77,6 @@ def write_embedding(path, frame, vectors, encoder="taco", seed=0, kind="taco", *
         "trained_datasets": [],
         **facts,
     }
-    table = table.replace_schema_metadata({b"medtaskatlas": json.dumps(meta).encode()})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
-    return path
+    pairs = pa.Table.from_pandas(frame, preserve_index=False)
+    write_embeddings(path, pairs, np.ascontiguousarray(vectors, np.float32), meta)
+    return Path(path)

@@ -16,10 +16,10 @@ from medtaskatlas.atlas.comparisons.cka import (
     hsic_draws,
 )
 from medtaskatlas.atlas.comparisons.mantel import halves, noise_ceiling, noise_ceiling_rows
-from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.vectors import leading
 from medtaskatlas.core.errors import DataError
 
 

@@ -10,8 +10,7 @@ from skbio.stats.distance import permdisp as skbio_permdisp
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.comparisons.table import comparisons
-from medtaskatlas.atlas.distance_matrix import encoder_matrix
-from medtaskatlas.atlas.distances import task_distances
+from medtaskatlas.atlas.distances import encoder_matrix, task_distances
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.resampling import Design, Draws, draw, no_draws

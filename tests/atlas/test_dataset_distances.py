@@ -8,8 +8,7 @@ from scipy.stats import energy_distance
 
 from atlas_synthetic import make_frame, make_vectors, write_embedding
 from medtaskatlas.atlas.centroids import dataset_cosines
-from medtaskatlas.atlas.dataset_distances import dataset_distances
-from medtaskatlas.atlas.modality_contrast import modality_rows
+from medtaskatlas.atlas.dataset_distances import dataset_distances, modality_rows
 from medtaskatlas.atlas.resampling import Design, draw, no_draws
 from medtaskatlas.atlas.sample_distances import (
     dataset_energies,

@@ -9,12 +9,12 @@ from set_synthetic import HELDOUT, make_set_run
 from sklearn.metrics import roc_auc_score
 
 from atlas_synthetic import write_embedding
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.failures.scores import auc_draws, judge, rate_draws, right_pairs
 from medtaskatlas.atlas.failures.table import UNKNOWN, failures
-from medtaskatlas.atlas.neighbours import nearest, vote
+from medtaskatlas.atlas.knn import nearest, vote
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.tasks.failure import FAILURES
 
@@ -68,9 +68,9 @@ def test_draws_without_a_pair_have_no_number():
 
 
 def test_judging_is_the_plain_search_for_neighbours():
-    gallery = unit(RNG.normal(size=(300, 8)))
+    gallery = l2_normalize(RNG.normal(size=(300, 8)))
     task = RNG.integers(0, 5, 300)
-    queries = unit(RNG.normal(size=(700, 8)))
+    queries = l2_normalize(RNG.normal(size=(700, 8)))
     of = RNG.integers(-1, 5, 700)
     similarity, named = judge(queries, of, gallery, task)
     for part, rows, near in nearest(queries, gallery, 20):
@@ -84,7 +84,7 @@ def test_judging_is_the_plain_search_for_neighbours():
 
 
 def test_a_gallery_smaller_than_k_is_used_whole():
-    gallery = unit(RNG.normal(size=(6, 4)))
+    gallery = l2_normalize(RNG.normal(size=(6, 4)))
     similarity, named = judge(gallery[:2], np.array([0, 1]), gallery, np.array([0, 0, 0, 0, 0, 1]))
     assert list(named) == [0, 0]
     assert similarity[1] == pytest.approx(float(gallery[1] @ gallery[5]), abs=1e-6)

@@ -12,7 +12,6 @@ from sklearn.metrics import silhouette_samples
 from atlas_synthetic import make_frame, make_vectors
 from medtaskatlas.atlas.controls import halves_ratio
 from medtaskatlas.atlas.distances import centroid_cosines, energy_distances
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.resampling import Design, no_draws
 from medtaskatlas.atlas.separation.statistics import (
     crossed_subset,
@@ -23,11 +22,12 @@ from medtaskatlas.atlas.separation.statistics import (
     silhouettes,
     silhouettes_within,
 )
+from medtaskatlas.atlas.vectors import l2_normalize
 
 
 def test_silhouettes_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    vectors = unit(rng.normal(size=(200, 6)) + 0.5)
+    vectors = l2_normalize(rng.normal(size=(200, 6)) + 0.5)
     labels = np.r_[rng.integers(0, 4, 199), 9]  # 9 is alone
     got = silhouettes(vectors, labels)
     assert got == pytest.approx(silhouette_samples(vectors, labels, metric="cosine"), abs=1e-5)
@@ -36,7 +36,7 @@ def test_silhouettes_are_those_of_scikit_learn():
 
 def test_nested_silhouettes_see_one_block_at_a_time():
     rng = np.random.default_rng(0)
-    vectors, labels = unit(rng.normal(size=(60, 5))), np.tile([0, 1, 2], 20)
+    vectors, labels = l2_normalize(rng.normal(size=(60, 5))), np.tile([0, 1, 2], 20)
     blocks = np.repeat([0, 1], 30)
     labels[blocks == 1] = 0
     got = silhouettes_within(vectors, labels, blocks)

@@ -7,22 +7,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, write_embedding
-from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings, unit
-from medtaskatlas.atlas.gallery_scale import Scale, ScaleSum
+from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings
 from medtaskatlas.atlas.identification import identification
-from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
+from medtaskatlas.atlas.knn import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predict import _linear, predict
 from medtaskatlas.atlas.predictions import FLAT_ENOUGH
 from medtaskatlas.atlas.queries import load_queries
 from medtaskatlas.atlas.roles import roles
+from medtaskatlas.atlas.vectors import Scale, ScaleSum, l2_normalize
 from medtaskatlas.core.errors import DataError
 
 
 def _random(n, m, dim=8, labels=5, seed=0):
     rng = np.random.default_rng(seed)
     return (
-        unit(rng.normal(size=(n, dim))),
-        unit(rng.normal(size=(m, dim))),
+        l2_normalize(rng.normal(size=(n, dim))),
+        l2_normalize(rng.normal(size=(m, dim))),
         rng.integers(0, labels, n),
         rng.integers(0, labels, m),
     )
@@ -208,7 +208,7 @@ def test_rows_that_are_wanted_are_those_of_the_whole(tmp_path, monkeypatch):
     scale = Scale.of(sorted_vectors[whole.role == "gallery"])
     np.testing.assert_allclose(whole.vectors, scale.apply(sorted_vectors), rtol=1e-5, atol=1e-6)
     # Read in many parts, and some rows only, in an order of their own.
-    monkeypatch.setattr("medtaskatlas.atlas.embedding_file.BLOCK", 700)
+    monkeypatch.setattr("medtaskatlas.formats.embeddings.BLOCK", 700)
     some = load_embedding(path, wanted=lambda _, role: np.flatnonzero(role == "groups")[::-1])
     at = np.flatnonzero(whole.role == "groups")[::-1]
     np.testing.assert_allclose(some.vectors, whole.vectors[at], rtol=1e-5, atol=1e-6)

@@ -1,5 +1,9 @@
 """The tables of a small run with known structure, and what their schemas refuse."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,15 +13,22 @@ from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
 from medtaskatlas.atlas.controls import controls
-from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
-from medtaskatlas.atlas.distances import task_distances
+from medtaskatlas.atlas.distances import distance_matrix, encoder_matrix, task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
-from medtaskatlas.atlas.schemas import SPECS
+from medtaskatlas.atlas.schemas import PLACES
 from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.summary import NEEDED, summary
-from medtaskatlas.atlas.tables import TABLES, conform, document, read_table, schema, write_table
+from medtaskatlas.atlas.tables import (
+    conform,
+    document,
+    read_table,
+    schema,
+    table_specs,
+    write_table,
+)
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.modules import modules
 
 HELD = {"heldout_datasets": ["d4"]}
 
@@ -287,7 +298,24 @@ def test_read_table_refuses_what_it_is_not(tables, tmp_path):
 
 def test_every_column_is_described_and_documented():
     text = document()
-    for name in TABLES:
+    for name, spec in table_specs().items():
         assert f"## {name}\n" in text
-        assert all(column.description for column in SPECS[name].columns)
-        assert set(SPECS[name].key) <= set(schema(name).columns)
+        assert all(column.description for column in spec.columns)
+        assert set(spec.key) <= set(schema(name).columns)
+
+
+def test_a_schema_is_imported_with_its_own_table_alone_and_without_pandera():
+    code = (
+        "import sys; from medtaskatlas.atlas.tables import _spec, table_specs;"
+        "_spec('confusion'); print('medtaskatlas.atlas.scaling' in sys.modules);"
+        "table_specs(); print({'pandera', 'torch'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split("\n")[:2] == ["False", "set()"]
+
+
+def test_the_code_of_a_table_holds_its_schema():
+    for name, place in PLACES.items():
+        module = modules()[f"medtaskatlas.atlas.{place.rpartition('.')[0]}"].file.read_text()
+        if not place.startswith("schemas."):
+            assert re.search(rf'write_table\(\s*"{name}"', module), name

@@ -9,8 +9,7 @@ from scipy.stats import spearmanr
 from set_synthetic import HELDOUT, make_set_run
 
 from atlas_synthetic import write_embedding
-from medtaskatlas.atlas.embedding_sets import Outside, load_set
-from medtaskatlas.atlas.gallery_scale import Scale
+from medtaskatlas.atlas.embeddings import Outside, load_set
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.trajectories.geometry import (
     flat_steps,
@@ -22,6 +21,7 @@ from medtaskatlas.atlas.trajectories.geometry import (
 from medtaskatlas.atlas.trajectories.summaries import padded, weighted_quantiles
 from medtaskatlas.atlas.trajectories.table import trajectories
 from medtaskatlas.atlas.trajectories.tracks import FEW_LEVELS, GAPS, Trajectories
+from medtaskatlas.atlas.vectors import Scale
 from medtaskatlas.core.errors import DataError
 
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import pytest
 
 import atlas_synthetic as synthetic
 from medtaskatlas.atlas.distances import task_distances
-from medtaskatlas.atlas.placing import placed_right, placement_test
 from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.atlas.unseen_neighbours import placed_right, placement_test
 from medtaskatlas.atlas.unseen_tasks import unseen_tasks
 from medtaskatlas.core.errors import DataError
 

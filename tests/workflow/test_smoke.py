@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medtaskatlas.atlas.keep import keep
+from medtaskatlas.atlas.run_page import run_page
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.images import ImageSet
@@ -77,13 +77,13 @@ def test_figures_and_report(smoke) -> None:
 
 
 def test_what_a_run_showed_can_be_kept(smoke, tmp_path) -> None:
-    keep(smoke / "results/smoke", tmp_path / "smoke.md", command="snakemake --cores 2")
+    run_page(smoke / "results/smoke", tmp_path / "smoke.md", command="snakemake --cores 2")
     page = (tmp_path / "smoke.md").read_text()
     for heading in ("Findings", "Identification", "Controls", "Datasets", "Cost"):
         assert f"## {heading}\n" in page
     assert "| make_pairs |" in page or "| pairs |" in page
     with pytest.raises(DataError, match="lacks the tables"):
-        keep(tmp_path, tmp_path / "none.md", command="")
+        run_page(tmp_path, tmp_path / "none.md", command="")
 
 
 def test_a_second_run_does_nothing(smoke) -> None:

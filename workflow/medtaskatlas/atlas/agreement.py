@@ -17,27 +17,12 @@ from medtaskatlas.atlas.resampling import (
 def kappa(
     design: Design, predicted: np.ndarray, draws: Draws, seeds: np.ndarray, masks: np.ndarray
 ) -> np.ndarray:
-    r"""Chance-corrected agreement.
+    r"""Chance-corrected agreement on every draw, at the levels of masks [K, D, T], float64 [B, K].
 
     :math:`\kappa = (p_o - p_e)/(1 - p_e)` (Cohen, 1960), where :math:`p_o` is the balanced accuracy
     over (dataset, task) cells and :math:`p_e = \sum_t q_t r_t`, with :math:`q` the shares of true
-    and :math:`r` those of named tasks, each cell counting alike.
-
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    predicted
-        Object [S, N], names of tasks.
-    draws, seeds
-        B draws; weights [B, S].
-    masks
-        bool [K, D, T], cells of each level.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, K]; NaN where a draw has no cell or a level has one true task only.
+    and :math:`r` those of ``predicted`` [S, N] tasks, each cell counting alike; NaN where a draw
+    has no cell or a level has one true task only.
     """
     named = _codes(design, predicted)
     right = (named == design.task).astype(float)
@@ -102,24 +87,9 @@ def agreement_by_chance(
     predicted_family: np.ndarray,
     as_is: Draws,
 ) -> dict[str, float]:
-    """Rates that the same answers would reach if they were dealt out at random.
+    """Balanced accuracy of tasks and families if the same answers [S, N] were dealt out at random.
 
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    frame
-        Column ``family`` of the pairs.
-    predicted, predicted_family
-        Object [S, N], names of tasks and of their families. A task that no query has is never
-        right, but its family may be.
-    as_is
-        Weights of the data as they are.
-
-    Returns
-    -------
-    dict
-        For ``balanced_accuracy`` and ``family_balanced_accuracy``.
+    A task that no query has is never right, but its family may be.
     """
     named = _codes(design, predicted)
     seeds = np.full((1, len(named)), 1 / len(named))

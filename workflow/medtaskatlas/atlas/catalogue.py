@@ -6,8 +6,117 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.formats.arrow import ArrowFile
+
+TASKS = columns.TableSpec(
+    "The vision tasks of the run and what each does.",
+    ("run", "task"),
+    (
+        columns.RUN,
+        columns.text("task", "name of the task"),
+        columns.text("family", "family that we assign it to"),
+        columns.text("description", "what it does, in a line"),
+        columns.text("needs", "annotation that an image must have; empty: none"),
+        columns.text(
+            "severity_effect", "what grows with severity; null: no degrees", nullable=True
+        ),
+        columns.text("severity_unit", "unit of the effect", nullable=True),
+        columns.number("severity_min", "effect at severity 0"),
+        columns.number("severity_max", "effect at severity 1"),
+        columns.yes("format_identifiable", "whether the format of the output alone names the task"),
+        columns.yes("heldout", "whether it was kept out of training"),
+    ),
+)
+
+DATASETS = columns.TableSpec(
+    "The datasets of the run: where they come from, how many images and independent groups.",
+    ("run", "dataset"),
+    (
+        columns.RUN,
+        columns.text("dataset", "name of the dataset"),
+        columns.text("source", "collection that it is fetched from"),
+        columns.text("modality", "imaging modality"),
+        columns.text("body_part", "part of the body", nullable=True),
+        columns.text("licence", "licence (SPDX or LicenseRef)"),
+        columns.text(
+            "annotation",
+            "ground_truth: made by people; derived: computed from the image; none",
+            "ground_truth",
+            "derived",
+            "none",
+        ),
+        columns.text("title", "title for people", nullable=True),
+        columns.text("citation", "whom to cite", nullable=True),
+        columns.text("annotation_note", "how the annotation was made", nullable=True),
+        columns.text("group_note", "what a group is", nullable=True),
+        columns.text(
+            "group_source",
+            "where groups come from: published, pattern, derived, region, unknown",
+            nullable=True,
+        ),
+        columns.text(
+            "provides", "kinds of annotation: mask, instances, boxes, label", nullable=True
+        ),
+        columns.text("classes", "names of the classes of its masks", nullable=True),
+        columns.yes("heldout", "whether it was kept out of training"),
+        columns.count("n_images", "prepared images"),
+        columns.count("n_groups", "independent groups"),
+        columns.count("n_train", "images to train on"),
+        columns.count("n_val", "images for choices during training"),
+        columns.count("n_test", "images that are only measured on"),
+        columns.count("groups_train", "groups to train on"),
+        columns.count("groups_val", "groups for choices during training"),
+        columns.count("groups_test", "groups that are only measured on"),
+        columns.count("n_found", "images found in the raw data", nullable=True),
+        columns.count("n_excluded", "images left out in preparation", nullable=True),
+        columns.text("excluded", "reasons and numbers of what was left out, JSON", nullable=True),
+        columns.count("empty_masks", "images whose mask is empty; null: no masks", nullable=True),
+        columns.count(
+            "n_repaired",
+            "boxes clipped and images with NaN voxels; the log of prepare names them",
+            nullable=True,
+        ),
+        columns.count(
+            "n_joined", "images put into another group, since they repeat one", nullable=True
+        ),
+        columns.count(
+            "near_duplicates_across_splits",
+            "pairs of images that are nearly the same in two published splits",
+            nullable=True,
+        ),
+        columns.text("overlaps", "datasets that share patients or images with it", nullable=True),
+        columns.count("image_size", "side of the prepared images, pixels", nullable=True),
+        columns.count("native_px_min", "smallest side before preparation, pixels", nullable=True),
+        columns.count("native_px_max", "largest side before preparation, pixels", nullable=True),
+        columns.count(
+            "intensity_min", "darkest value of the prepared images, 0 to 255", nullable=True
+        ),
+        columns.count(
+            "intensity_max", "brightest value of the prepared images, 0 to 255", nullable=True
+        ),
+        columns.text("manifest_sha256", "hash of the list of raw files", nullable=True),
+        columns.text("content_sha256", "hash of the prepared images", nullable=True),
+    ),
+)
+
+TASK_GRID = columns.TableSpec(
+    "Which task was made on which dataset, and how much of it.",
+    ("run", "task", "dataset"),
+    (
+        columns.RUN,
+        columns.text("task", "name of the task"),
+        columns.text("family", "its family"),
+        columns.text("dataset", "name of the dataset"),
+        columns.text("modality", "its modality", nullable=True),
+        columns.yes("applicable", "whether pairs exist"),
+        columns.text("reason", "why there are none", nullable=True),
+        columns.count("n_pairs", "pairs"),
+        columns.count("n_images", "distinct images"),
+        columns.count("n_groups", "distinct groups"),
+    ),
+)
 
 
 def tasks_table(
@@ -26,10 +135,8 @@ def tasks_table(
         Names of the run's tasks.
     out
         results/<run>/tables/tasks.parquet.
-    run
-        Name of the run.
-    heldout_tasks
-        What was kept out of training.
+    run, heldout_tasks
+        Name of the run, and what was kept out of training.
     tasks_dir
         Folder of the user's own tasks.
     """
@@ -39,22 +146,19 @@ def tasks_table(
     rows = []
     for name in tasks:
         task = bank[name]
-        ladder = task.ladder
-        rows.append(
-            {
-                "run": run,
-                "task": name,
-                "family": task.family,
-                "description": task.description,
-                "needs": ", ".join(sorted(task.needs)),
-                "severity_effect": ladder.effect if ladder else None,
-                "severity_unit": ladder.unit if ladder else None,
-                "severity_min": ladder.mildest if ladder else None,
-                "severity_max": ladder.strongest if ladder else None,
-                "format_identifiable": task.format_identifiable,
-                "heldout": name in set(heldout_tasks),
-            }
-        )
+        row = {
+            "run": run,
+            "task": name,
+            "family": task.family,
+            "description": task.description,
+            "needs": ", ".join(sorted(task.needs)),
+            "format_identifiable": task.format_identifiable,
+            "heldout": name in set(heldout_tasks),
+        }
+        if ladder := task.ladder:
+            row |= {"severity_effect": ladder.effect, "severity_unit": ladder.unit}
+            row |= {"severity_min": ladder.mildest, "severity_max": ladder.strongest}
+        rows.append(row)
     write_table("tasks", rows, out, {"run": run})
 
 
@@ -73,10 +177,8 @@ def datasets_table(
         All image files of the run.
     out
         results/<run>/tables/datasets.parquet.
-    run
-        Name of the run.
-    heldout_datasets
-        What was kept out of training.
+    run, heldout_datasets
+        Name of the run, and what was kept out of training.
     """
     from medtaskatlas.datasets.quality import datasets_table as measure
 
@@ -104,10 +206,8 @@ def task_grid(
         All image files of the run.
     out
         results/<run>/tables/task_grid.parquet.
-    run
-        Name of the run.
-    tasks
-        Names of the run's tasks.
+    run, tasks
+        Name of the run and of its tasks.
     tasks_dir
         Folder of the user's own tasks.
     """
@@ -120,20 +220,20 @@ def task_grid(
         images = ArrowFile(path)
         dataset = str(images.meta["dataset"])
         for task in tasks:
+            made = pairs.get((task, dataset))
             row: dict[str, Any] = {
                 "run": run,
                 "task": task,
                 "family": bank[task].family,
                 "dataset": dataset,
                 "modality": images.meta.get("modality"),
+                "applicable": bool(made),
+                "n_pairs": len(made or ()),
+                "n_images": len(set(made.numpy("image_id"))) if made else 0,
+                "n_groups": len(set(made.numpy("group_id"))) if made else 0,
             }
-            made = pairs.get((task, dataset))
-            n = len(made) if made is not None else 0
-            row["n_pairs"] = n
-            row["n_images"] = len(set(made.numpy("image_id"))) if made is not None and n else 0
-            row["n_groups"] = len(set(made.numpy("group_id"))) if made is not None and n else 0
-            row["applicable"] = n > 0
-            row["reason"] = None if n else _reason(bank[task].needs, images.meta, made)
+            if not made:
+                row["reason"] = _reason(bank[task].needs, images.meta, made)
             rows.append(row)
     write_table("task_grid", rows, out, {"run": run})
 

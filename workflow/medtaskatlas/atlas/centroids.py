@@ -23,23 +23,11 @@ Cosines = Callable[[Design, list[np.ndarray], Draws, np.ndarray], np.ndarray]
 def centroid_cosines(
     design: Design, vectors: list[np.ndarray], draws: Draws, seeds: np.ndarray
 ) -> np.ndarray:
-    """Cosine distance of the dataset-balanced centroids of all tasks, mean over seeds.
+    """Cosine distances [B, T, T] of the dataset-balanced centroids of all tasks, mean over seeds.
 
-    The centroid of a task is the mean over its datasets of the mean of its pairs there.
-
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    vectors
-        One float [N, F] a seed.
-    draws, seeds
-        B draws; weights [B, S].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, T, T], 0 to 2; NaN where a draw has no pair of a task or its centroid is zero.
+    The centroid of a task is the mean over its datasets of the mean of its pairs there. ``vectors``
+    are float [N, F], one a seed, ``seeds`` their weights [B, S]. 0 to 2; NaN where a draw has no
+    pair of a task or its centroid is zero.
     """
     B, T = len(draws.group), len(design.tasks)
 
@@ -59,24 +47,11 @@ def centroid_cosines(
 def dataset_cosines(
     design: Design, vectors: list[np.ndarray], draws: Draws, seeds: np.ndarray
 ) -> np.ndarray:
-    """Cosine distance of the task-balanced centroids of all datasets, mean over seeds.
+    """Cosine distances [B, D, D] of the task-balanced centroids of all datasets, mean over seeds.
 
-    The centroid of a dataset, beside another, is the mean over the tasks that both have of the mean
-    of its pairs of that task: two datasets never differ because one has a task more.
-
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    vectors
-        One float [N, F] a seed.
-    draws, seeds
-        B draws; weights [B, S].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, D, D], 0 to 2; NaN where two datasets share no task or a centroid is zero.
+    The centroid of a dataset, next to another, is the mean over the tasks that both have of the
+    mean of its pairs of that task: two datasets never differ because one has a task more. As
+    :func:`centroid_cosines`; NaN where two datasets share no task or a centroid is zero.
     """
     B, D = len(draws.group), len(design.datasets)
 
@@ -96,28 +71,10 @@ def dataset_cosines(
 def bootstrapped(
     cosines: Cosines, queries: EncoderQueries, seed: int, n_draws: int, *, fixed_datasets: bool
 ) -> np.ndarray:
-    """Distances on every draw of datasets, groups and seeds.
+    """Distances [B, K, K] on every draw of datasets (unless fixed or single), groups and seeds.
 
     All tables of a run draw alike, so that an interval, a neighbour's support and a branch's
     support speak of the same draws.
-
-    Parameters
-    ----------
-    cosines
-        :func:`centroid_cosines` or :func:`dataset_cosines`.
-    queries
-        The queries of an encoder.
-    seed
-        The run's seed.
-    n_draws
-        Number of draws, B.
-    fixed_datasets
-        Keep every dataset; a single one is always kept.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, K, K].
     """
     design = Design.of(queries.frame)
     fixed = fixed_datasets or len(design.datasets) == 1
@@ -128,20 +85,7 @@ def bootstrapped(
 
 
 def as_they_are(cosines: Cosines, queries: EncoderQueries) -> np.ndarray:
-    """Distances without resampling, of each seed.
-
-    Parameters
-    ----------
-    cosines
-        :func:`centroid_cosines` or :func:`dataset_cosines`.
-    queries
-        The queries of an encoder.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [S, K, K].
-    """
+    """Distances [S, K, K] of each seed, without resampling."""
     design = Design.of(queries.frame)
     once = no_draws(design)
     return np.stack([cosines(design, [v], once, np.ones((1, 1)))[0] for v in queries.vectors])

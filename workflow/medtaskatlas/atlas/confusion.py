@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import interval_columns, over_seeds
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.resampling import (
     DRAWS,
@@ -17,8 +17,24 @@ from medtaskatlas.atlas.resampling import (
     draw,
     draw_seeds,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
+
+SPEC = columns.TableSpec(
+    "Which task is taken for which (kNN); rates of a true task sum to 1.",
+    ("run", "encoder", "split", "true_task", "predicted_task"),
+    (
+        *columns.WHO,
+        columns.text("method", "knn", "knn"),
+        columns.text("true_task", "task of the pairs"),
+        columns.text("true_family", "its family"),
+        columns.text("predicted_task", "task that was named"),
+        columns.text("predicted_family", "its family"),
+        columns.number("count", "pairs named so, mean over seeds", 0, nullable=False),
+        *columns.MEASURED,
+    ),
+)
 
 
 def confusion(
@@ -37,12 +53,8 @@ def confusion(
         All prediction files of the run.
     out
         results/<run>/tables/confusion.parquet.
-    run
-        Name of the run.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     """
     predictions = load_predictions(prediction_paths)
     rows: list[dict[str, Any]] = []
@@ -58,13 +70,14 @@ def _rows(
     chosen: Predictions, encoder: EncoderPredictions, query_set: str, seed: int, n_draws: int
 ) -> list[dict[str, Any]]:
     """Rows of one encoder and query set."""
-    said = encoder.methods["knn"].predicted
+    knn = encoder.methods["knn"]
     design = Design.of(chosen.frame)
-    family = dict(zip(chosen.frame["task"], chosen.frame["family"], strict=True))
-    answers = sorted(set(said.ravel()) | set(design.tasks))
-    family |= _families_of_answers(encoder, answers, family)
+    answers = sorted(set(knn.predicted.ravel()) | set(design.tasks))
+    # Tasks may be named that no query has.
+    family = dict(zip(knn.predicted.ravel(), knn.predicted_family.ravel(), strict=True))
+    family |= dict(zip(chosen.frame["task"], chosen.frame["family"], strict=True))
     code = {task: i for i, task in enumerate(answers)}
-    named = np.array([[code[p] for p in row] for row in said])
+    named = np.array([[code[p] for p in row] for row in knn.predicted])
     S, (G, T), A = len(named), design.shape, len(answers)
     at = (design.group * T + design.task) * A
     tally = np.stack([np.bincount(at + row, minlength=G * T * A) for row in named])
@@ -82,9 +95,6 @@ def _rows(
     for t, true_task in enumerate(design.tasks):
         n = counts(chosen.frame, design.task == t)
         for a, answer in enumerate(answers):
-            interval = percentile_interval(
-                boot[:, t, a], n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=S
-            )
             rows.append(
                 {
                     "true_task": true_task,
@@ -92,19 +102,8 @@ def _rows(
                     "predicted_task": answer,
                     "predicted_family": family[answer],
                     "count": count[t, a],
-                    "estimate": rate[:, t, a].mean(),
-                    "seed_sd": rate[:, t, a].std(ddof=1) if S > 1 else None,
-                    **vars(interval),
-                    **n,
+                    **over_seeds(rate[:, t, a]),
+                    **interval_columns(boot[:, t, a], n, S),
                 }
             )
     return rows
-
-
-def _families_of_answers(
-    encoder: EncoderPredictions, answers: list[str], known: dict[str, str]
-) -> dict[str, str]:
-    """Families of tasks that were named but never asked for."""
-    knn = encoder.methods["knn"]
-    pairs = dict(zip(knn.predicted.ravel(), knn.predicted_family.ravel(), strict=True))
-    return {task: pairs[task] for task in answers if task not in known}

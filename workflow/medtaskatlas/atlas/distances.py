@@ -16,15 +16,14 @@ from medtaskatlas.atlas.centroids import (
     centroid_cosines,
     groups_of,
 )
-from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.inference import centred_interval, no_interval
+from medtaskatlas.atlas.counts import counts, counts_of_two
+from medtaskatlas.atlas.inference import centred_interval, no_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances
+from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances, sampled_rows
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
-
-__all__ = ["centroid_cosines", "energy_distances", "task_distances"]
 
 DRAWS = 1000
 SAMPLED_PAIRS = 100
@@ -33,6 +32,30 @@ UNDEFINED = {
     "energy": "undefined: a task of one pair, or no pair differs from another",
     "mmd": "undefined: a task of one pair, or most pairs do not differ",
 }
+
+SPEC = columns.TableSpec(
+    "How far apart tasks lie, over all seeds. In split `tasks` one of the two tasks at least was "
+    "held out: held-out tasks are compared with every task of the gallery and with each other, by "
+    "held-out pairs of both.",
+    ("run", "encoder", "split", "metric", "task_a", "task_b"),
+    (
+        *columns.WHO,
+        columns.text(
+            "metric",
+            "centroid_cosine: 1 - cosine of the dataset-balanced centroids; "
+            "energy: energy distance as a share of twice the mean distance between the tasks; "
+            "mmd: maximum mean discrepancy with a Gaussian kernel of median width, 0 to 1.41",
+            "centroid_cosine",
+            "energy",
+            "mmd",
+        ),
+        columns.text("task_a", "a task"),
+        columns.text("task_b", "another task, later in the alphabet"),
+        columns.text("family_a", "family of task_a"),
+        columns.text("family_b", "family of task_b"),
+        *columns.MEASURED,
+    ),
+)
 
 
 def task_distances(
@@ -56,14 +79,10 @@ def task_distances(
         All embedding files of the run.
     out
         results/<run>/tables/task_distances.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
     totals: dict[str, Any] = {}
@@ -79,46 +98,36 @@ def task_distances(
     write_table("task_distances", rows, out, meta)
 
 
-def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:
-    """What the pairs of any two labels rest on together; :func:`.counts` for all at once.
+def encoder_matrix(
+    table: pd.DataFrame, encoder: str, split: str, metric: str = "centroid_cosine"
+) -> pd.DataFrame:
+    """Distances between tasks in the space of one encoder, by :func:`distance_matrix`."""
+    chosen = (table["encoder"] == encoder) & (table["split"] == split) & (table["metric"] == metric)
+    return distance_matrix(table[chosen])
+
+
+def distance_matrix(rows: pd.DataFrame, column: str = "estimate") -> pd.DataFrame:
+    """Symmetric matrix of what a table says of two tasks at a time.
 
     Parameters
     ----------
-    frame
-        Columns ``dataset``, ``image_id``, ``group_id``; one row a pair.
-    code
-        int [N], labels from 0.
+    rows
+        Columns ``task_a``, ``task_b`` and ``column``; each two tasks once at most.
+    column
+        The value to take.
 
     Returns
     -------
-    list of list of Counts
-        [T][T].
+    pandas.DataFrame
+        float [T, T], tasks in alphabetical order; 0 on the diagonal, NaN where the value is null or
+        the two tasks have no row.
     """
-    T = int(code.max()) + 1
-
-    def union(names: list[str]) -> np.ndarray:
-        thing = frame.groupby(names, sort=False).ngroup().to_numpy()
-        there = np.zeros((thing.max() + 1, T))
-        there[thing, code] = 1
-        own = there.sum(axis=0)
-        return (own[:, None] + own[None] - there.T @ there).astype(int)
-
-    size = np.bincount(code, minlength=T)
-    pairs = size[:, None] + size[None] - np.diag(size)
-    images, groups = union(["dataset", "image_id"]), union(["dataset", "group_id"])
-    datasets = union(["dataset"])
-    return [
-        [
-            {
-                "n_pairs": int(pairs[a, b]),
-                "n_images": int(images[a, b]),
-                "n_groups": int(groups[a, b]),
-                "n_datasets": int(datasets[a, b]),
-            }
-            for b in range(T)
-        ]
-        for a in range(T)
-    ]
+    tasks = sorted({*rows["task_a"], *rows["task_b"]})
+    matrix = np.full((len(tasks), len(tasks)), np.nan)
+    np.fill_diagonal(matrix, 0.0)
+    a, b = (pd.Index(tasks).get_indexer(pd.Index(rows[f"task_{side}"])) for side in "ab")
+    matrix[a, b] = matrix[b, a] = rows[column].to_numpy(float, na_value=np.nan)
+    return pd.DataFrame(matrix, index=tasks, columns=tasks)
 
 
 def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str, Any]]:
@@ -126,7 +135,9 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     design = Design.of(queries.frame)
     if len(design.tasks) < 2:
         return
-    chosen = _sample(queries, design, seed)
+    # The same for all encoders.
+    order = generator(seed, "energy", queries.query_set).permutation(len(queries.frame))
+    chosen = sampled_rows(order, design.task, SAMPLED_PAIRS)
     sampled = [(v[chosen], design.task[chosen]) for v in queries.vectors]
     each = {
         "centroid_cosine": as_they_are(centroid_cosines, queries),
@@ -142,24 +153,19 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
         if not own[a] and not own[b]:
             continue
         n, one, other = n_of[a][b], design.tasks[a], design.tasks[b]
+        tasks = {"task_a": one, "task_b": other, "family_a": family[one], "family_b": family[other]}
         for metric, matrices in each.items():
             values = matrices[:, a, b]
-            row: dict[str, Any] = {
-                "metric": metric,
-                "task_a": one,
-                "task_b": other,
-                "family_a": family[one],
-                "family_b": family[other],
-                **n,
-            }
+            row: dict[str, Any] = {"metric": metric, **tasks, **n}
             if not np.isfinite(values).all():
                 yield row | {"note": UNDEFINED[metric]}
                 continue
             if metric == "centroid_cosine":
+                fewest, mean = int(min(groups[a], groups[b])), float(values.mean())
                 interval = centred_interval(
                     boot[:, a, b],
-                    float(values.mean()),
-                    n_groups=int(min(groups[a], groups[b])),
+                    mean,
+                    n_groups=fewest,
                     n_datasets=n["n_datasets"],
                     n_seeds=S,
                     low=0.0,
@@ -167,12 +173,4 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 )
             else:
                 interval = no_interval(f"no interval: from {SAMPLED_PAIRS} pairs a task at most")
-            spread = values.std(ddof=1) if S > 1 else None
-            yield row | {"estimate": values.mean(), "seed_sd": spread} | vars(interval)
-
-
-def _sample(queries: EncoderQueries, design: Design, seed: int) -> np.ndarray:
-    """Sorted rows, a bounded number of each task: the same for all encoders."""
-    order = generator(seed, "energy", queries.query_set).permutation(len(queries.frame))
-    rank = pd.Series(order).groupby(design.task[order]).cumcount().to_numpy()
-    return np.sort(order[rank < SAMPLED_PAIRS])
+            yield row | over_seeds(values) | vars(interval)

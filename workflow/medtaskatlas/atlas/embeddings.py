@@ -1,4 +1,4 @@
-"""Embeddings: results/<run>/embeddings/<encoder>/seed<k>.parquet, read and checked."""
+"""Embeddings of a run, checked, by pair, and on one scale where the encoder asks for it."""
 
 from __future__ import annotations
 
@@ -10,40 +10,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_file import EmbeddingFile, open_embedding
-from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
 from medtaskatlas.atlas.roles import GALLERY, roles
+from medtaskatlas.atlas.vectors import Scale, ScaleSum
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.embeddings import EmbeddingFile, open_embedding
+from medtaskatlas.formats.parquet import remedy
 
 # Frame of all pairs, sorted, and their roles, to the rows that are wanted, in the order wanted.
 Wanted = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
-# Variance below this share of the squared length is rounding of 32-bit numbers.
-CONSTANT = 1e-10
-_UNIT_BLOCK = 2**18  # numbers
+OUTSIDE = "none"
+SPLITS = ("groups", "datasets")
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """One encoder with one seed, on all pairs or on some.
+    """One encoder with one seed, on all pairs or on some."""
 
-    Attributes
-    ----------
-    frame
-        One row a pair, columns :data:`~medtaskatlas.atlas.embedding_file.NEEDED` and others of
-        the pair.
-    vectors
-        float32 [N, D].
-    facts
-        What the encoder is: ``encoder``, ``seed``, ``kind``, ``standardise``, ``run``,
-        ``trained_tasks``, ``trained_datasets``.
-    role
-        [N] role of each pair, see :mod:`medtaskatlas.atlas.roles`.
-    """
-
-    frame: pd.DataFrame
-    vectors: np.ndarray
-    facts: dict[str, Any]
-    role: np.ndarray
+    frame: pd.DataFrame  # one row a pair, columns formats.embeddings.NEEDED and others
+    vectors: np.ndarray  # float32 [N, D]
+    facts: dict[str, Any]  # encoder, seed, kind, standardise, run, trained_tasks, trained_datasets
+    role: np.ndarray  # [N], see medtaskatlas.atlas.roles
 
     @property
     def name(self) -> str:
@@ -56,134 +42,45 @@ class Embedding:
         return int(self.facts["seed"])
 
 
-def load_embedding(
-    path: str | Path,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
-    *,
-    run: str | None = None,
-    wanted: Wanted | None = None,
-) -> Embedding:
-    """Read one file, check it, and bring the features to one scale where the encoder asks for it.
-
-    Parameters
-    ----------
-    path
-        results/<run>/embeddings/<encoder>/seed<k>.parquet.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    run
-        The run that the file must be of; not checked where it is None or the file does not say.
-    wanted
-        Which rows to keep in memory, told by the frame of all pairs and their roles; None: all.
-
-    Returns
-    -------
-    Embedding
-        Rows sorted by ``pair_id``, or in the order of ``wanted``. Where the file says
-        ``standardise``, features have mean 0 and standard deviation 1 over the gallery; features
-        that are constant there become 0.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, of another run or configuration, or its embeddings are
-        not finite or all the same.
-    """
-    pairs = open_pairs(path, heldout_datasets, heldout_tasks, run=run)
-    return pairs.read(wanted)[0]
-
-
-def load_embeddings(
-    paths: Iterable[str | Path],
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
-    *,
-    run: str | None = None,
-    wanted: Wanted | None = None,
-) -> Iterator[Embedding]:
-    """Read several files one after the other and check that they are of the same pairs.
-
-    Parameters
-    ----------
-    paths
-        Embedding files of one run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    run, wanted
-        As of :func:`load_embedding`.
-
-    Yields
-    ------
-    Embedding
-        Rows in the same order in each.
-
-    Raises
-    ------
-    DataError
-        As :func:`load_embedding`, and if two files are of different pairs.
-    """
-    first: tuple[Path, pd.Series] | None = None
-    for path in map(Path, paths):
-        pairs = open_pairs(path, heldout_datasets, heldout_tasks, run=run)
-        names = pairs.frame["pair_id"]
-        if first is None:
-            first = (path, names)
-        elif not names.equals(first[1]):
-            raise DataError(
-                f"{path} and {first[0]} are embeddings of different pairs",
-                "delete the embeddings folder and start the run again",
-            )
-        yield pairs.read(wanted)[0]
-
-
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of a file, their vectors not read yet.
-
-    Attributes
-    ----------
-    file
-        The file.
-    order
-        int [N], rows of the file by ``pair_id``.
-    frame
-        Columns of the pairs, sorted by ``pair_id``.
-    role
-        [N] role of each.
-    """
+    """The pairs of a file sorted by ``pair_id``, their vectors not read yet."""
 
     file: EmbeddingFile
-    order: np.ndarray
+    order: np.ndarray  # int [N], rows of the file
     frame: pd.DataFrame
-    role: np.ndarray
+    role: np.ndarray  # [N]
 
     def read(self, wanted: Wanted | None = None) -> tuple[Embedding, Scale | None]:
-        """Read the vectors.
-
-        Parameters
-        ----------
-        wanted
-            As of :func:`load_embedding`.
-
-        Returns
-        -------
-        Embedding
-            The rows that are wanted, on the scale.
-        Scale or None
-            That of the gallery, where the encoder asks for one.
-        """
+        """The rows that are wanted, and the gallery's scale where the encoder asks for one."""
         rows = np.arange(len(self.role)) if wanted is None else wanted(self.frame, self.role)
-        measured = None
+        measured, scale = None, None
         if self.file.facts.get("standardise"):
             gallery = self.role == GALLERY
             measured = np.zeros(len(gallery), bool)
             measured[self.order] = gallery if gallery.any() else True
-        vectors, scale = self.file.vectors(self.order[rows], measured)
-        if scale is not None:
+        vectors, total = _read(self.file, self.order[rows], measured)
+        if total is not None:
+            scale = total.scale()
             vectors = scale.apply(vectors, inplace=True)
         frame = self.frame.iloc[rows].reset_index(drop=True)
         return Embedding(frame, vectors, self.file.facts, self.role[rows]), scale
+
+
+def _read(
+    file: EmbeddingFile, rows: np.ndarray, measured: np.ndarray | None = None
+) -> tuple[np.ndarray, ScaleSum | None]:
+    """Vectors [M, D] of some rows of a file, and the scale of those ``measured`` [N] on the way."""
+    place = np.full(len(file.frame), -1)
+    place[rows] = np.arange(len(rows))
+    out = np.empty((len(rows), file.dim), np.float32)
+    total = None if measured is None else ScaleSum(file.dim)
+    for part, block in file.blocks():
+        to = place[part]
+        out[to[to >= 0]] = block[to >= 0]
+        if total is not None and measured is not None:
+            total.add(block[measured[part]])
+    return out, total
 
 
 def open_pairs(
@@ -193,23 +90,7 @@ def open_pairs(
     *,
     run: str | None = None,
 ) -> Pairs:
-    """Open one file and check it, all but its vectors.
-
-    Parameters
-    ----------
-    path, heldout_datasets, heldout_tasks, run
-        As of :func:`load_embedding`.
-
-    Returns
-    -------
-    Pairs
-        All pairs, sorted.
-
-    Raises
-    ------
-    DataError
-        As :func:`load_embedding`.
-    """
+    """Open one file and check it as :func:`load_embedding` does, all but its vectors."""
     file = open_embedding(path)
     facts = file.facts
     if run is not None and facts.get("run", run) != run:
@@ -229,23 +110,220 @@ def open_pairs(
     return Pairs(file, order, frame, roles(frame, heldout_datasets, heldout_tasks))
 
 
-def unit(vectors: np.ndarray, *, inplace: bool = False) -> np.ndarray:
-    """Scale vectors to length 1, so that their products are cosines.
+def load_embedding(
+    path: str | Path,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
+    wanted: Wanted | None = None,
+) -> Embedding:
+    """Read one file as :func:`load_embeddings` does."""
+    return open_pairs(path, heldout_datasets, heldout_tasks, run=run).read(wanted)[0]
+
+
+def load_embeddings(
+    paths: Iterable[str | Path],
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
+    wanted: Wanted | None = None,
+) -> Iterator[Embedding]:
+    """Read files one after the other and check each, and that they are of the same pairs.
 
     Parameters
     ----------
-    vectors
-        float [N, D].
-    inplace
-        Whether to write over them, which spares their memory; they must be float32 then.
+    paths
+        Embedding files results/<run>/embeddings/<encoder>/seed<k>.parquet of one run.
+    heldout_datasets, heldout_tasks
+        What was kept out of training.
+    run
+        The run that the files must be of; not checked where it is None or a file does not say.
+    wanted
+        Which rows to keep in memory, told by the frame of all pairs and their roles; None: all.
+
+    Yields
+    ------
+    Embedding
+        Rows sorted by ``pair_id``, or in the order of ``wanted``. Where a file says
+        ``standardise``, features have mean 0 and standard deviation 1 over the gallery; those that
+        are constant there become 0.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, damaged, of another run, configuration or pairs than the rest, or its
+        embeddings are not finite or all the same.
+    """
+    first: tuple[Path, pd.Series] | None = None
+    for path in map(Path, paths):
+        pairs = open_pairs(path, heldout_datasets, heldout_tasks, run=run)
+        names = pairs.frame["pair_id"]
+        first = first or (path, names)
+        if not names.equals(first[1]):
+            raise _of_different_pairs(path, first[0])
+        yield pairs.read(wanted)[0]
+
+
+def _of_different_pairs(one: Path, other: Path) -> DataError:
+    return DataError(
+        f"{one} and {other} are embeddings of different pairs",
+        "delete the embeddings folder and start the run again",
+    )
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Trajectories or failures, in a file seed<k>.<set>.parquet next to the main pairs'.
+
+    They are brought to the scale of the main pairs, and what an encoder knows is told by the main
+    pairs too: a set of its own has no gallery.
+    """
+
+    # One row a pair that is outside training, sorted by `pair_id`; `failure_of` is null in
+    # trajectories; `query_set` and `known` are as of Outside.mark.
+    frame: pd.DataFrame
+    vectors: np.ndarray  # float32 [N, D], on the scale of the main pairs if the encoder asks for it
+    main: pd.DataFrame  # all main pairs, sorted by `pair_id`
+    near: Embedding  # those of the main pairs that were asked for, on the same scale
+
+    @property
+    def name(self) -> str:
+        """Name of the encoder."""
+        return self.near.name
+
+    @property
+    def role(self) -> str:
+        """Role of the encoder; see :mod:`medtaskatlas.encoders.kind`."""
+        return str(self.near.facts["role"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the encoder."""
+        return self.near.seed
+
+
+def none(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+    """Keep no main pair."""
+    return np.empty(0, int)
+
+
+def load_set(
+    main_path: str | Path,
+    set_path: str | Path,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
+    near: Wanted = none,
+) -> EmbeddingSet:
+    """Read the trajectories or failures of one encoder and seed, on the pairs outside training.
+
+    Parameters
+    ----------
+    main_path, set_path
+        results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.<set>.parquet.
+    heldout_datasets, heldout_tasks, run
+        As of :func:`load_embeddings`.
+    near
+        Which main pairs to keep in memory, as ``wanted`` there.
 
     Returns
     -------
-    numpy.ndarray
-        float32 [N, D]; a zero vector stays zero.
+    EmbeddingSet
+        Sorted by ``pair_id``.
+
+    Raises
+    ------
+    DataError
+        As :func:`load_embeddings`, and if the two files are not of one encoder, seed and run.
     """
-    out = vectors if inplace else np.empty(vectors.shape, np.float32)
-    for part in row_blocks(vectors, _UNIT_BLOCK):
-        length = np.linalg.norm(vectors[part], axis=1, keepdims=True)
-        out[part] = vectors[part] / np.maximum(length, 1e-12)
-    return out
+    main_path, set_path = Path(main_path), Path(set_path)
+    main = open_pairs(main_path, heldout_datasets, heldout_tasks, run=run)
+    file = open_embedding(set_path)
+    for key in ("encoder", "seed", "kind", "run"):
+        one, other = file.facts.get(key), main.file.facts.get(key)
+        if one != other:
+            text = f"{set_path} is of {key} {one!r}, {main_path} of {other!r}"
+            raise DataError(text, remedy(set_path))
+    if file.dim != main.file.dim:
+        text = f"{set_path} has {file.dim} dimensions, {main_path} {main.file.dim}"
+        raise DataError(text, remedy(set_path))
+    frame = Outside(main.frame, heldout_datasets, heldout_tasks).mark(_with_steps(file))
+    order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
+    order = order[(frame["query_set"] != OUTSIDE).to_numpy()[order]]
+    kept, scale = main.read(near)
+    vectors, _ = _read(file, order)
+    if scale is not None:
+        vectors = scale.apply(vectors, inplace=True)
+    return EmbeddingSet(frame.iloc[order].reset_index(drop=True), vectors, main.frame, kept)
+
+
+def load_sets(
+    main_paths: Iterable[str | Path],
+    set_paths: Iterable[str | Path],
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
+    *,
+    run: str | None = None,
+    near: Wanted = none,
+) -> Iterator[EmbeddingSet]:
+    """Read one set of several encoders as :func:`load_set` does; it must be the same in each."""
+    mains, sets = [Path(p) for p in main_paths], [Path(p) for p in set_paths]
+    if len(mains) != len(sets):
+        raise DataError(
+            f"{len(mains)} files of main pairs but {len(sets)} of another set",
+            "give both of every encoder and seed; start the run again to make what is missing",
+        )
+    first: tuple[Path, pd.Series, pd.Series] | None = None
+    for main_path, set_path in zip(mains, sets, strict=True):
+        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks, run=run, near=near)
+        pairs, main_pairs = loaded.frame["pair_id"], loaded.main["pair_id"]
+        first = first or (set_path, pairs, main_pairs)
+        if not (pairs.equals(first[1]) and main_pairs.equals(first[2])):
+            raise _of_different_pairs(set_path, first[0])
+        yield loaded
+        del loaded  # before the next one is read
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is outside training, told by the columns ``dataset``, ``split``, ``task`` of main pairs.
+
+    ``heldout_datasets`` and ``heldout_tasks`` were kept out of training.
+    """
+
+    main: pd.DataFrame
+    heldout_datasets: Collection[str] = ()
+    heldout_tasks: Collection[str] = ()
+
+    def mark(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Add the columns ``query_set`` and ``known`` to pairs of another set.
+
+        ``query_set`` is ``datasets`` for any pair of a dataset outside training, ``groups`` for
+        those of test groups of the others, else ``none``; whether the task was trained on plays no
+        part. ``known`` tells whether the gallery holds the task (of a failure: ``failure_of``).
+        """
+        role = roles(self.main, self.heldout_datasets, self.heldout_tasks)
+        gallery = self.main[role == GALLERY]
+        trained_on = set(self.main.loc[self.main["split"] == "train", "dataset"])
+        inside = frame["dataset"].isin(sorted(trained_on - set(self.heldout_datasets))).to_numpy()
+        test = (frame["split"] == "test").to_numpy()
+        query_set = np.full(len(frame), OUTSIDE, dtype=object)
+        query_set[inside & test] = "groups"
+        query_set[~inside] = "datasets"
+        task = frame["task"]
+        if "failure_of" in frame:
+            task = frame["failure_of"].where(frame["failure_of"].notna(), task)
+        known = task.isin(sorted(set(gallery["task"]))).to_numpy()
+        return frame.assign(query_set=query_set, known=known)
+
+
+def _with_steps(file: EmbeddingFile) -> pd.DataFrame:
+    """Pairs with the columns that only the pairs of such a set need."""
+    wanted = ["severity", "level", "draw", "failure_of", "failure_kind"]
+    more = file.columns(wanted)
+    for name in ("failure_of", "failure_kind"):
+        more[name] = more[name].astype(object).where(more[name].notna(), None)
+    return pd.concat([file.frame.drop(columns="failure_of", errors="ignore"), more], axis=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import pandas as pd
 
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.levels import levels
-from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
+from medtaskatlas.atlas.inference import interval_columns
+from medtaskatlas.atlas.predictions import (
+    EncoderPredictions,
+    MethodPredictions,
+    Predictions,
+    load_predictions,
+)
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -24,6 +29,7 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 
@@ -34,7 +40,55 @@ MEASURES = {
     "map_at_r": "ap_at_r",
 }
 ONE_FAMILY = "all pairs are of one family: answers dealt out at random reach the same"
-Rows = list[dict[str, Any]]
+Statistic = Callable[[Draws, np.ndarray], np.ndarray]
+
+SPEC = columns.TableSpec(
+    "How well an embedding names the task of pairs never seen in training.",
+    ("run", "encoder", "seed", "split", "method", "task_subset", "measure", "level", "name"),
+    (
+        *columns.WHO,
+        columns.KIND,
+        columns.ROLE,
+        columns.text(
+            "method",
+            "knn: 20 nearest training pairs by cosine; linear: logistic "
+            "regression; boosted: gradient boosted trees",
+            "knn",
+            "linear",
+            "boosted",
+        ),
+        columns.text(
+            "task_subset",
+            "all tasks, or only those that the format of the output does not "
+            "give away (queries only; the gallery stays whole)",
+            "all",
+            "not_format_identifiable",
+        ),
+        columns.text(
+            "measure",
+            "balanced_accuracy: share named right, every (dataset, task) cell "
+            "counting alike; family_balanced_accuracy: the same for the family; kappa: "
+            "Cohen's kappa of the balanced confusion; map_at_r: mean average precision at R",
+            "balanced_accuracy",
+            "family_balanced_accuracy",
+            "kappa",
+            "map_at_r",
+        ),
+        columns.text(
+            "level", "what the row is about", "overall", "family", "task", "dataset", "modality"
+        ),
+        columns.text("name", "name of the family, task, dataset or modality; `all` for overall"),
+        *columns.ESTIMATE,
+        columns.number(
+            "chance",
+            "rate that the encoder's answers would reach if they were dealt out at random",
+            0,
+            1,
+        ),
+        *columns.N,
+        columns.NOTE,
+    ),
+)
 
 
 def identification(
@@ -57,17 +111,13 @@ def identification(
         All prediction files of the run.
     out
         results/<run>/tables/identification.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     format_identifiable
         Tasks that the format of the output gives away.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     """
     predictions = load_predictions(prediction_paths)
-    rows: Rows = []
+    rows: list[dict[str, Any]] = []
     for query_set in predictions.query_sets:
         chosen = predictions.only(query_set)
         setting = _Setting(chosen, query_set, set(format_identifiable), seed, n_draws)
@@ -84,6 +134,43 @@ def identification(
                     }
                     rows += [common | row for row in _rows_of(setting, encoder, method, query_set)]
     write_table("identification", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
+
+
+@dataclass(frozen=True)
+class Level:
+    """A set of (dataset, task) cells with a name."""
+
+    subset: str  # all tasks, or not_format_identifiable ones
+    kind: str  # overall, family, task, dataset or modality
+    name: str  # which family, task, dataset or modality; all for overall
+    mask: np.ndarray  # bool [D, T], its cells
+    rows: np.ndarray  # bool [N], its pairs
+
+
+def levels(frame: pd.DataFrame, design: Design, given_away: Collection[str]) -> list[Level]:
+    """All levels of some pairs; without the given-away tasks at all levels but ``task``."""
+    dataset = design.group_dataset[design.group]
+    tasks = np.array(design.tasks, dtype=object)
+    kinds = {
+        "overall": np.full(len(frame), "all", dtype=object),
+        "family": frame["family"].to_numpy(dtype=object),
+        "task": frame["task"].to_numpy(dtype=object),
+        "dataset": frame["dataset"].to_numpy(dtype=object),
+        "modality": frame["modality"].to_numpy(dtype=object),
+    }
+    hidden = ~np.isin(tasks, list(given_away))[design.task]
+    found = []
+    for subset, keep in (("all", np.ones(len(frame), bool)), ("not_format_identifiable", hidden)):
+        for kind, names in kinds.items():
+            if subset != "all" and kind == "task":
+                continue
+            for name in sorted(set(names)):
+                rows = keep & (names == name)
+                if rows.any():
+                    mask = np.zeros((len(design.datasets), len(design.tasks)), bool)
+                    mask[dataset[rows], design.task[rows]] = True
+                    found.append(Level(subset, kind, str(name), mask, rows))
+    return found
 
 
 class _Setting:
@@ -109,6 +196,23 @@ class _Setting:
         rng = generator(self.seed, "bootstrap seeds", self.query_set, encoder.name)
         return draw_seeds(rng, len(encoder.seeds), self.n_draws)
 
+    def statistic(self, measure: str, said: MethodPredictions) -> Statistic:
+        """Function of draws and weights of the seeds that gives a measure at all levels, [B, K]."""
+
+        def mean(draws: Draws, seeds: np.ndarray) -> np.ndarray:
+            cells = cell_means(self.design, said.values[MEASURES[measure]], draws, seeds)
+            return average_cells(cells, draws.dataset, self.masks)
+
+        # Kappa has a meaning where there is more than one true task.
+        at = [k for k, level in enumerate(self.levels) if level.kind not in ("family", "task")]
+
+        def agreement(draws: Draws, seeds: np.ndarray) -> np.ndarray:
+            found = np.full((len(draws.group), len(self.levels)), np.nan)
+            found[:, at] = kappa(self.design, said.predicted, draws, seeds, self.masks[at])
+            return found
+
+        return agreement if measure == "kappa" else mean
+
 
 def _rows_of(
     setting: _Setting, encoder: EncoderPredictions, method: str, query_set: str
@@ -119,28 +223,16 @@ def _rows_of(
         setting.design, setting.frame, said.predicted, said.predicted_family, setting.as_is
     )
     one_family = setting.frame["family"].nunique() == 1
-    one_seed = np.eye(len(encoder.seeds))
-    weights = setting.seed_draws(encoder)
     for measure in (*MEASURES, "kappa"):
         if measure == "map_at_r" and method != "knn":
             continue
         # The task of a held-out task cannot be named: only its family can.
         if query_set == "tasks" and measure != "family_balanced_accuracy":
             continue
-        if measure == "kappa":
-            rows = _kappa(setting, encoder, method, weights)
-        else:
-            values = said.values[MEASURES[measure]]
-
-            def statistic(draws: Draws, seeds: np.ndarray, values: np.ndarray = values) -> Any:
-                cells = cell_means(setting.design, values, draws, seeds)
-                return average_cells(cells, draws.dataset, setting.masks)
-
-            rows = _measure(setting, encoder, statistic, one_seed, weights)
-        for at, row in rows:
-            level = setting.levels[at]
+        statistic = setting.statistic(measure, said)
+        for row in _measure(setting, encoder, statistic, each_seed=measure != "kappa"):
             known = None
-            if measure in chance and level.kind == "overall" and level.subset == "all":
+            if measure in chance and row["level"] == "overall" and row["task_subset"] == "all":
                 known = chance[measure]
             told = [row["note"], encoder.cautions.get(method)]
             if known is not None and query_set == "tasks" and one_family:
@@ -150,82 +242,32 @@ def _rows_of(
 
 
 def _measure(
-    setting: _Setting,
-    encoder: EncoderPredictions,
-    statistic: Any,
-    one_seed: np.ndarray,
-    weights: np.ndarray,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of one measure at all levels, over seeds and, for the wide levels, a seed."""
-    S = len(encoder.seeds)
-    by_seed = np.stack([statistic(setting.as_is, one_seed[[s]])[0] for s in range(S)])
+    setting: _Setting, encoder: EncoderPredictions, statistic: Statistic, *, each_seed: bool
+) -> Iterator[dict[str, Any]]:
+    """Rows of one measure at all levels over seeds and, if asked, at the wide ones a seed."""
+    S, weights = len(encoder.seeds), setting.seed_draws(encoder)
+    by_seed = np.stack([statistic(setting.as_is, np.eye(S)[[s]])[0] for s in range(S)])
     over = statistic(setting.as_is, np.full((1, S), 1 / S))[0]
-    boot = {
-        kind: statistic(draws, weights)
-        for kind, draws in (("random", setting.random), ("fixed", setting.fixed))
-    }
-    for at in range(len(setting.levels)):
-        if not np.isfinite(over[at]):
-            continue
-        spread = float(by_seed[:, at].std(ddof=1)) if S > 1 else None
-        row = _row(setting, at, _columns(boot, at), float(over[at]), S)
-        yield at, row | {"seed": None, "seed_sd": spread}
-    if S == 1:
-        return
-    for s, seed in enumerate(encoder.seeds):
-        single = np.broadcast_to(one_seed[[s]], weights.shape)
-        boot_seed = {
-            "random": statistic(setting.random, single),
-            "fixed": statistic(setting.fixed, single),
+
+    def rows(estimate: np.ndarray, weights: np.ndarray, n_seeds: int) -> Iterator[dict[str, Any]]:
+        boot = {
+            fixed: statistic(setting.fixed if fixed else setting.random, weights)
+            for fixed in (False, True)
         }
-        for at, level in enumerate(setting.levels):
-            if level.kind in ("overall", "family") and np.isfinite(by_seed[s, at]):
-                row = _row(setting, at, _columns(boot_seed, at), float(by_seed[s, at]), 1)
-                yield at, row | {"seed": seed, "seed_sd": None}
+        for k, level in enumerate(setting.levels):
+            if np.isfinite(estimate[k]) and (n_seeds == S or level.kind in ("overall", "family")):
+                n = setting.counts[k]
+                yield {
+                    "task_subset": level.subset,
+                    "level": level.kind,
+                    "name": level.name,
+                    "estimate": float(estimate[k]),
+                    "seed_sd": float(by_seed[:, k].std(ddof=1)) if n_seeds > 1 else None,
+                    **interval_columns(boot[n["n_datasets"] == 1][:, k], n, n_seeds),
+                }
 
-
-def _columns(boot: dict[str, np.ndarray], at: int) -> dict[str, np.ndarray]:
-    """Draws [B] of one level."""
-    return {kind: draws[:, at] for kind, draws in boot.items()}
-
-
-def _row(
-    setting: _Setting, at: int, boot: dict[str, np.ndarray], estimate: float, S: int
-) -> dict[str, Any]:
-    """One row: estimate, interval, counts."""
-    n, level = setting.counts[at], setting.levels[at]
-    draws = boot["fixed" if n["n_datasets"] == 1 else "random"]
-    interval = percentile_interval(
-        draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=S
-    )
-    return {
-        "task_subset": level.subset,
-        "level": level.kind,
-        "name": level.name,
-        "estimate": estimate,
-        **vars(interval),
-        **n,
-    }
-
-
-def _kappa(
-    setting: _Setting, encoder: EncoderPredictions, method: str, weights: np.ndarray
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of Cohen's kappa, over seeds, where it has a meaning: more than one true task."""
-    at = [i for i, lv in enumerate(setting.levels) if lv.kind in ("overall", "dataset", "modality")]
-    masks = setting.masks[at]
-    predicted = encoder.methods[method].predicted
-    S = len(encoder.seeds)
-    args = (setting.design, predicted)
-    over = kappa(*args, setting.as_is, np.full((1, S), 1 / S), masks)[0]
-    by_seed = np.stack([kappa(*args, setting.as_is, np.eye(S)[[s]], masks)[0] for s in range(S)])
-    boot = {
-        "random": kappa(*args, setting.random, weights, masks),
-        "fixed": kappa(*args, setting.fixed, weights, masks),
-    }
-    for position, i in enumerate(at):
-        if not np.isfinite(over[position]):
-            continue
-        spread = float(by_seed[:, position].std(ddof=1)) if S > 1 else None
-        row = _row(setting, i, _columns(boot, position), float(over[position]), S)
-        yield i, row | {"seed": None, "seed_sd": spread}
+    yield from rows(over, weights, S)
+    if each_seed and S > 1:
+        for s, seed in enumerate(encoder.seeds):
+            single = np.broadcast_to(np.eye(S)[[s]], weights.shape)
+            yield from ({**row, "seed": seed} for row in rows(by_seed[s], single, 1))

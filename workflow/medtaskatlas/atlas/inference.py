@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
+
+from medtaskatlas.atlas.counts import Counts
 
 LEVEL = 0.95
 MIN_GROUPS = 5
@@ -23,19 +25,14 @@ class Interval:
     note: str | None
 
 
+def over_seeds(each: np.ndarray) -> dict[str, float | None]:
+    """Columns ``estimate`` and ``seed_sd`` (None of one seed) of a number of each seed, [S]."""
+    spread = float(each.std(ddof=1)) if len(each) > 1 else None
+    return {"estimate": float(each.mean()), "seed_sd": spread}
+
+
 def no_interval(reason: str) -> Interval:
-    """No interval, and why.
-
-    Parameters
-    ----------
-    reason
-        Sentence for the note column.
-
-    Returns
-    -------
-    Interval
-        Of nulls.
-    """
+    """No interval, and the reason for the note column."""
     return Interval(None, None, None, reason)
 
 
@@ -45,26 +42,12 @@ def percentile_interval(
     n_groups: int,
     n_datasets: int,
     n_seeds: int,
-    level: float = LEVEL,
     side: str | None = None,
 ) -> Interval:
-    """Percentile interval of a bootstrapped statistic.
+    """Percentile interval of a bootstrapped statistic [B]; draws that are not finite are left out.
 
-    Parameters
-    ----------
-    draws
-        float [B], the statistic on every draw.
-    n_groups, n_datasets, n_seeds
-        What it rests on; under five groups there is no interval.
-    level
-        Coverage.
-    side
-        What has so few groups, for the note, where they are not those of all pairs.
-
-    Returns
-    -------
-    Interval
-        With the method's name, and a caution where datasets are few.
+    ``n_groups``, ``n_datasets`` and ``n_seeds`` are what it rests on; under five groups there is
+    none. ``side`` says in the note what has so few groups, where they are not those of all pairs.
     """
     if n_groups < MIN_GROUPS:
         groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
@@ -73,13 +56,21 @@ def percentile_interval(
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         return no_interval("no interval: the statistic is undefined")
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     steps = [*(["dataset"] * (n_datasets > 1)), "group", *(["seed"] * (n_seeds > 1))]
     note = None
     if 1 < n_datasets < FEW_DATASETS:
         note = f"interval from only {n_datasets} datasets: likely too narrow"
-    method = f"percentile bootstrap over {' > '.join(steps)}, {level:.0%}"
+    method = f"percentile bootstrap over {' > '.join(steps)}, {LEVEL:.0%}"
     return Interval(float(low), float(high), method, note)
+
+
+def interval_columns(draws: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
+    """Columns of :func:`percentile_interval` and of the counts that a number rests on."""
+    made = percentile_interval(
+        draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
+    )
+    return {**vars(made), **n}
 
 
 def centred_interval(
@@ -99,66 +90,26 @@ def centred_interval(
     noise only ever adds to a distance or to a share of variance. Drawn datasets are fewer distinct
     ones. Both move all draws alike, so their mean is brought back to the estimate.
 
-    Parameters
-    ----------
-    draws
-        float [B], the statistic on every draw; draws that are not finite are left out.
-    estimate
-        The statistic of the data.
-    n_groups, n_datasets, n_seeds
-        What it rests on: ``n_groups`` on the side that has fewer. Under five there is no interval.
-    low, high
-        Least and largest value that the statistic can have.
-    side
-        What has so few groups, for the note, where they are not those of all pairs.
-
-    Returns
-    -------
-    Interval
-        As :func:`percentile_interval`; lies within ``low`` and ``high``.
+    Parameters as of :func:`percentile_interval`, ``n_groups`` on the side that has fewer; ``low``
+    and ``high`` are the least and largest value that the statistic can have.
     """
     moved = np.clip(centred_draws(draws, estimate), low, high)
     made = percentile_interval(
         moved, n_groups=n_groups, n_datasets=n_datasets, n_seeds=n_seeds, side=side
     )
-    if made.ci_method is None:
-        return made
-    return replace(made, ci_method=f"{made.ci_method}, centred")
+    return replace(made, ci_method=made.ci_method and f"{made.ci_method}, centred")
 
 
 def centred_draws(draws: np.ndarray, estimate: float) -> np.ndarray:
-    """Finite draws, moved so that their mean is the estimate.
-
-    Parameters
-    ----------
-    draws
-        float [B].
-    estimate
-        The statistic of the data.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [at most B].
-    """
+    """Finite draws [B], moved so that their mean is the estimate."""
     draws = draws[np.isfinite(draws)]
     return draws - draws.mean() + estimate if len(draws) else draws
 
 
 def bootstrap_p(draws: np.ndarray, null: float = 0.0) -> float:
-    """Two-sided p of a bootstrapped difference, by inverting the percentile interval.
+    """Two-sided p of a bootstrapped difference [B], by inverting the percentile interval.
 
-    Parameters
-    ----------
-    draws
-        float [B], the difference on every draw.
-    null
-        The difference under the null hypothesis.
-
-    Returns
-    -------
-    float
-        ``2 min((1 + #{draw <= null}) / (1 + B), (1 + #{draw >= null}) / (1 + B))``, at most 1.
+    ``2 min((1 + #{draw <= null}) / (1 + B), (1 + #{draw >= null}) / (1 + B))``, at most 1.
     """
     draws = draws[np.isfinite(draws)]
     tail = min(int((draws <= null).sum()), int((draws >= null).sum()))
@@ -168,17 +119,8 @@ def bootstrap_p(draws: np.ndarray, null: float = 0.0) -> float:
 def permutation_p(observed: float, null: np.ndarray) -> float:
     """One-sided p of a permutation test: how often chance does at least as well.
 
-    Parameters
-    ----------
-    observed
-        Statistic of the data; large values speak against the null.
-    null
-        float [n], statistic under permutations.
-
-    Returns
-    -------
-    float
-        ``(1 + #{null >= observed}) / (1 + n)`` (Phipson and Smyth, 2010).
+    ``(1 + #{null >= observed}) / (1 + n)`` for the statistics ``null`` [n] under permutations
+    (Phipson and Smyth, 2010); large values speak against the null.
     """
     # Equal statistics summed in another order differ by rounding: they count as equal.
     slack = 1e-9 * max(1.0, abs(observed))
@@ -186,18 +128,9 @@ def permutation_p(observed: float, null: np.ndarray) -> float:
 
 
 def adjust(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add Benjamini-Hochberg adjusted p, within each family of tests.
+    """Add ``p_adjusted``: Benjamini-Hochberg within each ``p_family``; null where ``p`` is."""
+    from scipy.stats import false_discovery_control
 
-    Parameters
-    ----------
-    frame
-        Columns ``p`` (null where there is no test) and ``p_family``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The frame with ``p_adjusted``; null where ``p`` is.
-    """
     frame = frame.copy()
     frame["p_adjusted"] = np.nan
     p = frame["p"].astype(float)

@@ -6,33 +6,29 @@ query and method; tables are then cheap sums over it.
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
-from medtaskatlas.atlas.embeddings import load_embedding, unit
-from medtaskatlas.atlas.gallery_scale import Scale, row_blocks
-from medtaskatlas.atlas.neighbours import average_precision_at_r, nearest, vote
+from medtaskatlas.atlas.embeddings import load_embedding
+from medtaskatlas.atlas.knn import K, average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predictions import unconverged
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
+from medtaskatlas.atlas.vectors import Scale, l2_normalize, row_blocks
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.formats.arrow import META_KEY
+from medtaskatlas.formats.embeddings import PAIR_COLUMNS
+from medtaskatlas.formats.predictions import write_predictions
 
 log = logging.getLogger(__name__)
-K = 20
 SHUFFLES = 50
 # Boosted trees cost gallery x features x classes x rounds; these bounds keep one fit near 15 s of
 # some hundred features, and at two to three minutes of four thousand.
@@ -59,21 +55,15 @@ def predict(
     """Predict the task of every query of one encoder and seed.
 
     Methods: ``knn`` (majority of the k nearest gallery pairs by cosine), ``knn_shuffled`` (the same
-    with the gallery's labels permuted, mean of 50 permutations: a control), ``linear`` (logistic
-    regression on the gallery, fitted until it converges) and, for frozen baselines, ``boosted``
-    (histogram gradient boosting on at most 6,000 gallery pairs, 40 rounds, trees of 15 leaves, 0.3
-    of the features a split).
+    with permuted labels of the gallery: a control), ``linear`` (logistic regression on the gallery,
+    fitted until it converges) and, for frozen baselines, ``boosted`` (histogram gradient boosting).
 
     Parameters
     ----------
     embedding_path
         results/<run>/embeddings/<encoder>/seed<k>.parquet.
     out
-        The parquet file to make: columns
-        :data:`~medtaskatlas.atlas.embedding_file.PAIR_COLUMNS`, ``query_set``, ``method``,
-        ``predicted`` and ``predicted_family`` (null for the control), ``correct`` and
-        ``family_correct`` (0 or 1; for the control the share of permutations), ``ap_at_r`` (knn
-        only), ``chance`` (control only: how often a permuted gallery names this task at all).
+        The file to make; see :func:`~medtaskatlas.formats.predictions.write_predictions`.
     heldout_datasets, heldout_tasks
         What was kept out of training.
     seed
@@ -127,12 +117,13 @@ def predict(
     parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
     parts[0]["ap_at_r"] = near.ap_at_r
     hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
-    control = rows("knn_shuffled", np.zeros(len(wanted), int))
-    parts.append(
-        control.assign(
-            predicted=None, predicted_family=None, correct=hit, family_correct=np.nan, chance=chance
-        )
-    )
+    control: dict[str, Any] = {
+        "predicted": None,
+        "predicted_family": None,
+        "family_correct": np.nan,
+    }
+    control |= {"correct": hit, "chance": chance}
+    parts.append(rows("knn_shuffled", np.zeros(len(wanted), int)).assign(**control))
     slope: float | None = None
     if probes and len(tasks) > 1:
         boosted = None
@@ -155,7 +146,9 @@ def predict(
         "heldout_datasets": sorted(heldout_datasets),
         "heldout_tasks": sorted(heldout_tasks),
     }
-    _write(pd.concat(parts, ignore_index=True), facts, out)
+    frame = pd.concat(parts, ignore_index=True)
+    write_predictions(out, frame, facts)
+    log.info("%s: %d rows of %s", out, len(frame), facts["encoder"])
 
 
 def _gallery_then_queries(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
@@ -164,13 +157,12 @@ def _gallery_then_queries(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
     return np.concatenate([np.flatnonzero(role == GALLERY), np.flatnonzero(asked)])
 
 
-class _Near:
-    """Neighbours of all queries: rows [Q, k], similarity [Q, k], ap_at_r [Q]."""
+class _Near(NamedTuple):
+    """Neighbours of all queries."""
 
-    def __init__(self, rows: np.ndarray, similarity: np.ndarray, ap_at_r: np.ndarray) -> None:
-        self.rows = rows
-        self.similarity = similarity
-        self.ap_at_r = ap_at_r
+    rows: np.ndarray  # [Q, k]
+    similarity: np.ndarray  # [Q, k]
+    ap_at_r: np.ndarray  # [Q]
 
 
 def _neighbours(
@@ -184,7 +176,7 @@ def _neighbours(
     similarity = np.empty((len(queries), k), np.float32)
     precision = np.empty(len(queries), np.float32)
     deep = max(k, int(per_task.max()))
-    for part, ranked, cosine in nearest(queries, unit(gallery), deep):
+    for part, ranked, cosine in nearest(queries, l2_normalize(gallery), deep):
         rows[part], similarity[part] = ranked[:, :k], cosine[:, :k]
         precision[part] = average_precision_at_r(truth[ranked], wanted[part], R[part])
     return _Near(rows, similarity, precision)
@@ -258,15 +250,3 @@ def _boosted(known: np.ndarray, truth: np.ndarray, asked: np.ndarray, seed: int)
         # Some at a time: it makes 64-bit numbers of them.
         parts = row_blocks(asked, PREDICTED_AT_ONCE)
         return np.concatenate([model.predict(asked[part]) for part in parts])
-
-
-def _write(frame: pd.DataFrame, facts: dict[str, object], out: str | Path) -> None:
-    """Write predictions with the facts of their encoder."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    metadata = {
-        **(table.schema.metadata or {}),
-        META_KEY: json.dumps(facts, sort_keys=True).encode(),
-    }
-    with whole_file(out) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
-    log.info("%s: %d rows of %s", out, len(frame), facts["encoder"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medtaskatlas.atlas.embedding_file import PAIR_COLUMNS
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.formats.arrow import META_KEY
+from medtaskatlas.formats.embeddings import PAIR_COLUMNS
+from medtaskatlas.formats.predictions import read_predictions
 
 # Largest derivative of the mean loss at which a linear probe counts as converged.
 FLAT_ENOUGH = 1e-4
@@ -24,45 +21,34 @@ VALUES = ("correct", "family_correct", "ap_at_r", "chance")
 
 @dataclass(frozen=True)
 class MethodPredictions:
-    """What one method said, over seeds.
+    """What one method said, over S seeds."""
 
-    Attributes
-    ----------
-    values
-        Name of :data:`VALUES` to float32 [S, N].
-    predicted, predicted_family
-        Object [S, N], names of tasks and of their families; None for the control.
-    """
-
-    values: dict[str, np.ndarray]
-    predicted: np.ndarray
+    values: dict[str, np.ndarray]  # name of VALUES to float32 [S, N]
+    predicted: np.ndarray  # object [S, N], names of tasks; None for the control
     predicted_family: np.ndarray
+
+    def only(self, mask: np.ndarray) -> MethodPredictions:
+        """Queries where a mask [N] holds."""
+        values = {key: value[:, mask] for key, value in self.values.items()}
+        return replace(
+            self,
+            values=values,
+            predicted=self.predicted[:, mask],
+            predicted_family=self.predicted_family[:, mask],
+        )
 
 
 @dataclass(frozen=True)
 class EncoderPredictions:
-    """What one encoder's methods said.
-
-    Attributes
-    ----------
-    name, kind, role, control
-        Name, kind and role of the encoder, and what it controls for; see
-        :mod:`medtaskatlas.encoders.kind`.
-    seeds
-        Its seeds, sorted.
-    methods
-        Method to its predictions.
-    cautions
-        Method to what a note on its numbers must say; most have none.
-    """
+    """What one encoder's methods said."""
 
     name: str
     kind: str
-    role: str
-    control: str | None
+    role: str  # see medtaskatlas.encoders.kind
+    control: str | None  # what it controls for
     seeds: list[int]
     methods: dict[str, MethodPredictions]
-    cautions: dict[str, str] = field(default_factory=dict)
+    cautions: dict[str, str] = field(default_factory=dict)  # of a method, for notes
 
     @property
     def is_baseline(self) -> bool:
@@ -72,18 +58,10 @@ class EncoderPredictions:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Queries, and what every encoder said of them.
+    """Queries, and what every encoder said of them."""
 
-    Attributes
-    ----------
-    frame
-        One row a query: the pair's columns and ``query_set``.
-    encoders
-        In order of their names.
-    """
-
-    frame: pd.DataFrame
-    encoders: list[EncoderPredictions]
+    frame: pd.DataFrame  # one row a query: the pair's columns and `query_set`
+    encoders: list[EncoderPredictions]  # by name
 
     @property
     def query_sets(self) -> list[str]:
@@ -91,40 +69,22 @@ class Predictions:
         return sorted(set(self.frame["query_set"]))
 
     def only(self, query_set: str) -> Predictions:
-        """Queries of one set.
-
-        Parameters
-        ----------
-        query_set
-            ``groups``, ``datasets`` or ``tasks``.
-
-        Returns
-        -------
-        Predictions
-            The same encoders.
-        """
+        """Queries of one set."""
         mask = (self.frame["query_set"] == query_set).to_numpy()
-        encoders = []
-        for encoder in self.encoders:
-            methods = {
-                name: MethodPredictions(
-                    {key: value[:, mask] for key, value in method.values.items()},
-                    method.predicted[:, mask],
-                    method.predicted_family[:, mask],
-                )
-                for name, method in encoder.methods.items()
-            }
-            encoders.append(replace(encoder, methods=methods))
+        encoders = [
+            replace(one, methods={name: said.only(mask) for name, said in one.methods.items()})
+            for one in self.encoders
+        ]
         return Predictions(self.frame.loc[mask].reset_index(drop=True), encoders)
 
 
 def load_predictions(paths: Iterable[str | Path]) -> Predictions:
-    """Read and align predictions.
+    """Read and align the prediction files of one run.
 
     Parameters
     ----------
     paths
-        Files made by :func:`medtaskatlas.atlas.predict.predict` of one run.
+        Files results/<run>/predictions/<encoder>/seed<k>.parquet.
 
     Returns
     -------
@@ -169,18 +129,7 @@ def load_predictions(paths: Iterable[str | Path]) -> Predictions:
 
 
 def unconverged(slope: float | None) -> str | None:
-    """Caution on a linear probe that did not converge.
-
-    Parameters
-    ----------
-    slope
-        ``linear_slope`` of the facts of predictions; None where there is no such probe.
-
-    Returns
-    -------
-    str or None
-        For a note; None where it converged.
-    """
+    """Caution on a linear probe of this steepest slope; None where it converged."""
     if slope is None or slope <= FLAT_ENOUGH:
         return None
     return (
@@ -210,37 +159,3 @@ def _stack(seeds: list[MethodPredictions]) -> MethodPredictions:
         np.concatenate([one.predicted for one in seeds]),
         np.concatenate([one.predicted_family for one in seeds]),
     )
-
-
-def read_predictions(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read one file.
-
-    Parameters
-    ----------
-    path
-        A file made by :func:`medtaskatlas.atlas.predict.predict`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a query and method.
-    dict
-        Facts of its encoder.
-
-    Raises
-    ------
-    DataError
-        If it is missing, damaged, or not of medtaskatlas.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path} is missing", "start the run again to make it")
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path} is damaged or truncated ({error})", f"delete {path} and start the run again"
-        ) from error
-    if META_KEY not in (table.schema.metadata or {}):
-        raise DataError(f"{path} was not written by medtaskatlas", f"delete {path}")
-    return table.to_pandas(), json.loads(table.schema.metadata[META_KEY])

@@ -9,39 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_file import read_facts
 from medtaskatlas.atlas.embeddings import load_embeddings
 from medtaskatlas.atlas.roles import QUERY_SETS
+from medtaskatlas.formats.embeddings import read_facts
 
 
 @dataclass(frozen=True)
 class EncoderQueries:
-    """The queries of one set in the embeddings of one encoder.
-
-    Attributes
-    ----------
-    name, kind, role
-        Name, kind and role of the encoder; see :mod:`medtaskatlas.encoders.kind`.
-    query_set
-        ``groups``, ``datasets`` or ``tasks``.
-    frame
-        One row a query.
-    seeds
-        Its seeds, sorted.
-    vectors
-        One float32 [N, D] a seed; on one scale where the encoder asks for it.
-    asked
-        Tasks of the query set, sorted. Other tasks of ``frame`` are there to be compared with.
-    """
+    """The queries of one set in the embeddings of one encoder."""
 
     name: str
     kind: str
-    role: str
-    query_set: str
-    frame: pd.DataFrame
+    role: str  # see medtaskatlas.encoders.kind
+    query_set: str  # groups, datasets or tasks
+    frame: pd.DataFrame  # one row a query
     seeds: list[int]
-    vectors: list[np.ndarray]
-    asked: list[str]
+    vectors: list[np.ndarray]  # float32 [N, D], one a seed; scaled where the encoder asks for it
+    asked: list[str]  # tasks of the query set; the others of `frame` are there to compare with
 
 
 def load_queries(
@@ -53,28 +37,11 @@ def load_queries(
     query_sets: Sequence[str] = QUERY_SETS,
     every_task: bool = False,
 ) -> Iterator[EncoderQueries]:
-    """Read the held-out rows of embeddings, one encoder in memory at a time.
+    """Read the held-out rows of embeddings, one encoder in memory at a time, by name.
 
-    Whoever takes them one by one should drop what he took before he asks for the next.
-
-    Parameters
-    ----------
-    paths
-        Embedding files of one run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    run
-        The run that they must be of, see :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
-    query_sets
-        Those that are read.
-    every_task
-        Give the set ``tasks`` the pairs of all other sets that are read too: a held-out task can
-        then be compared with the tasks of the gallery, each by pairs that no encoder has seen.
-
-    Yields
-    ------
-    EncoderQueries
-        A query set of an encoder; encoders by name.
+    Whoever takes them one by one should drop one before asking for the next. ``every_task`` gives
+    the set ``tasks`` the pairs of all other sets that are read too: a held-out task can then be
+    compared with the tasks of the gallery, each by pairs that no encoder has seen.
     """
 
     def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
@@ -82,13 +49,8 @@ def load_queries(
         return np.concatenate([np.flatnonzero(role == name) for name in query_sets])
 
     ordered = _by_encoder(paths)
-    files = load_embeddings(
-        [path for own in ordered for path in own],
-        heldout_datasets,
-        heldout_tasks,
-        run=run,
-        wanted=wanted,
-    )
+    every = [path for own in ordered for path in own]
+    files = load_embeddings(every, heldout_datasets, heldout_tasks, run=run, wanted=wanted)
     for own in ordered:
         found = [next(files) for _ in own]
         facts, role, frame = found[0].facts, found[0].role, found[0].frame

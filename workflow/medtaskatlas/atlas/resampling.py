@@ -20,37 +20,19 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Design:
-    """Which pair belongs to which group and task, and which group to which dataset.
+    """Which pair belongs to which group and task, and which group to which dataset."""
 
-    Attributes
-    ----------
-    datasets, tasks
-        Names, sorted.
-    group_dataset
-        int [G], dataset of each group.
-    group, task
-        int [N], group and task of each pair.
-    """
-
-    datasets: list[str]
+    datasets: list[str]  # names, sorted
     tasks: list[str]
-    group_dataset: np.ndarray
-    group: np.ndarray
-    task: np.ndarray
+    group_dataset: np.ndarray  # int [G], dataset of each group
+    group: np.ndarray  # int [N], group of each pair
+    task: np.ndarray  # int [N], task of each pair
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Design:
-        """Design of some pairs.
+        """Design of pairs by ``dataset``, ``group_id`` and ``task``.
 
-        Parameters
-        ----------
-        frame
-            Columns ``dataset``, ``group_id``, ``task``; one row a pair.
-
-        Returns
-        -------
-        Design
-            Groups of the same name in two datasets are two groups.
+        Groups of the same name in two datasets are two groups.
         """
         dataset, datasets = pd.factorize(frame["dataset"], sort=True)
         local, _ = pd.factorize(frame["group_id"], sort=True)
@@ -65,18 +47,7 @@ class Design:
         return len(self.group_dataset), len(self.tasks)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sum values over the pairs of each group and task.
-
-        Parameters
-        ----------
-        values
-            float [..., N].
-
-        Returns
-        -------
-        numpy.ndarray
-            float64 [..., G, T].
-        """
+        """Sums [..., G, T] of values [..., N] over the pairs of each group and task."""
         groups, tasks = self.shape
         at = self.group * tasks + self.task
         flat = np.asarray(values, float).reshape(-1, len(at))
@@ -84,18 +55,7 @@ class Design:
         return out.reshape(*np.shape(values)[:-1], groups, tasks)
 
     def sums_of_rows(self, vectors: np.ndarray) -> np.ndarray:
-        """Sum vectors over the pairs of each group and task; :meth:`sums` for many values a pair.
-
-        Parameters
-        ----------
-        vectors
-            float [N, F].
-
-        Returns
-        -------
-        numpy.ndarray
-            float64 [G, T, F].
-        """
+        """Sums [G, T, F] of vectors [N, F], as :meth:`sums` for many values a pair."""
         from scipy.sparse import csr_array
 
         (groups, tasks), N = self.shape, len(self.task)
@@ -106,40 +66,18 @@ class Design:
 
 @dataclass(frozen=True)
 class Draws:
-    """Weights of one set of bootstrap draws.
+    """Weights of B bootstrap draws."""
 
-    Attributes
-    ----------
-    dataset
-        float [B, D], how often each dataset was drawn.
-    group
-        float [B, G], how often each group was drawn.
-    """
-
-    dataset: np.ndarray
-    group: np.ndarray
+    dataset: np.ndarray  # float [B, D], how often each dataset was drawn
+    group: np.ndarray  # float [B, G], how often each group was drawn
 
 
 def draw(
     design: Design, rng: np.random.Generator, n: int = DRAWS, *, fixed_datasets: bool = False
 ) -> Draws:
-    """Draw datasets and, in each, groups.
+    """Draw datasets and, in each, groups; one that was drawn twice has twice as many group draws.
 
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    rng
-        Generator.
-    n
-        Number of draws.
-    fixed_datasets
-        Keep every dataset once: for statements about these datasets and no others.
-
-    Returns
-    -------
-    Draws
-        A dataset that was drawn twice has twice as many group draws.
+    ``fixed_datasets`` keeps every dataset once: for statements about these datasets and no others.
     """
     D = len(design.datasets)
     dataset = np.ones((n, D), int) if fixed_datasets else rng.multinomial(D, np.full(D, 1 / D), n)
@@ -152,59 +90,20 @@ def draw(
 
 
 def no_draws(design: Design) -> Draws:
-    """Weights of the data as they are: the estimate itself, in the shape of one draw.
-
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-
-    Returns
-    -------
-    Draws
-        Ones.
-    """
+    """Weights of the data as they are: the estimate itself, in the shape of one draw."""
     return Draws(np.ones((1, len(design.datasets))), np.ones((1, len(design.group_dataset))))
 
 
 def draw_seeds(rng: np.random.Generator, n_seeds: int, n: int = DRAWS) -> np.ndarray:
-    """Draw training seeds.
-
-    Parameters
-    ----------
-    rng
-        Generator.
-    n_seeds
-        Number of seeds there are.
-    n
-        Number of draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [n, n_seeds], rows sum to 1.
-    """
+    """Draw training seeds: weights [n, n_seeds] whose rows sum to 1."""
     return rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n) / n_seeds
 
 
 def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarray) -> np.ndarray:
-    """Mean of a value in every (dataset, task) cell, for every draw.
+    """Mean [B, D, T] of a value in every (dataset, task) cell, for every draw.
 
-    Parameters
-    ----------
-    design
-        Who belongs to what.
-    values
-        float [S, N], a value a pair and seed, for example 1 where the task was named right.
-    draws
-        B draws of datasets and groups.
-    seeds
-        float [B, S] weights of the seeds.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, D, T]; NaN where a draw has no pair of the cell.
+    ``values`` [S, N] are of a pair and seed, for example 1 where the task was named right;
+    ``seeds`` [B, S] are the weights of the seeds. NaN where a draw has no pair of the cell.
     """
     sums = design.sums(values)
     pairs = design.sums(np.ones(len(design.task)))
@@ -221,38 +120,16 @@ def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarr
 def balanced_mean(
     design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarray
 ) -> np.ndarray:
-    """Mean of a value over all (dataset, task) cells, each counting alike, for every draw.
-
-    Parameters
-    ----------
-    design, values, draws, seeds
-        As of :func:`cell_means`.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B].
-    """
+    """Mean [B] of a value over all cells, each counting alike; see :func:`cell_means`."""
     everything = np.ones((1, len(design.datasets), len(design.tasks)), bool)
     return average_cells(cell_means(design, values, draws, seeds), draws.dataset, everything)[:, 0]
 
 
 def average_cells(cells: np.ndarray, dataset_weight: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Balanced mean over cells: every (dataset, task) cell counts alike, however many its pairs.
+    """Balanced means [B, K] over cells of masks [K, D, T]: each counts alike, whatever its pairs.
 
-    Parameters
-    ----------
-    cells
-        float [B, D, T] from :func:`cell_means`.
-    dataset_weight
-        float [B, D], how often each dataset was drawn.
-    masks
-        bool [K, D, T], which cells to average.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [B, K]; NaN where a draw has none of the cells.
+    ``cells`` [B, D, T] are of :func:`cell_means`, ``dataset_weight`` [B, D] says how often each
+    dataset was drawn. NaN where a draw has none of the cells.
     """
     there = np.isfinite(cells) * dataset_weight[:, :, None]
     chosen = masks.reshape(len(masks), -1).T.astype(float)

@@ -13,12 +13,9 @@ import pandas as pd
 
 GALLERY = "gallery"
 NO_ROLE = "none"
+# Test groups (patients, volumes, regions) of datasets that were trained on; all pairs of datasets
+# that were not; held-out pairs of tasks that the gallery lacks: only their family can be named.
 QUERY_SETS = ("groups", "datasets", "tasks")
-MEANING = {
-    "groups": "test groups (patients, volumes, regions) of datasets that were trained on",
-    "datasets": "all pairs of datasets that were kept out of training",
-    "tasks": "held-out pairs of tasks that the gallery lacks: only their family can be named",
-}
 
 
 def roles(
@@ -46,11 +43,9 @@ def roles(
     dataset = frame["dataset"].to_numpy(dtype=object)
     split = frame["split"].to_numpy(dtype=object)
     task = frame["task"].to_numpy(dtype=object)
-    main = (
-        frame["failure_of"].isna().to_numpy()
-        if "failure_of" in frame
-        else np.ones(len(frame), bool)
-    )
+    main = np.ones(len(frame), bool)
+    if "failure_of" in frame:
+        main = frame["failure_of"].isna().to_numpy()
     trained_on = set(dataset[split == "train"]) - set(heldout_datasets)
     inside = np.isin(dataset, list(trained_on))
     gallery = main & inside & (split == "train") & ~np.isin(task, list(heldout_tasks))

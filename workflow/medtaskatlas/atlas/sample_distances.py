@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+
+
+def sampled_rows(order: np.ndarray, label: np.ndarray, most: int) -> np.ndarray:
+    """Sorted rows, of each label [N] those that come first in an order [N], so many at most."""
+    rank = pd.Series(order).groupby(label[order]).cumcount().to_numpy()
+    return np.sort(order[rank < most])
 
 
 def euclidean(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean distances between all rows, by a matrix product.
-
-    Parameters
-    ----------
-    vectors
-        float [N, F].
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [N, N], symmetric, zeros on the diagonal.
-    """
+    """Euclidean distances [N, N] between all rows of [N, F], by a matrix product, float64."""
     centred = vectors - vectors.mean(axis=0, dtype=np.float64)  # less is lost to cancellation
     square = np.einsum("nf,nf->n", centred, centred)
     apart = centred @ centred.T
@@ -30,44 +26,19 @@ def euclidean(vectors: np.ndarray) -> np.ndarray:
 
 
 def energy_distances(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
-    r"""Energy distance of all labels, as a share of its maximum.
+    r"""Energy distances [T, T] of all labels [N] of vectors [N, F], as a share of their maximum.
 
     :math:`\frac{2E|X-Y| - E|X-X'| - E|Y-Y'|}{2E|X-Y|}` with Euclidean norms, 0 where two
     distributions are equal, 1 at most (Székely and Rizzo, 2013, section 6). Expectations within a
     label leave out the distance of a pair to itself, so that equal distributions give 0 on average.
-
-    Parameters
-    ----------
-    vectors
-        float [N, F].
-    code
-        int [N], labels from 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [T, T], symmetric with a diagonal of 0; NaN for labels of one row, and where no row
-        differs from another.
+    NaN for labels of one row, and where no row differs from another.
     """
     between, within = mean_distances(euclidean(vectors), code)
     return energy_share(between, within[:, None], within[None])
 
 
 def energy_share(between: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Energy distance as a share of its maximum, from mean distances.
-
-    Parameters
-    ----------
-    between
-        float [K, K], mean distances of rows of two labels.
-    one, other
-        float, broadcast to [K, K]: mean distances of two rows of the first and the second label.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [K, K], at least 0, zeros on the diagonal; NaN where it is undefined.
-    """
+    """Energy distances as a share of their maximum, at least 0, from mean distances [K, K]."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.maximum(1 - (one + other) / (2 * between), 0)
     np.fill_diagonal(share, 0)
@@ -75,23 +46,11 @@ def energy_share(between: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.
 
 
 def dataset_energies(vectors: np.ndarray, dataset: np.ndarray, task: np.ndarray) -> np.ndarray:
-    """Energy distance of all datasets as a share of its maximum, common tasks counting alike.
+    """Energy distances [D, D] of all datasets, as a share of the maximum, common tasks alike.
 
     A pair of a dataset is drawn by drawing one of the tasks that both datasets have, then one of
-    its pairs of that task; two pairs of one dataset are never the same pair.
-
-    Parameters
-    ----------
-    vectors
-        float [N, F].
-    dataset, task
-        int [N], from 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [D, D], 0 to 1, zeros on the diagonal; NaN where two datasets share no task, one of
-        them has one pair only, or nothing differs.
+    its pairs of that task; two pairs of one dataset are never the same pair. NaN where two datasets
+    share no task, one of them has one pair only, or nothing differs.
     """
     D, T = int(dataset.max()) + 1, int(task.max()) + 1
     size = np.bincount(dataset * T + task, minlength=D * T).astype(float)
@@ -113,25 +72,13 @@ def dataset_energies(vectors: np.ndarray, dataset: np.ndarray, task: np.ndarray)
 
 
 def mmd_distances(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
-    r"""Maximum mean discrepancy of all labels, with a Gaussian kernel.
+    r"""Maximum mean discrepancies [T, T] of labels [N] of vectors [N, F], with a Gaussian kernel.
 
     The root of the unbiased estimate of :math:`\mathrm{MMD}^2 = E k(X,X') + E k(Y,Y') - 2E k(X,Y)`
     (Gretton et al., "A Kernel Two-Sample Test", 2012, lemma 6), 0 where that is negative;
     :math:`k(x,y) = \exp(-|x-y|^2 / 2\sigma^2)` with the median distance of all rows as
-    :math:`\sigma` (there, section 8), the same for all labels.
-
-    Parameters
-    ----------
-    vectors
-        float [N, F].
-    code
-        int [N], labels from 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [T, T], 0 to the root of 2, symmetric with a diagonal of 0; NaN for labels of one
-        row, and where the median distance is 0.
+    :math:`\sigma` (there, section 8), the same for all labels. 0 to the root of 2; NaN for labels
+    of one row, and where the median distance is 0.
     """
     apart = euclidean(vectors)
     N = len(apart)
@@ -150,20 +97,9 @@ def mmd_distances(vectors: np.ndarray, code: np.ndarray) -> np.ndarray:
 
 
 def mean_distances(values: np.ndarray, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of a symmetric matrix between and within labels.
+    """Means of a symmetric matrix [N, N] between labels, [T, T], and between two rows of one, [T].
 
-    Parameters
-    ----------
-    values
-        float [N, N].
-    code
-        int [N], labels from 0.
-
-    Returns
-    -------
-    tuple
-        Means [T, T] over rows of two labels, symmetric to the bit, and means [T] over two different
-        rows of one label; NaN for labels of one row.
+    The first is symmetric to the bit, the second NaN for labels of one row.
     """
     size = np.bincount(code).astype(float)
     member = np.eye(len(size))[code]

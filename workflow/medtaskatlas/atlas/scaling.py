@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.inference import percentile_interval
-from medtaskatlas.atlas.predictions import read_predictions
+from medtaskatlas.atlas.inference import interval_columns
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -22,34 +21,49 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.predictions import read_predictions
 
 MEASURES = {"balanced_accuracy": "correct", "family_balanced_accuracy": "family_correct"}
+
+SPEC = columns.TableSpec(
+    "What would more data buy: quality after the same steps on fewer pairs, or fewer datasets.",
+    ("run", "encoder", "seed", "split", "axis", "measure", "train_datasets", "train_pairs"),
+    (
+        *columns.WHO,
+        columns.text(
+            "axis", "what is varied; all: everything that there is", "pairs", "datasets", "all"
+        ),
+        columns.text(
+            "measure",
+            "balanced_accuracy and family_balanced_accuracy of kNN, gallery and training from the "
+            "same data; gain_per_doubling: slope of balanced_accuracy on log2 of what is varied",
+            "balanced_accuracy",
+            "family_balanced_accuracy",
+            "gain_per_doubling",
+        ),
+        columns.count(
+            "train_datasets", "datasets trained on; null: a slope over them", nullable=True
+        ),
+        columns.count("train_pairs", "pairs trained on; null: a slope over them", nullable=True),
+        columns.count("steps", "optimiser steps"),
+        *columns.MEASURED,
+    ),
+)
 
 
 @dataclass(frozen=True)
 class Amount:
-    """One amount of data, over its seeds.
+    """One amount of data, over its seeds."""
 
-    Attributes
-    ----------
-    datasets, pairs
-        Datasets and pairs that were trained on.
-    per_cell
-        Bound on the training pairs of a cell; None: all.
-    seeds
-        Training seeds, sorted.
-    values
-        Column of the predictions to float64 [S, N].
-    """
-
-    datasets: int
+    datasets: int  # that were trained on
     pairs: int
-    per_cell: int | None
-    seeds: list[int]
-    values: dict[str, np.ndarray]
+    per_cell: int | None  # bound on the training pairs of a cell; None: all
+    seeds: list[int]  # sorted
+    values: dict[str, np.ndarray]  # column of the predictions to float64 [S, N]
 
 
 def scaling(
@@ -68,12 +82,8 @@ def scaling(
         Predictions of all points of the study.
     out
         results/<run>/tables/scaling.parquet.
-    run
-        Name of the run.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
 
     Raises
     ------
@@ -152,7 +162,8 @@ def _rows(
                 "train_datasets": one.datasets,
                 "train_pairs": one.pairs,
                 "seed_sd": float(by_seed.std(ddof=1)) if S > 1 else None,
-                **_estimated(estimate, boot, n, S),
+                "estimate": estimate,
+                **interval_columns(boot, n, S),
             }
     for axis, curve in curves.items():
         yield {"axis": axis, "measure": "gain_per_doubling", **_slope(curve, n)}
@@ -169,14 +180,6 @@ def _measured(
     return float(by_seed.mean()), by_seed, balanced_mean(design, values, draws, seeds)
 
 
-def _estimated(estimate: float, boot: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
-    """Estimate, interval and counts."""
-    interval = percentile_interval(
-        boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
-    )
-    return {"estimate": estimate, **vars(interval), **n}
-
-
 def _slope(curve: list[tuple[float, float, np.ndarray, int]], n: Counts) -> dict[str, Any]:
     """Least-squares slope of a curve over its amounts, on the data and on every draw."""
     if len({size for size, *_ in curve}) < 2:
@@ -185,4 +188,5 @@ def _slope(curve: list[tuple[float, float, np.ndarray, int]], n: Counts) -> dict
     weight = (size - size.mean()) / ((size - size.mean()) ** 2).sum()
     estimate = float(weight @ np.array([value for _, value, *_ in curve]))
     boot = weight @ np.stack([boot for _, _, boot, _ in curve])
-    return _estimated(estimate, boot, n, min(seeds for *_, seeds in curve))
+    few = min(seeds for *_, seeds in curve)
+    return {"estimate": estimate, **interval_columns(boot, n, few)}

@@ -14,11 +14,33 @@ import pandas as pd
 
 from medtaskatlas.atlas.findings import FINDINGS
 from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 
 NEEDED = ("identification", "comparisons", "separation", "task_distances", "clusters", "controls")
 # Read where they are given.
 OPTIONAL = ("shortcuts", "unseen_tasks", "scaling", "trajectories", "failures")
+
+SPEC = columns.TableSpec(
+    "The findings in sentences, each with its number and the control it depends on.",
+    ("run", "finding", "encoder", "split"),
+    (
+        columns.RUN,
+        columns.text("finding", "name of the finding"),
+        columns.ENCODER,
+        columns.SEED,
+        columns.SPLIT,
+        columns.text("sentence", "the finding for a reader"),
+        columns.yes("supported", "whether interval or test speak for it and its control passed"),
+        columns.text("control", "control that it depends on", nullable=True),
+        columns.yes(
+            "control_passed",
+            "whether that control passed; null: none or not run",
+            nullable=True,
+        ),
+        *columns.TESTED,
+    ),
+)
 
 
 def summary(table_paths: Mapping[str, str | Path], out: str | Path, *, run: str) -> None:

@@ -6,66 +6,82 @@ is missing has its reason beside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pandera.pandas as pa
-import pyarrow as arrow
-import pyarrow.parquet as pq
-from pandera.errors import SchemaError, SchemaErrors
+import pyarrow as pa
 
-from medtaskatlas.atlas.schemas import SPECS, Column, TableSpec
+from medtaskatlas.atlas.schemas import PLACES
+from medtaskatlas.atlas.schemas.columns import Column, TableSpec
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
 from medtaskatlas.core.job_facts import job_facts
-from medtaskatlas.formats.arrow import META_KEY
+from medtaskatlas.formats.parquet import read_parquet, remedy, write_parquet
 
-TABLES = tuple(SPECS)
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
+_MISTAKE = "this is a mistake in the code that makes the table, or in a task or reader of your own"
 
 
-def _column(column: Column) -> pa.Column:
+def table_specs() -> dict[str, TableSpec]:
+    """Schema of every table, by its name, in the order of the documentation."""
+    return {name: _spec(name) for name in PLACES}
+
+
+def _spec(name: str) -> TableSpec:
+    """Schema of a table, whose module is imported only now."""
+    if name not in PLACES:
+        raise ValueError(f"no table is called {name!r}; there are {', '.join(PLACES)}")
+    module, _, attribute = PLACES[name].rpartition(".")
+    spec: TableSpec = getattr(import_module(f"medtaskatlas.atlas.{module}"), attribute)
+    return spec
+
+
+def _column(column: Column) -> pandera.Column:
     """Pandera column of one of ours."""
+    import pandera.pandas as pandera
+
     checks = []
     if column.values:
-        checks.append(pa.Check.isin(list(column.values)))
+        checks.append(pandera.Check.isin(list(column.values)))
     if column.low is not None:
-        checks.append(pa.Check.ge(column.low))
+        checks.append(pandera.Check.ge(column.low))
     if column.high is not None:
-        checks.append(pa.Check.le(column.high))
-    return pa.Column(column.dtype, checks, nullable=column.nullable, description=column.description)
+        checks.append(pandera.Check.le(column.high))
+    return pandera.Column(
+        column.dtype, checks, nullable=column.nullable, description=column.description
+    )
 
 
-def _whole_frame_checks(spec: TableSpec) -> list[pa.Check]:
+def _checks(spec: TableSpec) -> list[pandera.Check]:
     """Rules between columns."""
+    from pandera.pandas import Check
+
     names = {column.name for column in spec.columns}
     checks = []
     if {"estimate", "note"} <= names:
-        checks.append(
-            pa.Check(
+        checks += [
+            Check(
                 lambda f: f["estimate"].notna() | f["note"].notna(),
                 error="an estimate that is null needs its reason in `note`",
-            )
-        )
-        checks.append(
-            pa.Check(
+            ),
+            Check(
                 lambda f: f["ci_low"].notna() | f["note"].notna(),
                 error="an interval that is null needs its reason in `note`",
-            )
-        )
-        checks.append(
-            pa.Check(
+            ),
+            Check(
                 lambda f: (
                     f["ci_low"].isna() | ((f["ci_low"] <= f["ci_high"]) & f["ci_method"].notna())
                 ),
                 error="an interval needs ci_low <= ci_high and its ci_method",
-            )
-        )
+            ),
+        ]
     if "p" in names:
         checks.append(
-            pa.Check(
+            Check(
                 lambda f: f["p"].isna() | (f["p_family"].notna() & f["p_adjusted"].notna()),
                 error="a p needs its p_family and p_adjusted",
             )
@@ -73,30 +89,14 @@ def _whole_frame_checks(spec: TableSpec) -> list[pa.Check]:
     return checks
 
 
-def schema(name: str) -> pa.DataFrameSchema:
-    """Schema of a table.
+def schema(name: str) -> pandera.DataFrameSchema:
+    """Pandera schema of a table: strict, no column may be missing or unknown."""
+    import pandera.pandas as pandera
 
-    Parameters
-    ----------
-    name
-        One of :data:`TABLES`.
-
-    Returns
-    -------
-    pandera.DataFrameSchema
-        Strict: no column may be missing or unknown.
-
-    Raises
-    ------
-    ValueError
-        If there is no such table.
-    """
-    if name not in SPECS:
-        raise ValueError(f"no table is called {name!r}; there are {', '.join(TABLES)}")
-    spec = SPECS[name]
-    return pa.DataFrameSchema(
+    spec = _spec(name)
+    return pandera.DataFrameSchema(
         {column.name: _column(column) for column in spec.columns},
-        checks=_whole_frame_checks(spec),
+        checks=_checks(spec),
         unique=list(spec.key),
         strict=True,
         ordered=True,
@@ -108,47 +108,31 @@ def schema(name: str) -> pa.DataFrameSchema:
 def conform(name: str, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Bring rows into the order and types of a table, and check them.
 
-    Parameters
-    ----------
-    name
-        One of :data:`TABLES`.
-    rows
-        A frame or a list of records; nullable columns may be left out, unknown columns may not.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table.
-
-    Raises
-    ------
-    DataError
-        If the rows do not fit the schema; names the column and the first bad values.
+    Nullable columns may be left out. A DataError names the column and the first bad values.
     """
+    from pandera.errors import SchemaError, SchemaErrors
+
     rules = schema(name)
     frame = rows.copy() if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     unknown = sorted(set(frame.columns) - set(rules.columns))
     if unknown:
         raise DataError(f"table {name}: unknown columns {', '.join(unknown)}", "see docs/tables.md")
-    for column in SPECS[name].columns:
+    for column in _spec(name).columns:
         if column.name not in frame:
             if not column.nullable and len(frame):
-                raise DataError(f"table {name}: column {column.name} is missing", _REMEDY)
+                raise DataError(f"table {name}: column {column.name} is missing", _MISTAKE)
             frame[column.name] = None
         try:
             frame = frame.astype({column.name: column.dtype})
         except (TypeError, ValueError) as error:
             raise DataError(
-                f"table {name}: column {column.name} is not {column.dtype}: {error}", _REMEDY
+                f"table {name}: column {column.name} is not {column.dtype}: {error}", _MISTAKE
             ) from error
     frame = frame[list(rules.columns)].reset_index(drop=True)
     try:
         return rules.validate(frame)
     except (SchemaError, SchemaErrors) as error:
-        raise DataError(f"table {name} breaks its schema: {error}", _REMEDY) from error
-
-
-_REMEDY = "this is a mistake in the code that makes the table, or in a task or reader of your own"
+        raise DataError(f"table {name} breaks its schema: {error}", _MISTAKE) from error
 
 
 def write_table(
@@ -161,10 +145,8 @@ def write_table(
 
     Parameters
     ----------
-    name
-        One of :data:`TABLES`.
-    rows
-        See :func:`conform`.
+    name, rows
+        The table; nullable columns may be left out, unknown columns may not be there.
     path
         The parquet file to make.
     meta
@@ -181,14 +163,10 @@ def write_table(
         If the rows do not fit the schema, or the disk is full.
     """
     frame = conform(name, rows)
-    table = arrow.Table.from_pandas(frame, preserve_index=False)
     facts = {"table": name, **(meta or {})}
     if (made_by := job_facts()) is not None:
         facts["provenance"] = made_by
-    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
-    metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
-    with whole_file(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+    write_parquet(path, pa.Table.from_pandas(frame, preserve_index=False), facts)
     return frame
 
 
@@ -201,57 +179,42 @@ def read_table(
     ----------
     path
         A file made by :func:`write_table`.
-    name
-        The table it must be; checked where it is given.
-    run
-        The run it must be of; checked where it is given.
+    name, run
+        The table and the run that it must be of; checked where they are given.
 
     Returns
     -------
     pandas.DataFrame
-        The table; ``attrs["meta"]`` holds the facts of the file, among them ``provenance``, where
-        a job of the workflow made it.
+        The table; ``attrs["meta"]`` holds the facts of the file, among them ``provenance``, where a
+        job of the workflow made it.
 
     Raises
     ------
     DataError
         If the file is missing, damaged, or another table.
     """
-    path = Path(path)
-    remedy = f"delete {path} and start the run again"
-    if not path.exists():
-        raise DataError(f"{path} is missing", "start the run again to make it")
-    try:
-        table = pq.read_table(path)
-    except (arrow.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is damaged or truncated ({error})", remedy) from error
-    facts = json.loads((table.schema.metadata or {}).get(META_KEY, b"{}"))
+    table, facts = read_parquet(path)
     if name is not None and facts.get("table") != name:
-        raise DataError(f"{path} is not the table {name!r} (but {facts.get('table')!r})", remedy)
+        text = f"{path} is not the table {name!r} (but {facts.get('table')!r})"
+        raise DataError(text, remedy(path))
     if run is not None and facts.get("run") != run:
-        raise DataError(f"{path} is of run {facts.get('run')!r}, not {run!r}", remedy)
+        raise DataError(f"{path} is of run {facts.get('run')!r}, not {run!r}", remedy(path))
     frame = table.to_pandas()
-    if name is not None and list(frame.columns) != [c.name for c in SPECS[name].columns]:
-        raise DataError(f"{path} was made by another version of medtaskatlas", remedy)
+    if name is not None and list(frame.columns) != [column.name for column in _spec(name).columns]:
+        raise DataError(f"{path} was made by another version of medtaskatlas", remedy(path))
     frame.attrs["meta"] = facts
     return frame
 
 
 def document() -> str:
-    """All schemas as Markdown, for docs/tables.md.
-
-    Returns
-    -------
-    str
-        A section a table.
-    """
+    """All schemas as Markdown, for docs/tables.md; a section a table."""
     lines = [
         "# Tables",
         "",
-        "Generated from `medtaskatlas.atlas.schemas`; do not edit.",
+        "Generated from the schemas in `medtaskatlas.atlas`; do not edit.",
         "`results/<run>/tables/<table>.parquet`, read with `pandas.read_parquet`.",
     ]
-    for name, spec in SPECS.items():
+    for name, spec in table_specs().items():
         lines += ["", f"## {name}", "", spec.description, "", f"One row a {', '.join(spec.key)}."]
         lines += ["", "| column | type | null | meaning |", "|---|---|---|---|"]
         for column in spec.columns:

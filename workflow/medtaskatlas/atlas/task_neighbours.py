@@ -14,10 +14,12 @@ from medtaskatlas.atlas.centroids import (
     centroid_cosines,
     groups_of,
 )
-from medtaskatlas.atlas.distances import DRAWS, UNDEFINED, counts_of_two
-from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval
+from medtaskatlas.atlas.counts import counts_of_two
+from medtaskatlas.atlas.distances import DRAWS, UNDEFINED
+from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 
 RANKS = 5
@@ -26,6 +28,35 @@ ALONE = {
     "datasets": "undefined: no other task is asked",
     "tasks": "undefined: no task of the gallery has held-out pairs",
 }
+
+SPEC = columns.TableSpec(
+    "Which tasks lie nearest to each task, and how surely. The estimate is the distance. In split "
+    "`tasks`: which tasks of the gallery lie nearest to each held-out task.",
+    ("run", "encoder", "split", "task", "rank"),
+    (
+        *columns.WHO,
+        columns.text("metric", "distance between tasks, as in task_distances", "centroid_cosine"),
+        columns.text("task", "the task"),
+        columns.text("family", "its family"),
+        columns.count("rank", "1: the nearest task"),
+        columns.text(
+            "neighbour", "the task at that rank; null where `note` says why", nullable=True
+        ),
+        columns.text("neighbour_family", "family of the neighbour", nullable=True),
+        columns.yes("same_family", "task and neighbour are of one family", nullable=True),
+        columns.number(
+            "support",
+            "share of the bootstrap draws (dataset > group > seed) that hold both tasks in which "
+            "it is the nearest; null where `note` says why",
+            0,
+            1,
+        ),
+        columns.number(
+            "support_top3", "share of them in which it is among the three nearest", 0, 1
+        ),
+        *columns.MEASURED,
+    ),
+)
 
 
 def neighbours(
@@ -48,43 +79,24 @@ def neighbours(
         All embedding files of the run.
     out
         results/<run>/tables/neighbours.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets, heldout_tasks
         What was kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     """
     rows: list[dict[str, Any]] = []
     for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
-        common = {
-            "run": run,
-            "encoder": queries.name,
-            "split": queries.query_set,
-            "metric": "centroid_cosine",
-        }
+        common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         rows += [common | row for row in _rows(queries, seed, n_draws)]
         del queries  # before the next is read
     write_table("neighbours", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
 def nearest_shares(draws: np.ndarray, ranks: int) -> np.ndarray:
-    """How often each is among the nearest of each other, over the draws that hold both.
+    """Share [K, K] of draws that hold both, in which one is among the ``ranks`` nearest of another.
 
-    Parameters
-    ----------
-    draws
-        float [B, K, K], distances on every draw; NaN for what a draw lacks.
-    ranks
-        How many count as nearest.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [K, K], the share for row and neighbour; NaN where no draw holds both. Equal
-        distances: the first of them is the nearer.
+    ``draws`` [B, K, K] are distances, NaN for what a draw lacks; NaN where no draw holds both. Of
+    equal distances the first is the nearer.
     """
     K = draws.shape[-1]
     known = np.isfinite(draws)
@@ -114,7 +126,7 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     for a, task in enumerate(tasks):
         if not own[a]:
             continue
-        row: dict[str, Any] = {"task": task, "family": family[task]}
+        row: dict[str, Any] = {"metric": "centroid_cosine", "task": task, "family": family[task]}
         if choice.sum() == choice[a]:
             yield row | n_of[a][a] | {"rank": 1, "note": ALONE[queries.query_set]}
             continue
@@ -126,11 +138,12 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
             continue
         for rank, b in enumerate(order, 1):
             few = int(min(groups[a], groups[b]))
+            n = n_of[a][b]
             interval = centred_interval(
                 boot[:, a, b],
                 float(mean[a, b]),
                 n_groups=few,
-                n_datasets=n_of[a][b]["n_datasets"],
+                n_datasets=n["n_datasets"],
                 n_seeds=S,
                 low=0.0,
                 side="a task",
@@ -147,9 +160,8 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 "same_family": family[task] == family[tasks[b]],
                 "support": first[a, b] if sure else None,
                 "support_top3": third[a, b] if sure else None,
-                "estimate": mean[a, b],
-                "seed_sd": each[:, a, b].std(ddof=1) if S > 1 else None,
+                **over_seeds(each[:, a, b]),
                 **vars(interval),
-                **n_of[a][b],
+                **n,
                 "note": note,
             }

@@ -16,15 +16,8 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.distance_matrix import encoder_matrix
-from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
-from medtaskatlas.atlas.placing import (
-    Placed,
-    folds_of,
-    place,
-    placed_right,
-    placement_test,
-)
+from medtaskatlas.atlas.distances import encoder_matrix
+from medtaskatlas.atlas.inference import adjust, bootstrap_p, interval_columns
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -34,12 +27,63 @@ from medtaskatlas.atlas.resampling import (
     draw,
     no_draws,
 )
+from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
+from medtaskatlas.atlas.unseen_neighbours import (
+    Placed,
+    folds_of,
+    place,
+    placed_right,
+    placement_test,
+)
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
 ONE_SEED = np.ones((1, 1))
 SPLITS = {"groups": True, "datasets": False}
+
+SPEC = columns.TableSpec(
+    "Every task held out of training once: do its pairs fall among tasks of its own family?",
+    ("run", "encoder", "split", "measure", "level", "name", "other"),
+    (
+        columns.RUN,
+        columns.ENCODER,
+        columns.KIND,
+        columns.ROLE,
+        columns.SEED,
+        columns.SPLIT,
+        columns.text(
+            "measure",
+            "family_accuracy: share of pairs whose 20 nearest training pairs, none of their own "
+            "task, name their family, every (dataset, task) cell counting alike; tasks_placed: "
+            "number of tasks most of whose neighbours are of their family",
+            "family_accuracy",
+            "tasks_placed",
+        ),
+        columns.text(
+            "level",
+            "what the row is about; difference: encoder minus `other` on the same pairs",
+            "overall",
+            "family",
+            "task",
+            "difference",
+        ),
+        columns.text("name", "name of the family or task; `all` for overall and difference"),
+        columns.text("other", "encoder that it is compared with", nullable=True),
+        columns.text("family", "family of the task", nullable=True),
+        columns.text("placed_family", "family of most of its neighbours", nullable=True),
+        columns.yes("placed_right", "whether that is its own", nullable=True),
+        columns.text("nearest_task", "task of most of its neighbours", nullable=True),
+        columns.number("nearest_share", "share of the neighbours that are of that task", 0, 1),
+        columns.text("kin", "the task nearest to it once it has been trained on", nullable=True),
+        columns.count(
+            "kin_rank", "place of the kin among the neighbours' tasks, from 1", nullable=True
+        ),
+        columns.number("reference", "mean of the estimate if families were dealt out at random"),
+        columns.count("n_tasks", "tasks that the number rests on"),
+        *columns.TESTED,
+    ),
+)
 
 
 def unseen_tasks(
@@ -66,14 +110,10 @@ def unseen_tasks(
         The table `task_distances`, from which the kin of a task is taken.
     out
         results/<run>/tables/unseen_tasks.parquet.
-    run
-        Name of the run.
+    run, seed, n_draws
+        Name and seed of the run; bootstrap draws.
     heldout_datasets
         Datasets kept out of training.
-    seed
-        The run's seed.
-    n_draws
-        Bootstrap draws.
     n_permutations
         Permutations of the families over the tasks.
 
@@ -150,18 +190,13 @@ def _rows(
     boot = average_cells(cells, draws.dataset, masks)
     votes = one.votes()
     for at, (level, name, mask) in enumerate(levels):
-        n = counts(one.frame, mask[design.task])
-        interval = percentile_interval(
-            boot[:, at], n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
-        )
         row = {
             "measure": "family_accuracy",
             "level": level,
             "name": name,
             "estimate": float(estimates[at]),
             "n_tasks": int(mask.sum()),
-            **vars(interval),
-            **n,
+            **interval_columns(boot[:, at], counts(one.frame, mask[design.task]), 1),
         }
         yield row | (_place_of(one, votes, name, kin) if level == "task" else {})
     yield _test(one, votes, generator(*rng, "permutations"), n_permutations)
@@ -224,11 +259,8 @@ def _differences(
         values = _right(one) - _right(two)
         estimate = balanced_mean(design, values, no_draws(design), ONE_SEED)[0]
         boot = balanced_mean(design, values, draws, np.ones((n_draws, 1)))
-        n = counts(one.frame)
-        interval = percentile_interval(
-            boot, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=1
-        )
-        tested = interval.ci_method is not None
+        found = interval_columns(boot, counts(one.frame), 1)
+        tested = found["ci_method"] is not None
         yield {
             "encoder": name,
             "kind": one.kind,
@@ -241,6 +273,5 @@ def _differences(
             "n_tasks": len(design.tasks),
             "p": bootstrap_p(boot) if tested else None,
             "p_family": "unseen tasks, differences" if tested else None,
-            **vars(interval),
-            **n,
+            **found,
         }

@@ -282,11 +282,11 @@ def keep(
     out: Annotated[Path | None, typer.Option(help="default: docs/results/<run>.md")] = None,
 ) -> None:
     """Write the headline tables of a run as one small page for git."""
-    from medtaskatlas.atlas.keep import keep as write
+    from medtaskatlas.atlas.run_page import run_page
 
     results = Path(run) if "/" in run else Path("results") / run
     page = out or Path("docs/results") / f"{results.name}.md"
-    write(results, page, command=command)
+    run_page(results, page, command=command)
     typer.echo(f"wrote {page}")
 
 

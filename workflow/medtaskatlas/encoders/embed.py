@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
+from medtaskatlas.formats.embeddings import write_embeddings
 from medtaskatlas.learning.prefetch import ahead
 
 if TYPE_CHECKING:
@@ -77,19 +74,9 @@ def embed(
             f"encoder {meta['encoder']}: embeddings are not finite",
             "train it again with a lower `learning_rate`",
         )
-    values = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), embedding.shape[1])
-    n = len(table)
-    table = (
-        table.append_column("encoder", pa.array([meta["encoder"]] * n))
-        .append_column("seed", pa.array([meta["seed"]] * n, pa.int32()))
-        .append_column("embedding", values)
-    )
     told = ("kind", "role", "control", "standardise")
     facts = {**meta, **{name: getattr(made, name) for name in told}}
-    text = json.dumps(facts, sort_keys=True).encode()
-    table = table.replace_schema_metadata({b"medtaskatlas": text})
-    with whole_file(out) as part:
-        pq.write_table(table, part, compression="zstd")
+    write_embeddings(out, table, embedding, facts)
 
 
 def _run(

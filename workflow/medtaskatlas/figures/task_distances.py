@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from medtaskatlas.atlas.distance_matrix import distance_matrix
+from medtaskatlas.atlas.distances import distance_matrix
 from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
 from medtaskatlas.figures.matrix import name_axis
 from medtaskatlas.figures.style import (

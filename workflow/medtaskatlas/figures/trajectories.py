@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 
-from medtaskatlas.atlas.embedding_sets import EmbeddingSet, load_set
-from medtaskatlas.atlas.embeddings import unit
+from medtaskatlas.atlas.embeddings import EmbeddingSet, load_set
 from medtaskatlas.atlas.trajectories.tracks import Trajectories
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.figures.frames import WHERE, family_order, plain
 from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, use_style
 
@@ -149,7 +149,7 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     """One task."""
     own = (loaded.frame["query_set"] == split) & (loaded.frame["task"] == task)
     pairs = loaded.frame[own].reset_index(drop=True)
-    vectors = unit(loaded.vectors[own.to_numpy()])
+    vectors = l2_normalize(loaded.vectors[own.to_numpy()])
     found = Trajectories.of(pairs)
     # Of one number of levels, so that they have a mean.
     batches = list(found.batches())

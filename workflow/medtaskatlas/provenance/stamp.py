@@ -28,7 +28,6 @@ LIBRARIES = (
     "opencv-python-headless",
     "pandas",
     "pyarrow",
-    "scikit-bio",
     "scikit-image",
     "scikit-learn",
     "scipy",

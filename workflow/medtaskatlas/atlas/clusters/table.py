@@ -21,8 +21,7 @@ from medtaskatlas.atlas.clusters.statistics import (
     branches,
     cohesion_test,
 )
-from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
-from medtaskatlas.atlas.distances import DRAWS
+from medtaskatlas.atlas.distances import DRAWS, distance_matrix, encoder_matrix
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design

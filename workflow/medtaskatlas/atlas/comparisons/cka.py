@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.atlas.comparisons.mantel import both, ordered_pairs
-from medtaskatlas.atlas.components import leading
 from medtaskatlas.atlas.counts import Counts
-from medtaskatlas.atlas.embeddings import CONSTANT, unit
-from medtaskatlas.atlas.gallery_scale import row_blocks
-from medtaskatlas.atlas.inference import centred_interval
+from medtaskatlas.atlas.inference import centred_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
-from medtaskatlas.atlas.seed_spread import over_seeds
+from medtaskatlas.atlas.vectors import CONSTANT, l2_normalize, leading, row_blocks
 from medtaskatlas.core.seeds import generator
 
 MIN_PAIRS = 4
@@ -202,7 +199,7 @@ class _Side:
         self.kernels: list[Kernel] = []
         self.short: list[np.ndarray] = []
         self.own_draws: list[np.ndarray] = []
-        vectors = [centred(unit(v), inplace=True) for v in queries.vectors]
+        vectors = [centred(l2_normalize(v), inplace=True) for v in queries.vectors]
         self.usable = all(v is not None for v in vectors)
         for v in vectors if self.usable and len(queries.frame) >= MIN_PAIRS else []:
             assert v is not None  # for mypy: `usable` says so

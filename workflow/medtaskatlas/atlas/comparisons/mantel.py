@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medtaskatlas.atlas.distance_matrix import encoder_matrix
-from medtaskatlas.atlas.distances import centroid_cosines
+from medtaskatlas.atlas.distances import centroid_cosines, encoder_matrix
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, no_draws

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import SPLITS, EmbeddingSet
-from medtaskatlas.atlas.embeddings import Wanted, unit
-from medtaskatlas.atlas.neighbours import at_once
+from medtaskatlas.atlas.embeddings import SPLITS, EmbeddingSet, Wanted
+from medtaskatlas.atlas.knn import at_once, vote_of_nearest
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.roles import GALLERY
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 
@@ -87,7 +87,7 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
             frame["failure_kind"] = frame["failure_kind"].astype(object)
             tasks = sorted(set(near["task"].iloc[:size]))
         for vectors in (one.vectors, one.near.vectors):
-            unit(vectors, inplace=True)
+            l2_normalize(vectors, inplace=True)
         of, known = _code(frame["of"], tasks), _code(near["task"].iloc[:size], tasks)
         n, gallery = len(one.frame), one.near.vectors[:size]
         parts = [
@@ -128,27 +128,12 @@ def judge(
         for start in range(0, len(own), step):
             part = own[start : start + step]
             cosine = queries[part] @ gallery.T
-            named[part] = _vote(cosine, task, len(begin) - 1, k)
+            named[part] = vote_of_nearest(cosine, task, len(begin) - 1, k)
             if t >= 0:
                 near = cosine[:, begin[t] : begin[t + 1]]
                 near = -np.partition(-near, min(k, near.shape[1]) - 1, axis=1)[:, :k]
                 similarity[part] = near.mean(axis=1)
     return similarity, named
-
-
-def _vote(cosine: np.ndarray, task: np.ndarray, n_tasks: int, k: int) -> np.ndarray:
-    """Task that most of the k nearest have, as :func:`~medtaskatlas.atlas.neighbours.vote` has it.
-
-    The nearest are not ranked, which takes a fifth of the time. Where the k-th and the next are
-    equally near, both vote.
-    """
-    k = min(k, cosine.shape[1])
-    last = np.partition(cosine, -k, axis=1)[:, -k]
-    # A tenth of the time of nonzero in two dimensions.
-    row, column = np.divmod(np.flatnonzero(cosine >= last[:, None]), cosine.shape[1])
-    weight = 1 + cosine[row, column].astype(np.float64) / (2 * k + 1)
-    flat = np.bincount(row * n_tasks + task[column], weight, minlength=len(cosine) * n_tasks)
-    return flat.reshape(len(cosine), n_tasks).argmax(axis=1)
 
 
 def _code(names: pd.Series, tasks: list[str]) -> np.ndarray:

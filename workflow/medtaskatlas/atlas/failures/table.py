@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.embedding_sets import SPLITS, load_sets
+from medtaskatlas.atlas.embeddings import SPLITS, load_sets
 from medtaskatlas.atlas.failures.scores import (
     Scored,
     auc_draws,
@@ -18,10 +18,9 @@ from medtaskatlas.atlas.failures.scores import (
     rate_draws,
     score,
 )
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import over_seeds, percentile_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.schemas import columns
-from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES

@@ -9,42 +9,20 @@ from medtaskatlas.atlas.roles import QUERY_SETS
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    name, dtype, description
-        Name, pandas type and meaning.
-    nullable
-        Whether it may be null.
-    low, high
-        Inclusive bounds.
-    values
-        The only values allowed, if any.
-    """
+    """One column of a table, with its pandas type."""
 
     name: str
     dtype: str
     description: str
     nullable: bool = False
-    low: float | None = None
+    low: float | None = None  # inclusive bounds
     high: float | None = None
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()  # the only ones allowed, if any
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table.
-
-    Attributes
-    ----------
-    description
-        What the table answers.
-    key
-        Columns that together name a row.
-    columns
-        In order.
-    """
+    """One table: what it answers, the columns that together name a row, and all of them."""
 
     description: str
     key: tuple[str, ...]

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.components import leading
-from medtaskatlas.atlas.embeddings import CONSTANT
-from medtaskatlas.atlas.gallery_scale import row_blocks
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.resampling import Design, Draws
+from medtaskatlas.atlas.vectors import CONSTANT, leading, row_blocks
 
 BLOCK = 2**19  # numbers that are made 64-bit at once
 # Numbers held at once in the bootstrap, so that memory does not grow with dimensions and draws.

@@ -10,19 +10,18 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.inference import (
     Interval,
     adjust,
     bootstrap_p,
     centred_draws,
     centred_interval,
+    over_seeds,
     percentile_interval,
 )
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.schemas import columns
-from medtaskatlas.atlas.seed_spread import over_seeds
 from medtaskatlas.atlas.separation.statistics import (
     crossed_subset,
     omega_squared,
@@ -32,6 +31,7 @@ from medtaskatlas.atlas.separation.statistics import (
     silhouettes_within,
 )
 from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.seeds import generator
 
 SPEC = columns.TableSpec(
@@ -126,7 +126,7 @@ def silhouette_rows(queries: EncoderQueries, seed: int, n_draws: int) -> Rows:
     labels = {f: frame[f].to_numpy(dtype=str) for f in FACTORS}
     each: list[dict[tuple[str, str], np.ndarray]] = []
     for one in queries.vectors:
-        vectors = unit(one)
+        vectors = l2_normalize(one)
         found = {(factor, "all"): silhouettes(vectors, labels[factor]) for factor in FACTORS}
         for factor, within in NESTED:
             found[factor, within] = silhouettes_within(vectors, labels[factor], labels[within])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_sets import OUTSIDE, EmbeddingSet, Outside
+from medtaskatlas.atlas.embeddings import OUTSIDE, EmbeddingSet, Outside
 from medtaskatlas.atlas.trajectories.geometry import (
     MIN_LEVELS,
     STILL,

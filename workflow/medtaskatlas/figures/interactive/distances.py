@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
-from medtaskatlas.atlas.distance_matrix import distance_matrix
+from medtaskatlas.atlas.distances import distance_matrix
 from medtaskatlas.figures.frames import WHERE
 from medtaskatlas.figures.interactive.packing import packed
 from medtaskatlas.figures.task_distances import METRICS, average_linkage

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from medtaskatlas.atlas.keep import NEEDED, OPTIONAL, keep
+from medtaskatlas.atlas.run_page import NEEDED, OPTIONAL, run_page
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 
@@ -131,7 +131,7 @@ def write_run(folder: Path, *more: str, **changed: list[dict[str, Any]]) -> Path
 
 
 def page_of(results: Path, out: Path) -> str:
-    keep(results, out, command=COMMAND)
+    run_page(results, out, command=COMMAND)
     return out.read_text()
 
 
@@ -172,7 +172,7 @@ def test_a_table_that_is_missing_is_named(tmp_path, name) -> None:
     results = write_run(tmp_path)
     (results / "tables" / f"{name}.parquet").unlink()
     with pytest.raises(DataError) as caught:
-        keep(results, tmp_path / "page.md", command=COMMAND)
+        run_page(results, tmp_path / "page.md", command=COMMAND)
     assert caught.value.problem == f"{results} lacks the tables {name}"
     assert caught.value.remedy == "finish the run first"
     assert not (tmp_path / "page.md").exists()
@@ -180,7 +180,7 @@ def test_a_table_that_is_missing_is_named(tmp_path, name) -> None:
 
 def test_all_tables_that_are_missing_are_named_at_once(tmp_path) -> None:
     with pytest.raises(DataError, match=f"lacks the tables {', '.join(NEEDED)}"):
-        keep(tmp_path, tmp_path / "page.md", command=COMMAND)
+        run_page(tmp_path, tmp_path / "page.md", command=COMMAND)
 
 
 def test_a_table_under_the_name_of_another_is_refused(tmp_path) -> None:
@@ -188,7 +188,7 @@ def test_a_table_under_the_name_of_another_is_refused(tmp_path) -> None:
     tables = results / "tables"
     (tables / "scaling.parquet").replace(tables / "controls.parquet")
     with pytest.raises(DataError, match=r"controls\.parquet is not the table 'controls'"):
-        keep(results, tmp_path / "page.md", command=COMMAND)
+        run_page(results, tmp_path / "page.md", command=COMMAND)
 
 
 def test_the_page_says_what_made_it(page) -> None:
@@ -296,7 +296,7 @@ def test_a_table_of_another_run_is_refused(tmp_path) -> None:
     rows = [row | {"run": "other"} for row in rows_of()["controls"]]
     write_table("controls", rows, results / "tables" / "controls.parquet", {"run": "other"})
     with pytest.raises(DataError, match="is of run 'other'"):
-        keep(results, tmp_path / "page.md", command=COMMAND)
+        run_page(results, tmp_path / "page.md", command=COMMAND)
 
 
 def test_a_run_whose_benchmarks_are_gone_is_kept(tmp_path) -> None:

@@ -9,78 +9,44 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embedding_file import open_embedding
-from medtaskatlas.atlas.embeddings import Pairs, open_pairs, unit
+from medtaskatlas.atlas.embeddings import Pairs, open_pairs
 from medtaskatlas.atlas.inference import permutation_p
-from medtaskatlas.atlas.neighbours import nearest, vote
+from medtaskatlas.atlas.knn import K, nearest, tally, vote
 from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
+from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
-
-K = 20
+from medtaskatlas.formats.embeddings import open_embedding
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Held-out pairs of tasks that were held out, fold by fold, and what their neighbours are.
+    """Held-out pairs of tasks that were held out, fold by fold, and what their neighbours are."""
 
-    Attributes
-    ----------
-    name, kind, role
-        The encoder.
-    tasks
-        All tasks, sorted.
-    family
-        [T] their families.
-    frame
-        One row a query of any fold, sorted by ``pair_id``, with the column ``inside``: whether its
-        dataset was trained on.
-    shares
-        float32 [N, T]: of the k nearest gallery pairs of each query, the share of each task. 0 for
-        all tasks of the query's own fold.
-    named
-        [N] family that the neighbours name.
-    """
-
-    name: str
+    name: str  # of the encoder
     kind: str
     role: str
-    tasks: list[str]
-    family: np.ndarray
+    tasks: list[str]  # all of them, sorted
+    family: np.ndarray  # [T], theirs
+    # One row a query of any fold, by pair_id; `inside`: whether its dataset was trained on.
     frame: pd.DataFrame
+    # float32 [N, T], of the k nearest gallery pairs of each query the share of each task; 0 for all
+    # tasks of the query's own fold.
     shares: np.ndarray
-    named: np.ndarray
+    named: np.ndarray  # [N], family that the neighbours name
 
     def only(self, mask: np.ndarray) -> Placed:
-        """Some of the queries.
-
-        Parameters
-        ----------
-        mask
-            [N] bool.
-
-        Returns
-        -------
-        Placed
-            Queries where it holds.
-        """
-        return Placed(
-            self.name,
-            self.kind,
-            self.role,
-            self.tasks,
-            self.family,
-            self.frame.loc[mask].reset_index(drop=True),
-            self.shares[mask],
-            self.named[mask],
+        """Queries where a mask [N] holds."""
+        return replace(
+            self,
+            frame=self.frame.loc[mask].reset_index(drop=True),
+            shares=self.shares[mask],
+            named=self.named[mask],
         )
 
     def votes(self) -> np.ndarray:
-        """Shares of each task, averaged over pairs, then over datasets.
+        """Shares [T, T] of each task, averaged over pairs, then over datasets.
 
-        Returns
-        -------
-        numpy.ndarray
-            float64 [T, T], rows are the tasks asked; NaN for a task without a query.
+        Rows are the tasks asked; NaN for a task without a query.
         """
         cells = pd.DataFrame(self.shares).assign(
             task=self.frame["task"].to_numpy(), dataset=self.frame["dataset"].to_numpy()
@@ -91,41 +57,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class Fold:
-    """An embedding from whose gallery some tasks are taken.
-
-    Attributes
-    ----------
-    path
-        Its file.
-    hidden
-        The tasks.
-    absent
-        Tasks that no fold was trained on: in no gallery either, but asked in one fold only.
-    """
+    """An embedding from whose gallery some tasks are taken."""
 
     path: Path
-    hidden: list[str]
+    hidden: list[str]  # the tasks
+    # Tasks that no fold was trained on: in no gallery either, but asked in one fold only.
     absent: tuple[str, ...] = ()
 
 
 def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
-    """Tell which tasks each fold held out.
-
-    Parameters
-    ----------
-    fold_paths
-        results/<run>/studies/unseen_tasks/<encoder>_fold<i>/embeddings.parquet.
-
-    Returns
-    -------
-    dict
-        Encoder to its folds, with the tasks that they were not trained on.
-
-    Raises
-    ------
-    DataError
-        If a file is missing or damaged, or a fold held out nothing.
-    """
+    """Folds of each encoder, with the tasks that they were not trained on."""
     folds: dict[str, list[Fold]] = {}
     trained: dict[str, set[str]] = {}
     for path in map(Path, fold_paths):
@@ -137,15 +78,10 @@ def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
         encoder = str(file.facts["encoder"])
         folds.setdefault(encoder, []).append(Fold(path, hidden))
         trained.setdefault(encoder, set()).update(known)
-    return {
-        encoder: [
-            replace(
-                fold, absent=tuple(sorted({t for f in its for t in f.hidden} - trained[encoder]))
-            )
-            for fold in its
-        ]
-        for encoder, its in folds.items()
-    }
+    for encoder, its in folds.items():
+        absent = tuple(sorted({task for fold in its for task in fold.hidden} - trained[encoder]))
+        folds[encoder] = [replace(fold, absent=absent) for fold in its]
+    return folds
 
 
 def place(
@@ -154,28 +90,9 @@ def place(
     run: str | None = None,
     k: int = K,
 ) -> Placed:
-    """Find the neighbours of all held-out pairs of held-out tasks of one encoder.
+    """Find the k neighbours of all held-out pairs of held-out tasks of one encoder.
 
-    Parameters
-    ----------
-    folds
-        The folds of the encoder; one is in memory at a time.
-    heldout_datasets
-        Datasets kept out of training.
-    run
-        The run that they must be of.
-    k
-        Neighbours.
-
-    Returns
-    -------
-    Placed
-        Queries of all folds together.
-
-    Raises
-    ------
-    DataError
-        As :func:`~medtaskatlas.atlas.embeddings.load_embedding`.
+    One fold is in memory at a time.
     """
     folds = list(folds)
     family_of: dict[str, str] = {}
@@ -193,15 +110,10 @@ def place(
         parts.append(_of_fold(pairs, fold.hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
+    shares, named = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
+    name, kind, role = (str(facts[key]) for key in ("encoder", "kind", "role"))
     return Placed(
-        str(facts["encoder"]),
-        str(facts["kind"]),
-        str(facts["role"]),
-        tasks,
-        family,
-        frame.iloc[order].reset_index(drop=True),
-        np.concatenate([part[1] for part in parts])[order],
-        np.concatenate([part[2] for part in parts])[order],
+        name, kind, role, tasks, family, frame.iloc[order].reset_index(drop=True), shares, named
     )
 
 
@@ -213,7 +125,7 @@ def _of_fold(
     known = np.flatnonzero(pairs.role == GALLERY)
     kept, _ = pairs.read(lambda _, role: np.concatenate([known, np.flatnonzero(asked)]))
     M = len(known)
-    known_vectors = unit(kept.vectors[:M], inplace=True)
+    known_vectors = l2_normalize(kept.vectors[:M], inplace=True)
     gallery, queries = kept.frame.iloc[:M], kept.frame.iloc[M:].reset_index(drop=True)
     codes = np.searchsorted(tasks, gallery["task"].to_numpy(dtype=str))
     families, family_code = np.unique(family.astype(str), return_inverse=True)
@@ -221,9 +133,8 @@ def _of_fold(
     named = np.empty(len(queries), dtype=object)
     for part, rows, cosine in nearest(kept.vectors[M:], known_vectors, k):
         near = codes[rows]
-        flat = near + len(tasks) * np.arange(len(near))[:, None]
-        count = np.bincount(flat.ravel(), minlength=len(tasks) * len(near))
-        shares[part] = count.reshape(len(near), -1) / rows.shape[1]
+        query = np.repeat(np.arange(len(near)), near.shape[1])
+        shares[part] = tally(query, near.ravel(), (len(near), len(tasks))) / rows.shape[1]
         named[part] = families[vote(family_code[near], cosine, len(families))]
     inside = set(gallery["dataset"])
     frame = queries.assign(inside=queries["dataset"].isin(inside))
@@ -231,19 +142,10 @@ def _of_fold(
 
 
 def placed_right(votes: np.ndarray, family: np.ndarray) -> np.ndarray:
-    """Whether most of a task's neighbours are of its own family.
+    """Whether most of a task's neighbours are of its own family, bool [..., T].
 
-    Parameters
-    ----------
-    votes
-        float [T, T] of :meth:`Placed.votes`.
-    family
-        int [..., T] codes of the families of the tasks; leading axes are permutations.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool [..., T].
+    From ``votes`` [T, T] and codes of the families of the tasks [..., T], whose leading axes are
+    permutations.
     """
     member = family[..., None, :] == np.arange(family.max() + 1)[:, None]
     score = np.einsum("tu,...fu->...tf", votes, member)
@@ -255,28 +157,9 @@ def placement_test(
 ) -> tuple[int, float, float]:
     """Test whether more tasks fall to their own family than chance would send there.
 
-    Under the null the families are names dealt out over the tasks: they are permuted, for the tasks
-    asked and for their neighbours alike.
-
-    Parameters
-    ----------
-    votes
-        float [T, T] of :meth:`Placed.votes`, without NaN.
-    family
-        int [T] codes of the families.
-    rng
-        Generator.
-    n_permutations
-        Number of permutations.
-
-    Returns
-    -------
-    int
-        Tasks placed in their own family.
-    float
-        Mean of the same under the null.
-    float
-        One-sided p.
+    Under the null the families [T] are names dealt out over the tasks: they are permuted, for the
+    tasks asked and for their neighbours alike. Returns the tasks placed in their own family, the
+    mean of the same under the null, and the one-sided p.
     """
     right = int(placed_right(votes, family).sum())
     shuffled = rng.permuted(np.broadcast_to(family, (n_permutations, len(family))), axis=1)

@@ -1,0 +1,55 @@
+"""Parquet files with JSON facts in their metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.files import whole_file
+from medtaskatlas.formats.arrow import META_KEY
+
+
+def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
+    """Write a table with JSON-able facts about it, whole or not at all."""
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
+    with whole_file(path) as part:
+        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+
+
+def read_parquet(path: str | Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read a table and its facts, which are empty where it was not written by medtaskatlas.
+
+    A DataError says whether the file is missing or damaged.
+    """
+    with reading(path):
+        table = pq.read_table(path)
+    return table, facts_of(table.schema)
+
+
+def facts_of(schema: pa.Schema) -> dict[str, Any]:
+    """Facts in the metadata of a schema; empty where there are none."""
+    return dict(json.loads((schema.metadata or {}).get(META_KEY, b"{}")))
+
+
+def remedy(path: str | Path) -> str:
+    """What to do about a file that is damaged or of something else."""
+    return f"delete {path} and start the run again: Snakemake makes it anew"
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Errors of Arrow as errors that a user can act on."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing", "start the run again to make it") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is damaged or truncated ({error})", remedy(path)) from error
