@@ -10,10 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.cli import app
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.core.files import REPOSITORY, write_json
 from medtaskatlas.encoders.kinds import encoder_of
+from medtaskatlas.figures.registry import FIGURES
 from medtaskatlas.formats.arrow import ArrowFile
 from medtaskatlas.run.budget.asked import asked_config
 from medtaskatlas.run.budget.counts import assumed, images_of
@@ -25,6 +27,7 @@ from medtaskatlas.run.budget.networks import cost_of
 from medtaskatlas.run.budget.rates import Line, above, fit, load_rates, prefixes
 from medtaskatlas.run.budget.stages import LOCAL, jobs_of
 from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.products import FACTS, SOURCES
 
 CONFIG = REPOSITORY / "config"
 STUDIES = {
@@ -296,30 +299,27 @@ def test_an_unknown_card_is_told() -> None:
 
 def test_rules_ask_for_memory_as_the_run_grows_and_twice_after_a_kill() -> None:
     small, large = Memory(plan_of("smoke")), Memory(plan_of("public"))
-    for table in small.tables:
+    for table in TABLES.values():
         assert small.of_table(table)(None, 1) == 1500, "a small run asks for the least"
-    assert large.of_table("comparisons")(None, 2) == 2 * large.of_table("comparisons")(None, 1)
+    comparisons = large.of_table(TABLES["comparisons"])
+    assert comparisons(None, 2) == 2 * comparisons(None, 1)
     # The widest embeddings of the paper's scale are some gigabytes; no table holds many of them.
     widest = max(large.embeddings_mb(name) for name in large.plan.encoders)
     assert 4000 < widest < 8000
-    for table in large.tables:
+    for table in TABLES.values():
         assert large.of_table(table)(None, 1) < 4 * widest, table
     assert large.embed_mb("imagenet") == 3 * large.embeddings_mb("imagenet")
     assert large.embed_mb("imagenet", "failure") < large.embed_mb("imagenet") / 5
 
 
-def test_the_plan_and_the_rules_go_by_the_same_numbers() -> None:
-    plan = plan_of("smoke", **STUDIES)
-    held = {
-        job.rule.removeprefix("table_"): job.memory
-        for job in jobs_of(plan, images_of(plan, {}), assumed()["networks"])
-        if job.rule.startswith("table_")
-    }
-    known = Memory(plan).tables
-    assert held.keys() - known.keys() == {"task_grid", "shortcuts", "datasets", "tasks", "summary"}
-    assert {name: mb for name, mb in held.items() if name in known} == {
-        name: mb for name, mb in known.items() if name in held
-    }
+def test_what_tables_hold_and_are_made_of_is_known() -> None:
+    memory = Memory(plan_of("smoke"))
+    for table in TABLES.values():
+        assert table.memory.keys() <= memory.quantities.keys()
+    for product in (*TABLES.values(), *FIGURES.values()):
+        assert set(product.inputs.values()) <= TABLES.keys() | SOURCES.keys()
+        assert set(product.params.values()) <= FACTS.keys()
+        assert not SOURCES.keys() & TABLES.keys()
 
 
 def test_jobs_that_no_cluster_gets_are_those_of_the_rules() -> None:
@@ -327,4 +327,6 @@ def test_jobs_that_no_cluster_gets_are_those_of_the_rules() -> None:
     text = "\n".join(p.read_text() for p in sorted((REPOSITORY / "workflow/rules").glob("*.smk")))
     rules = re.split(r"^rule (?=\w+:)", text, flags=re.MULTILINE)[1:]
     local = {rule.split(":")[0] for rule in rules if "localrule: True" in rule}
-    assert {*local, "all"} == set(LOCAL)
+    assert "localrule: table.local" in text
+    tables = {f"table_{table.name}" for table in TABLES.values() if table.local}
+    assert {*local, *tables, "all"} == set(LOCAL)

@@ -13,10 +13,16 @@ from medtaskatlas.atlas.distance_matrix import distance_matrix, encoder_matrix
 from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.predict import predict
-from medtaskatlas.atlas.schemas import SPECS
 from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.summary import NEEDED, summary
-from medtaskatlas.atlas.tables import TABLES, conform, document, read_table, schema, write_table
+from medtaskatlas.atlas.tables import (
+    conform,
+    document,
+    read_table,
+    schema,
+    table_specs,
+    write_table,
+)
 from medtaskatlas.core.errors import DataError
 
 HELD = {"heldout_datasets": ["d4"]}
@@ -32,7 +38,7 @@ def _all_tables(folder, predictions, embeddings, **held):
     task_distances(embeddings, path["task_distances"], **few, **held)
     clusters(path["task_distances"], path["clusters"], run="synthetic", n_permutations=499)
     controls(predictions, embeddings, path["comparisons"], path["controls"], **few, **held)
-    summary(path, path["summary"], run="synthetic")
+    summary(path["summary"], run="synthetic", **{name: path[name] for name in NEEDED})
     return {name: read_table(p, name) for name, p in path.items()}
 
 
@@ -156,12 +162,12 @@ def test_a_finding_whose_control_fails_is_not_supported(run, tables, tmp_path):
             frame["passed"] = False
         paths[name] = tmp_path / f"{name}.parquet"
         write_table(name, frame, paths[name], {"run": "synthetic"})
-    summary(paths, tmp_path / "summary.parquet", run="synthetic")
+    summary(tmp_path / "summary.parquet", run="synthetic", **paths)
     got = read_table(tmp_path / "summary.parquet", "summary")
     assert not got["supported"].any()
     assert got["sentence"].str.contains("Not supported: its control").all()
     with pytest.raises(DataError, match="is of run 'synthetic'"):
-        summary(paths, tmp_path / "s.parquet", run="another")
+        summary(tmp_path / "s.parquet", run="another", **paths)
 
 
 def test_tables_are_reproducible(run, tables, tmp_path):
@@ -287,7 +293,7 @@ def test_read_table_refuses_what_it_is_not(tables, tmp_path):
 
 def test_every_column_is_described_and_documented():
     text = document()
-    for name in TABLES:
+    for name, spec in table_specs().items():
         assert f"## {name}\n" in text
-        assert all(column.description for column in SPECS[name].columns)
-        assert set(SPECS[name].key) <= set(schema(name).columns)
+        assert all(column.description for column in spec.columns)
+        assert set(spec.key) <= set(schema(name).columns)

@@ -131,9 +131,9 @@ def test_datasets_are_drawn_by_modality_with_the_test(tmp_path):
 
 
 def test_every_metric_of_the_table_has_a_name():
-    from medtaskatlas.atlas.schemas import SPECS
+    from medtaskatlas.atlas.schemas.task_distances import SPEC
 
-    column = next(c for c in SPECS["task_distances"].columns if c.name == "metric")
+    column = next(c for c in SPEC.columns if c.name == "metric")
     assert set(METRICS) == set(column.values)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,39 @@ import pyarrow as arrow
 import pyarrow.parquet as pq
 from pandera.errors import SchemaError, SchemaErrors
 
-from medtaskatlas.atlas.schemas import SPECS, Column, TableSpec
+from medtaskatlas.atlas.schemas.columns import Column, TableSpec
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import whole_file
 from medtaskatlas.core.job_facts import job_facts
 from medtaskatlas.formats.arrow import META_KEY
 
-TABLES = tuple(SPECS)
+
+def table_specs() -> dict[str, TableSpec]:
+    """Schema of every table, by its name, in the order of the documentation.
+
+    Returns
+    -------
+    dict of str to TableSpec
+        From the registry.
+    """
+    return {name: table.load_schema() for name, table in _registry().items()}
+
+
+def _registry() -> dict[str, Any]:
+    """Registry of tables.
+
+    Imported by name: the code of a table does not depend on what other tables there are.
+    """
+    tables: dict[str, Any] = import_module("medtaskatlas.atlas.registry").TABLES
+    return tables
+
+
+def _spec(name: str) -> TableSpec:
+    known = _registry()
+    if name not in known:
+        raise ValueError(f"no table is called {name!r}; there are {', '.join(known)}")
+    spec: TableSpec = known[name].load_schema()
+    return spec
 
 
 def _column(column: Column) -> pa.Column:
@@ -79,7 +106,7 @@ def schema(name: str) -> pa.DataFrameSchema:
     Parameters
     ----------
     name
-        One of :data:`TABLES`.
+        A table of :data:`medtaskatlas.atlas.registry.TABLES`.
 
     Returns
     -------
@@ -91,9 +118,7 @@ def schema(name: str) -> pa.DataFrameSchema:
     ValueError
         If there is no such table.
     """
-    if name not in SPECS:
-        raise ValueError(f"no table is called {name!r}; there are {', '.join(TABLES)}")
-    spec = SPECS[name]
+    spec = _spec(name)
     return pa.DataFrameSchema(
         {column.name: _column(column) for column in spec.columns},
         checks=_whole_frame_checks(spec),
@@ -111,7 +136,7 @@ def conform(name: str, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> pd.D
     Parameters
     ----------
     name
-        One of :data:`TABLES`.
+        A table of :data:`medtaskatlas.atlas.registry.TABLES`.
     rows
         A frame or a list of records; nullable columns may be left out, unknown columns may not.
 
@@ -130,7 +155,7 @@ def conform(name: str, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> pd.D
     unknown = sorted(set(frame.columns) - set(rules.columns))
     if unknown:
         raise DataError(f"table {name}: unknown columns {', '.join(unknown)}", "see docs/tables.md")
-    for column in SPECS[name].columns:
+    for column in _spec(name).columns:
         if column.name not in frame:
             if not column.nullable and len(frame):
                 raise DataError(f"table {name}: column {column.name} is missing", _REMEDY)
@@ -162,7 +187,7 @@ def write_table(
     Parameters
     ----------
     name
-        One of :data:`TABLES`.
+        A table of :data:`medtaskatlas.atlas.registry.TABLES`.
     rows
         See :func:`conform`.
     path
@@ -231,7 +256,7 @@ def read_table(
     if run is not None and facts.get("run") != run:
         raise DataError(f"{path} is of run {facts.get('run')!r}, not {run!r}", remedy)
     frame = table.to_pandas()
-    if name is not None and list(frame.columns) != [c.name for c in SPECS[name].columns]:
+    if name is not None and list(frame.columns) != [c.name for c in _spec(name).columns]:
         raise DataError(f"{path} was made by another version of medtaskatlas", remedy)
     frame.attrs["meta"] = facts
     return frame
@@ -251,7 +276,7 @@ def document() -> str:
         "Generated from `medtaskatlas.atlas.schemas`; do not edit.",
         "`results/<run>/tables/<table>.parquet`, read with `pandas.read_parquet`.",
     ]
-    for name, spec in SPECS.items():
+    for name, spec in table_specs().items():
         lines += ["", f"## {name}", "", spec.description, "", f"One row a {', '.join(spec.key)}."]
         lines += ["", "| column | type | null | meaning |", "|---|---|---|---|"]
         for column in spec.columns:

@@ -13,7 +13,7 @@ import pandas as pd
 from medtaskatlas.atlas.embedding_sets import SPLITS, Outside, load_sets
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import draw_seeds
-from medtaskatlas.atlas.schemas import trajectories as schema
+from medtaskatlas.atlas.schemas.trajectories import SPEC
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS, pixel_tracks
 from medtaskatlas.atlas.trajectories.summaries import SplitTrajectories, Summary
@@ -92,7 +92,7 @@ def trajectories(
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
                 rows += _difference_rows(setting, one, other)
-    columns = [column.name for column in schema.SPEC.columns if column.name != "asked_for"]
+    columns = [column.name for column in SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
         name: np.concatenate(

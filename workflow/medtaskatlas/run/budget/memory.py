@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from medtaskatlas.atlas.registry import Table
 from medtaskatlas.run.budget.counts import assumed, pairs_of
 from medtaskatlas.run.budget.encoder_jobs import held_mb, megabytes
 from medtaskatlas.run.budget.networks import cost_of
@@ -77,13 +78,10 @@ class Memory:
         return max((self.embeddings_mb(name, set) for name in names), default=0.0)
 
     @cached_property
-    def tables(self) -> dict[str, float]:
-        """MB that the job of each table holds and that grow with the run."""
+    def quantities(self) -> dict[str, float]:
+        """MB of what a table may hold, by the names that the registry has for it."""
         plan = self.plan
-        most = max(self._by_encoder.values(), default=0.0)
         n = pairs_of(plan, plan.cells, "main")
-        # Neighbours, shuffled neighbours, and two probes.
-        named = 4 * len(plan.encoder_runs) * n * NAMED_BYTES / 1e6
         cells = 4 * len(plan.datasets) * len(plan.tasks)
         folds = [
             self._mb(pairs_of(plan, p.asked_cells, "main", p.pairs_per_cell), p.options)
@@ -92,20 +90,32 @@ class Memory:
         ]
         frozen = [self.embeddings_mb(n) for n, e in plan.encoders.items() if e.role == "baseline"]
         return {
-            "neighbours": most,
-            "task_distances": most,
-            "clusters": most,
-            "dataset_distances": most + 24e-6 * max(4000, cells) ** 2,
-            "separation": 1.3 * most,
-            "controls": most + named,
-            "comparisons": most + 0.5 * sum(self._by_encoder.values()) + named,
-            "identification": named,
-            "confusion": named,
-            "scaling": named,
-            "failures": self._widest("main") + 0.5 * self._widest("failure"),
-            "trajectories": 0.4 * self._widest("main") + 0.6 * self._widest("trajectory"),
-            "unseen_tasks": 1.3 * max([*folds, *frozen]) if folds else 0.0,
+            # All seeds of the widest encoder, and of all encoders.
+            "encoder": max(self._by_encoder.values(), default=0.0),
+            "encoders": sum(self._by_encoder.values()),
+            # Neighbours, shuffled neighbours, and two probes.
+            "predictions": 4 * len(plan.encoder_runs) * n * NAMED_BYTES / 1e6,
+            "cell_matrix": 24e-6 * max(4000, cells) ** 2,
+            "described": self._widest("main"),
+            "failures": self._widest("failure"),
+            "trajectories": self._widest("trajectory"),
+            "folds": max([*folds, *frozen]) if folds else 0.0,
         }
+
+    def table_mb(self, table: Table) -> float:
+        """What the job of a table holds.
+
+        Parameters
+        ----------
+        table
+            The table.
+
+        Returns
+        -------
+        float
+            MB that grow with the run.
+        """
+        return sum(times * self.quantities[name] for name, times in table.memory.items())
 
     def predict_mb(self, encoder: str) -> float:
         """What naming the tasks of an encoder's pairs holds.
@@ -156,17 +166,17 @@ class Memory:
             attempt * max(least, round(LIBRARIES_MB + grows(wildcards)))
         )
 
-    def of_table(self, table: str) -> Callable[[Any, int], int]:
+    def of_table(self, table: Table) -> Callable[[Any, int], int]:
         """`mem_mb` of the rule of a table.
 
         Parameters
         ----------
         table
-            Its name.
+            The table.
 
         Returns
         -------
         callable
             As of :meth:`asked`.
         """
-        return self.asked(lambda _: self.tables[table])
+        return self.asked(lambda _: self.table_mb(table))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.run.batching import cells_per_job, pair_batches
 from medtaskatlas.run.budget.counts import Images, pairs_of
@@ -16,6 +17,7 @@ from medtaskatlas.run.budget.job import Job
 from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.run.budget.networks import cost_of
 from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.products import Products
 from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS
 
 # What the work of a table grows with.
@@ -30,23 +32,11 @@ FLOATS = (
 )
 ROWS = ("identification", "confusion")
 PAIRS = ("task_grid", "shortcuts")
-FIXED_FIGURES = (
-    "gallery",
-    "contact_sheets",
-    "task_grid",
-    "shortcuts",
-    "identification",
-    "identification_by_task",
-    "confusion",
-    "task_distances",
-    "atlas_map",
-    "variance_shares",
-    "geometry",
-    "dendrogram",
-    "dataset_distances",
-)
 # Run where Snakemake itself runs, never sent to a cluster.
-LOCAL = ("all", "download", "metrics", "report", "table_summary", "table_tasks")
+LOCAL = (
+    *("all", "download", "metrics", "report"),
+    *(f"table_{table.name}" for table in TABLES.values() if table.local),
+)
 
 
 def jobs_of(
@@ -240,21 +230,15 @@ def _tables(plan: Plan, images: Mapping[str, Images], counted: Mapping[str, Any]
     for study in (UNSEEN_TASKS, SCALING):
         if getattr(plan.config, study):
             works[study] = points_mb(plan, counted, study)
-    held = Memory(plan).tables
+    memory = Memory(plan)
     for table, work in works.items():
         name = f"table_{table}"
-        yield Job(name, "tables", name, work, held.get(table, 0.0), f"tables/{table}")
+        yield Job(name, "tables", name, work, memory.table_mb(TABLES[table]), f"tables/{table}")
 
 
 def _report(plan: Plan, counted: Mapping[str, Any]) -> Iterator[Job]:
     rows = pairs_of(plan, plan.cells, "main") / 1e3
-    named = list(FIXED_FIGURES)
-    if "trajectory" in plan.described_sets:
-        named += ["trajectories", "severity_curves"]
-    if "failure" in plan.described_sets:
-        named.append("failures")
-    named += [study for study in (UNSEEN_TASKS, SCALING) if getattr(plan.config, study)]
-    for figure in [*named, "findings"]:
+    for figure in (figure.name for figure in Products(plan).figures):
         size = rows if figure in ("atlas_map", "trajectories") else 0.0
         yield Job(f"figure_{figure}", "report", f"figure_{figure}", size, size, f"figures/{figure}")
     for rule in ("interactive_atlas", "run_config", "metrics", "report"):
