@@ -19,7 +19,7 @@ rule predict:
     conda:
         "../../envs/base.yaml"
     resources:
-        mem_mb=MEMORY.asked(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
+        mem_mb=MEMORY.request(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
         runtime=more_each_time(60),
     params:
         heldout_datasets=RUN.heldout,

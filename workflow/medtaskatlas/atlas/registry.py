@@ -243,6 +243,7 @@ _TABLES = (
         {"pair_paths": "pairs", "image_paths": "images_of_pairs"},
         MEASURED | HELDOUT,
         minutes=60,
+        memory={"pairs": 1},
     ),
     Table(
         "summary",
