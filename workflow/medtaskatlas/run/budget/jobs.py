@@ -120,7 +120,7 @@ def _embed(
     return Job(
         "embed",
         "embed",
-        f"embed/{'network' if network else 'features'}/{_rate_key(kind, options)}",
+        f"embed_{'network' if network else 'features'}/{_rate_key(kind, options)}",
         work=n * counts.cost(options).macs * 2 / 1e12 if network else pixels,
         # In batches, joined, and as a table.
         memory=3 * counts.vectors_mb(n, options),

@@ -22,7 +22,7 @@ from medtaskatlas.run.planning import plan_run
 
 RATES = Path(__file__).parent / "rates.json"
 # Jobs that did so many times less than others like them tell nothing of what work costs.
-TOO_SMALL = 5
+TOO_SMALL = 10
 Sample = tuple[float, float]  # work and cost of a job
 
 
@@ -188,7 +188,7 @@ def measure(runs: Sequence[str | Path], out: Path) -> Rates:
     text = json.dumps(content, indent=1, ensure_ascii=False)
     with whole_file(out) as part:
         # A rate a line.
-        part.write_text(re.sub(r"\[[\d\s.,]+\]", lambda m: " ".join(m[0].split()), text) + "\n")
+        part.write_text(re.sub(r"\[[^][{}]*\]", lambda m: " ".join(m[0].split()), text) + "\n")
     return rates
 
 
