@@ -31,8 +31,7 @@ def cells(grid, out, *, run):
     write_table("cells_a_dataset", rows.assign(run=run), out, {"run": run})
 '''
 TABLE_LINE = """    Table(
-        "cells_a_dataset", "atlas.mine:cells", {"grid": "task_grid"}, same("run"),
-        schema="atlas.mine:SPEC",
+        "cells_a_dataset", "atlas.mine:cells", {"grid": "task_grid"}, same("run")
     ),
 """
 FIGURE = '''
@@ -122,4 +121,5 @@ def test_a_table_and_a_figure_are_a_module_and_a_line_each(smoke, project, tmp_p
     plan = "from medtaskatlas.cli import main; main()"
     file = str(project / "config" / "smoke.yaml")
     cost = run(sys.executable, "-c", plan, "plan", "--configfile", file)
+    assert "table_cells_a_dataset" in cost
     assert "figure_cells_drawn" in cost

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
@@ -22,36 +23,19 @@ PACKAGE = "medtaskatlas"
 class Product:
     """A file that a function of the atlas makes from files and facts of a run.
 
-    Attributes
-    ----------
-    name
-        Of the file and of its rule.
-    function
-        ``module:function`` below this package; called with inputs, outputs and parameters by name.
-    inputs
-        Argument to what it is given: a table of :data:`TABLES`, or files that
-        :data:`medtaskatlas.run.products.SOURCES` knows. Tables that the run lacks are left out.
-    params
-        Argument to a fact of the run; see :data:`medtaskatlas.run.products.FACTS`.
-    config
-        Keys of the configuration that are arguments, and say only where things lie: a change of
-        them alone reruns nothing.
-    bank
-        Whether it depends on the code and the descriptions of all tasks.
-    when
-        What a run must have: ``trajectories``, ``failures``, ``unseen_tasks``, ``scaling``.
-    minutes
-        Asked of a cluster.
+    ``inputs`` and ``params`` map arguments of the function to tables of :data:`TABLES`, or to names
+    in :mod:`medtaskatlas.run.products`. Tables that a run lacks are left out.
     """
 
     name: str
-    function: str
+    function: str  # "module:function" below this package, called with all arguments by name
     inputs: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
+    # Keys of the configuration that are arguments and only say where things lie: no rerun.
     config: tuple[str, ...] = ()
-    bank: bool = False
-    when: str | None = None
-    minutes: int = 30
+    bank: bool = False  # whether it depends on code and descriptions of all tasks
+    when: str | None = None  # in runs with trajectories, failures, unseen_tasks or scaling
+    minutes: int = 30  # asked of a cluster
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -61,26 +45,19 @@ class Product:
 
 @dataclass(frozen=True)
 class Table(Product):
-    """A table: results/<run>/tables/<name>.parquet.
+    """A table: results/<run>/tables/<name>.parquet."""
 
-    Attributes
-    ----------
-    memory
-        What its job holds, as multiples of the quantities of
-        :attr:`medtaskatlas.run.budget.memory.Memory.quantities`; empty: as little as any job.
-    local
-        Whether it runs where Snakemake runs, never sent to a cluster.
-    schema
-        ``module:NAME`` of its schema; by default ``SPEC`` of ``atlas.schemas.<name>``.
-    """
-
+    # Multiples of `quantities` in run/budget/memory.py that its job holds.
     memory: Mapping[str, float] = field(default_factory=dict)
-    local: bool = False
-    schema: str = ""
+    local: bool = False  # whether it runs where Snakemake runs, never sent to a cluster
+    schema: str = ""  # "module:NAME"; by default SPEC next to the function
 
     @property
     def _schema(self) -> str:
-        return f"{PACKAGE}.{self.schema or f'atlas.schemas.{self.name}:SPEC'}"
+        if (Path(__file__).parent / "schemas" / f"{self.name}.py").exists():
+            return f"{PACKAGE}.atlas.schemas.{self.name}:SPEC"
+        beside = f"{self.function.partition(':')[0]}:SPEC"
+        return f"{PACKAGE}.{self.schema or beside}"
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -88,13 +65,7 @@ class Table(Product):
         return tuple(dict.fromkeys([*super().modules, self._schema.partition(":")[0]]))
 
     def load_schema(self) -> TableSpec:
-        """Columns, key and description.
-
-        Returns
-        -------
-        TableSpec
-            Imported when asked for.
-        """
+        """Columns, key and description, imported when asked for."""
         schema: TableSpec = resolve_name(self._schema)
         return schema
 
@@ -119,12 +90,14 @@ _TABLES = (
         config=("tasks_dir",),
         bank=True,
         local=True,
+        schema="atlas.catalogue:TASKS",
     ),
     Table(
         "datasets",
         "atlas.catalogue:datasets_table",
         {"image_paths": "images"},
         same("run", "heldout_datasets"),
+        schema="atlas.catalogue:DATASETS",
     ),
     Table(
         "task_grid",
@@ -132,6 +105,7 @@ _TABLES = (
         {"pair_paths": "pairs", "image_paths": "images"},
         same("run", "tasks"),
         config=("tasks_dir",),
+        schema="atlas.catalogue:TASK_GRID",
     ),
     Table(
         "identification",
@@ -141,11 +115,7 @@ _TABLES = (
         memory={"predictions": 1},
     ),
     Table(
-        "confusion",
-        "atlas.confusion:confusion",
-        PREDICTIONS,
-        MEASURED,
-        memory={"predictions": 1},
+        "confusion", "atlas.confusion:confusion", PREDICTIONS, MEASURED, memory={"predictions": 1}
     ),
     Table(
         "separation",

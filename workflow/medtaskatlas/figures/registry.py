@@ -12,22 +12,12 @@ from medtaskatlas.atlas.registry import HELDOUT, Product, same
 
 @dataclass(frozen=True)
 class Figure(Product):
-    """A figure: results/<run>/figures/<name>.<format>, with a caption workflow/report/<name>.rst.
+    """A figure: results/<run>/figures/<name>.<format>, captioned in workflow/report."""
 
-    Attributes
-    ----------
-    category, label
-        Where and under which words the report shows it.
-    formats
-        Files that it is drawn to, each an argument of the function.
-    shown
-        Format that goes into the report: as SVG, a figure of many pictures is some megabytes.
-    """
-
-    category: str = field(kw_only=True)
-    label: str = field(kw_only=True)
-    formats: tuple[str, ...] = ("svg", "png")
-    shown: str = "svg"
+    category: str = field(kw_only=True)  # chapter of the report
+    label: str = field(kw_only=True)  # its words there
+    formats: tuple[str, ...] = ("svg", "png")  # each an argument of the function
+    shown: str = "svg"  # in the report, where a figure of many pictures is megabytes as SVG
 
 
 ENCODER = {"encoder": "shown_encoder"}
@@ -66,11 +56,7 @@ _FIGURES = (
         label="grid of tasks and datasets",
     ),
     Figure(*_drawn("shortcuts"), category="Data", label="shortcut audit"),
-    Figure(
-        *_drawn("identification"),
-        category="Identification",
-        label="identification by encoder",
-    ),
+    Figure(*_drawn("identification"), category="Identification", label="identification by encoder"),
     Figure(
         *_drawn("identification_by_task", table="identification", tasks_table="tasks"),
         ENCODER | same("baseline"),
@@ -79,10 +65,7 @@ _FIGURES = (
     ),
     Figure(*_drawn("confusion"), ENCODER, category="Identification", label="confusion of tasks"),
     Figure(
-        *_drawn("task_distances"),
-        ENCODER,
-        category="Relations",
-        label="distances between tasks",
+        *_drawn("task_distances"), ENCODER, category="Relations", label="distances between tasks"
     ),
     Figure(
         *_drawn("atlas_map", embeddings="shown_embeddings"),

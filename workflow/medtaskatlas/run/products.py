@@ -31,18 +31,7 @@ def _first(plan: Plan, encoders: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def shown_encoder(plan: Plan) -> str:
-    """Encoder that figures of one encoder show.
-
-    Parameters
-    ----------
-    plan
-        The run.
-
-    Returns
-    -------
-    str
-        The first model of the configuration, or the first encoder where there is none.
-    """
+    """First model of the configuration, or first encoder: figures of one encoder show it."""
     return [*plan.named("model"), *plan.encoders][0]
 
 
@@ -129,40 +118,18 @@ class Products:
         return SOURCES[source](self.plan)
 
     def inputs(self, product: Product) -> dict[str, Paths]:
-        """Argument to path or paths.
-
-        Parameters
-        ----------
-        product
-            A table or figure.
-
-        Returns
-        -------
-        dict
-            Without tables that the run lacks.
-        """
-        lacking = TABLES.keys() - {table.name for table in self.tables}
-        if not self._has(product.when):
-            lacking = set()
+        """Argument to path or paths, without tables that the run lacks."""
+        made = TABLES.keys()
+        if self._has(product.when):
+            made = {table.name for table in self.tables}
         return {
             argument: self.table(source) if source in TABLES else self.files(source)
             for argument, source in product.inputs.items()
-            if source not in lacking
+            if source in made or source not in TABLES
         }
 
     def params(self, product: Product) -> dict[str, Callable[[Any], Any]]:
-        """Parameters of a rule, as functions of its wildcards.
-
-        Parameters
-        ----------
-        product
-            A table or figure.
-
-        Returns
-        -------
-        dict
-            Those of the function, and `bank` where it depends on the tasks.
-        """
+        """Parameters of a rule as functions of its wildcards: the function's, and `bank`."""
         wanted = dict(product.params) | ({"bank": "bank"} if product.bank else {})
         return {name: self._fact(FACTS[fact]) for name, fact in wanted.items()}
 
