@@ -119,9 +119,8 @@ class Products:
 
     def inputs(self, product: Product) -> dict[str, Paths]:
         """Argument to path or paths, without tables that the run lacks."""
-        made = TABLES.keys()
-        if self._has(product.when):
-            made = {table.name for table in self.tables}
+        own = self.tables if self._has(product.when) else TABLES.values()
+        made = {table.name for table in own}
         return {
             argument: self.table(source) if source in TABLES else self.files(source)
             for argument, source in product.inputs.items()
