@@ -165,7 +165,8 @@ def _notes(counts: Counts, priced: list[Priced], gpus: int) -> list[str]:
     )
     cards = "; ".join(f"{name}, {card['what']}" for name, card in facts["gpus"].items())
     unmeasured = sorted({p.job.rule for p in priced if not p.measured})
-    on_gpu = not gpus and any(p.job.gpu_mb is not None for p in priced)
+    on_cpu = not gpus and any(p.job.gpu_mb is not None for p in priced)
+    far = any(p.far for p in priced)
     notes = {
         f"raw data: {unstated} datasets do not state their size; it is taken without "
         "compression, so in truth it is less": unstated,
@@ -178,12 +179,9 @@ def _notes(counts: Counts, priced: list[Priced], gpus: int) -> list[str]:
         "memory is without pixels that are read memory-mapped: the system takes that back where it "
         "must": True,
         "memory of training is the card's": gpus,
-        "without a GPU: torch_threads are taken to share the work without loss": on_gpu
-        and not gpus,
+        "without a GPU: torch_threads are taken to share the work without loss": on_cpu,
         f"counted as nothing, since never measured: {', '.join(unmeasured)}": unmeasured,
-        f"~ marks work of more than {FAR} times the largest measured job, by a straight line": any(
-            p.far for p in priced
-        ),
+        f"~ marks work of more than {FAR} times the largest measured job, by a straight line": far,
     }
     told = [line for line in plan.messages if not line.startswith("caution")]
     return [*told, *(line for line, holds in notes.items() if holds)]
