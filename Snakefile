@@ -10,6 +10,7 @@ from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.snakemake_ext.containers import enter_container
 from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.snakemake_ext.patches import repair_snakemake
 from medtaskatlas.snakemake_ext.slurm import more_each_time
@@ -30,6 +31,7 @@ except AtlasError as error:
 
 RESULTS = RUN.results
 MEMORY = Memory(RUN)
+PRODUCTS = Products(RUN)
 
 if workflow.is_main_process:
     for line in [RUN.summary(), *RUN.messages]:
@@ -56,7 +58,8 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/pairs.smk"
 include: "workflow/rules/encoders.smk"
-include: "workflow/rules/atlas.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -377,7 +377,7 @@ def _summary(tmp_path, tables: dict[str, list[dict[str, Any]]], passed: Any = Tr
     for name, rows in tables.items():
         paths[name] = tmp_path / f"{name}.parquet"
         write_table(name, [row | n for row in rows], paths[name], {"run": "r"})
-    summary(paths, tmp_path / "summary.parquet", run="r")
+    summary(tmp_path / "summary.parquet", run="r", **paths)
     return read_table(tmp_path / "summary.parquet", "summary", run="r").set_index("finding")
 
 

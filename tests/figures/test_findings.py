@@ -42,7 +42,7 @@ def read(path):
 @pytest.fixture(scope="module")
 def page(tables, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "findings.html"
-    findings(tables, path)
+    findings(path, **tables)
     return read(path)
 
 
@@ -83,5 +83,5 @@ def test_a_run_without_findings_or_controls(tables, tmp_path):
     for name in ("summary", "controls"):
         paths[name] = tmp_path / f"{name}.parquet"
         pd.read_parquet(tables[name]).iloc[:0].to_parquet(paths[name])
-    findings(paths, tmp_path / "f.html")
+    findings(tmp_path / "f.html", **paths)
     assert "no findings" in read(tmp_path / "f.html").text

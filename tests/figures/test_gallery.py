@@ -97,13 +97,14 @@ def _broken(sample, params):
     raise ValueError("no such thing")
 
 
-def test_figure_is_whole_the_same_twice_and_names_what_fails(paths, tmp_path):
+def test_figure_is_whole_the_same_twice_and_names_what_fails(paths, tmp_path, monkeypatch):
     ladder = Ladder("effect", "1", 0, 1)
     bad = Task("mine", "generative", "Mine", frozenset(), ladder, False, no_params, _broken)
-    tasks = [*TASKS, BANK["classification"], bad]
+    tasks = {task.name: task for task in [*TASKS, BANK["classification"], bad]}
+    monkeypatch.setattr("medtaskatlas.figures.gallery.load_bank", lambda folder: tasks)
     files = [(tmp_path / n / "g.svg", tmp_path / n / "g.png") for n in ("first", "again")]
     for svg, png in files:
-        gallery(tasks, paths, svg, png, seed=0)
+        gallery(paths, svg, png, tasks=list(tasks), seed=0)
     assert [f.read_bytes() for f in files[0]] == [f.read_bytes() for f in files[1]]
     text = files[0][0].read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")

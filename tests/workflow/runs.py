@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,27 @@ def files(folder: Path, pattern: str) -> dict[str, bytes]:
         for path in sorted(folder.glob(pattern))
         if path.is_file()
     }
+
+
+def project_copy(folder: Path) -> Path:
+    """A copy of what Snakemake reads of the project, to be edited."""
+    for part in ("Snakefile", "workflow", "envs", "config"):
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / part)
+    return folder
+
+
+def of_project(folder: Path) -> dict[str, str]:
+    """Environment in which the package is that of a copy of the project."""
+    return {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(folder / "workflow")}
+
+
+def due_jobs(text: str) -> dict[str, int]:
+    """Rule to number of jobs, from the statistics of a dry run."""
+    rows = [line.split() for line in text.splitlines()]
+    counts = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    return {r: n for r, n in counts.items() if r.isidentifier() and r not in ("all", "total")}

@@ -434,7 +434,7 @@ def test_mentioned_command_has_options_that_exist(command, checkout):
 
 def test_commands_are_looked_for_in_pages_code_and_comments():
     places = {case.id.split()[0] for case in mentioned()}
-    code = {"workflow/medtaskatlas/run/budget/measure.py", "docs/task_template.py"}
+    code = {"workflow/medtaskatlas/run/budget/rates.py", "docs/task_template.py"}
     comments = {"config/folder.yaml", "config/public.yaml", "slurm/one-job.sh"}
     assert {"README.md", "docs/gpus.md"} | code | comments <= places
 

@@ -9,7 +9,7 @@ import pytest
 
 from medtaskatlas.core.modules import read_module
 from medtaskatlas.datasets.catalogue import load_catalogue
-from runs import snakemake
+from runs import due_jobs, snakemake
 
 pytestmark = pytest.mark.system
 
@@ -30,14 +30,8 @@ def due(folder: Path, *changes: str) -> tuple[dict[str, int], set[str]]:
     config = ("--config", *changes) if changes else ()
     told = snakemake(folder, "all", "--dry-run", "--cores", "2", *config)
     text = told.stdout + told.stderr
-    rows = [line.split() for line in text.splitlines()]
-    counts = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
     return (
-        {
-            rule: n
-            for rule, n in counts.items()
-            if rule.isidentifier() and rule not in ("all", "total")
-        },
+        due_jobs(text),
         set(re.findall(r"^Job \d+: (.*)$", text, re.MULTILINE)),
     )
 

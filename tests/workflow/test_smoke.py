@@ -1,7 +1,6 @@
 """The whole way, for real: from packaged images to tables, figures and report."""
 
 import json
-import os
 import shutil
 import subprocess
 
@@ -9,27 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medtaskatlas.atlas.registry import TABLES as REGISTRY
 from medtaskatlas.atlas.run_page import run_page
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import PairSet
-from runs import REPOSITORY, command, files, snakemake
+from runs import command, due_jobs, files, of_project, project_copy, snakemake
 
-TABLES = [
-    "tasks",
-    "datasets",
-    "task_grid",
-    "identification",
-    "confusion",
-    "comparisons",
-    "separation",
-    "task_distances",
-    "clusters",
-    "controls",
-    "shortcuts",
-    "summary",
-]
+# Those of a run without studies.
+TABLES = [name for name, table in REGISTRY.items() if table.when not in ("unseen_tasks", "scaling")]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -101,12 +89,7 @@ def test_one_job_or_two_make_the_same_bytes(smoke, tmp_path) -> None:
 
 def test_an_edit_of_a_helper_reruns_its_users_only(smoke, tmp_path) -> None:
     """In a copy of the repository, against the finished run."""
-    for part in ("Snakefile", "workflow", "envs", "config"):
-        source = REPOSITORY / part
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, tmp_path / part)
+    project_copy(tmp_path)
     helper = tmp_path / "workflow/medtaskatlas/tasks/transformation.py"
     helper.write_text(helper.read_text() + "\nEDITED = 1\n")
     arguments = ("pairs", "--dry-run", "--quiet", "rules", "--rerun-triggers", "params")
@@ -115,13 +98,9 @@ def test_an_edit_of_a_helper_reruns_its_users_only(smoke, tmp_path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "workflow")},
+        env=of_project(tmp_path),
     )
-    due = {
-        w[0]: int(w[1])
-        for w in map(str.split, done.stdout.splitlines())
-        if len(w) == 2 and w[1].isdigit()
-    }
+    due = due_jobs(done.stdout)
     # rotation and inversion on four datasets
     assert due["make_pairs"] == 8, done.stdout
     assert not {"download", "prepare"} & due.keys()

@@ -87,7 +87,7 @@ rule embed:
             RUN.config.torch_threads if RUN.has_weights(wildcards.encoder) else 1
         )
     resources:
-        mem_mb=MEMORY.asked(
+        mem_mb=MEMORY.request(
             lambda wildcards: MEMORY.embed_mb(
                 wildcards.encoder, wildcards.get("set", "main")
             ),

@@ -6,7 +6,6 @@ test speaks for it and the control it depends on has passed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +42,17 @@ SPEC = columns.TableSpec(
 )
 
 
-def summary(table_paths: Mapping[str, str | Path], out: str | Path, *, run: str) -> None:
+def summary(out: str | Path, *, run: str, **table_paths: str | Path) -> None:
     """Write the table `summary`.
 
     Parameters
     ----------
-    table_paths
-        Name to path of the tables in :data:`NEEDED` and, if there, in :data:`OPTIONAL`.
     out
         results/<run>/tables/summary.parquet.
     run
         Name of the run.
+    table_paths
+        Path of each table in :data:`NEEDED` and, if there, in :data:`OPTIONAL`, by its name.
     """
     names = [*NEEDED, *(name for name in OPTIONAL if name in table_paths)]
     tables = {name: read_table(table_paths[name], name, run=run) for name in names}

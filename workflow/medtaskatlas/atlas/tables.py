@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from medtaskatlas.atlas.schemas import PLACES
 from medtaskatlas.atlas.schemas.columns import Column, TableSpec
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.job_facts import job_facts
@@ -28,15 +27,21 @@ _MISTAKE = "this is a mistake in the code that makes the table, or in a task or 
 
 def table_specs() -> dict[str, TableSpec]:
     """Schema of every table, by its name, in the order of the documentation."""
-    return {name: _spec(name) for name in PLACES}
+    return {name: table.load_schema() for name, table in _registry().items()}
+
+
+def _registry() -> dict[str, Any]:
+    """Registry, imported by name: no table's code depends on what other tables there are."""
+    tables: dict[str, Any] = import_module("medtaskatlas.atlas.registry").TABLES
+    return tables
 
 
 def _spec(name: str) -> TableSpec:
     """Schema of a table, whose module is imported only now."""
-    if name not in PLACES:
-        raise ValueError(f"no table is called {name!r}; there are {', '.join(PLACES)}")
-    module, _, attribute = PLACES[name].rpartition(".")
-    spec: TableSpec = getattr(import_module(f"medtaskatlas.atlas.{module}"), attribute)
+    known = _registry()
+    if name not in known:
+        raise ValueError(f"no table is called {name!r}; there are {', '.join(known)}")
+    spec: TableSpec = known[name].load_schema()
     return spec
 
 

@@ -311,23 +311,21 @@ def plan(  # noqa: PLR0917 - options of the command line
     import json
     import os
 
-    from medtaskatlas.run.budget.counts import RATES
+    from medtaskatlas.run.budget.rates import RATES, load_rates
 
     if measure:
-        from medtaskatlas.run.budget.measure import measure as measured
+        from medtaskatlas.run.budget.rates import measure as measured
 
         place = out or RATES
         found = measured(measure, place)
         typer.echo(f"wrote {place}: {len(found.by_key)} rates of {found.about['jobs']} jobs")
         return
-    from medtaskatlas.run.budget.asked import asked_config
-    from medtaskatlas.run.budget.estimate import estimate
-    from medtaskatlas.run.budget.rates import load_rates
-    from medtaskatlas.run.budget.text import as_text
+    from medtaskatlas.run.budget.config import merged_config
+    from medtaskatlas.run.budget.estimate import as_text, estimate
     from medtaskatlas.run.planning import plan_run
 
     files = configfile or [Path("config/embedded.yaml")]
-    run = plan_run(asked_config(files, [*(config or []), *(pairs or [])]))
+    run = plan_run(merged_config(files, [*(config or []), *(pairs or [])]))
     many = cores or os.cpu_count() or 1
     cost = estimate(run, load_rates(rates or RATES), cores=many, gpus=gpus, gpu=gpu)
     typer.echo(json.dumps(cost, indent=1, ensure_ascii=False) if as_json else as_text(cost))

@@ -34,16 +34,16 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #ddd;
 """
 
 
-def findings(tables: Mapping[str, str | Path], out: str | Path) -> None:
+def findings(html: str | Path, **tables: str | Path) -> None:
     """Write the findings, their controls, the datasets and the key numbers as one page.
 
     Parameters
     ----------
+    html
+        The HTML file to make.
     tables
         Paths of the tables ``summary``, ``controls``, ``datasets``, ``tasks`` and
         ``identification``.
-    out
-        The HTML file to make.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def findings(tables: Mapping[str, str | Path], out: str | Path) -> None:
         _datasets(frames["datasets"]),
         "</body></html>\n",
     ]
-    with whole_file(out) as part:
+    with whole_file(html) as part:
         part.write_text("\n".join(page), encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from medtaskatlas.figures.frames import family_order, plain
 from medtaskatlas.figures.style import GREY, OKABE_ITO, family_colour, save, use_style
 from medtaskatlas.figures.tiles import MAX_SIDE, sheet
 from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.preview import (
     PLACES,
     SEVERITIES,
@@ -61,25 +62,28 @@ class Row:
 
 
 def gallery(
-    tasks: Sequence[Task],
     image_paths: Sequence[str | Path],
     svg: str | Path,
     png: str | Path,
     *,
+    tasks: Sequence[str],
     seed: int,
+    tasks_dir: str | Path | None = None,
 ) -> None:
     """Draw examples of every task, made anew from images of the run, family by family.
 
     Parameters
     ----------
-    tasks
-        Tasks in the order in which they are drawn.
     image_paths
         Images files of the run's datasets.
     svg, png
         The files to make.
+    tasks
+        Names of the tasks, in the order in which they are drawn.
     seed
         The run's seed.
+    tasks_dir
+        Folder with tasks of the user's own.
 
     Raises
     ------
@@ -87,9 +91,11 @@ def gallery(
         If a file is damaged.
     """
     use_style()
-    sets = most_useful(tasks, [candidates(ImageSet(path)) for path in image_paths])
-    rows = [gallery_row(task, sets, seed) for task in tasks]
-    families = family_order(task.family for task in tasks)
+    bank = load_bank(tasks_dir)
+    chosen = [bank[name] for name in tasks]
+    sets = most_useful(chosen, [candidates(ImageSet(path)) for path in image_paths])
+    rows = [gallery_row(task, sets, seed) for task in chosen]
+    families = family_order(task.family for task in chosen)
     figure, axes = sheet(WIDTH, 0.3 + len(families) * HEAD + len(rows) * ROW)
     axes.text(EDGE, 0.12, LEGEND, fontsize=7.5, color="#444444", va="center")
     y = 0.3

@@ -6,7 +6,6 @@ path outside of the run, no number of cores. So tables stay equal to the byte.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import platform
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas import __version__
+from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.core.code_hash import module_hashes
 from medtaskatlas.core.files import sha256
 
@@ -68,7 +68,7 @@ def stamp(snakemake: Any) -> dict[str, Any]:
         "seed": params.get("seed", config.seed),
         "package": __version__,
         "code": params.get("code"),
-        "modules": module_hashes(*script_modules(Path(snakemake.scriptdir), snakemake.rule)),
+        "modules": module_hashes(*modules_of(snakemake.rule)),
         "libraries": libraries(),
         "inputs": {p: {"sha256": sha256(p), "bytes": Path(p).stat().st_size} for p in inputs},
         "manifests": known,
@@ -115,32 +115,10 @@ def _without_places(value: Any) -> Any:
     return [_without_places(v) for v in value] if isinstance(value, list) else value
 
 
-def script_modules(folder: Path, rule: str) -> list[str]:
-    """Modules of this package that the script of a rule calls.
-
-    Parameters
-    ----------
-    folder
-        Folder of the scripts.
-    rule
-        Name of the rule; its script is called like it.
-
-    Returns
-    -------
-    list of str
-        Sorted dotted names, without the wrapper that all scripts share; none without a script.
-    """
-    script = folder / f"{rule}.py"
-    if not script.is_file():
-        return []
-    found = {
-        node.module
-        for node in ast.walk(ast.parse(script.read_bytes()))
-        if isinstance(node, ast.ImportFrom) and node.module
-    }
-    return sorted(
-        m for m in found if m.startswith("medtaskatlas.") and m != "medtaskatlas.snakemake_ext.jobs"
-    )
+def modules_of(rule: str) -> tuple[str, ...]:
+    """Modules that the code hash of a table's rule begins with; none of other rules."""
+    table = TABLES.get(rule.removeprefix("table_"))
+    return table.modules if table else ()
 
 
 def libraries() -> dict[str, str]:

@@ -79,7 +79,7 @@ def trace(
         "note": note,
         "run": facts["run"],
         "rule": stamp["rule"],
-        "script": f"workflow/scripts/{stamp['rule']}.py",
+        "script": "workflow/scripts/table.py",
         "command": f"snakemake {run}/tables/{facts['table']}.parquet --cores all "
         f"--configfile {run}/config.json --force",
         "seed": stamp["seed"],

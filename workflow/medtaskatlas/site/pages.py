@@ -13,6 +13,7 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.listing import images
+from medtaskatlas.figures.registry import FIGURES
 from medtaskatlas.site import config_pages as config_docs
 from medtaskatlas.tasks.bank import load_bank
 
@@ -87,6 +88,33 @@ def datasets_page() -> str:
     return "# Datasets\n\nMade by `make docs`; do not edit.\n\n" + _table(head, rows)
 
 
+def figures_page() -> str:
+    """Make the page of the figures.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    rows = [
+        [
+            f"`{figure.name}`",
+            figure.label,
+            figure.category,
+            ", ".join(f"`{source}`" for source in figure.inputs.values()),
+            figure.when or "",
+        ]
+        for figure in FIGURES.values()
+    ]
+    lead = (
+        "# Figures\n\nMade by `make docs` from `medtaskatlas.figures.registry`; do not edit. "
+        "`results/<run>/figures/<figure>.svg` and `.png` (`findings`: `.html`), and "
+        "`report.html` with captions.\n\n"
+    )
+    head = ["figure", "what it shows", "chapter of the report", "drawn from", "in runs with"]
+    return lead + _table(head, rows)
+
+
 def dataset_yaml_page() -> str:
     """Make the page of the keys of a folder dataset's dataset.yaml.
 
@@ -128,6 +156,7 @@ def pages() -> dict[Path, str]:
     return {
         config_docs.PAGE: config_docs.render(),
         DOCS / "tables.md": document(),
+        DOCS / "figures.md": figures_page(),
         DOCS / "tasks.md": tasks_page(),
         DOCS / "datasets.md": datasets_page(),
         DOCS / "dataset_yaml.md": dataset_yaml_page(),

@@ -9,10 +9,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.core.job_facts import LOG_FORMAT, job_known_by
+
+if TYPE_CHECKING:
+    from medtaskatlas.atlas.registry import Product
 
 # Threads that wait for each other sleep, with GNU's and Intel's OpenMP and with OpenBLAS. By
 # default they spin, and where others use the machine a training step takes several times as long
@@ -67,6 +71,24 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     except BaseException:
         logger.error("%s", traceback.format_exc())
         raise
+
+
+def make(product: Product, snakemake: Any) -> None:
+    """Call the function of a table or figure with inputs, outputs and parameters by name.
+
+    Parameters
+    ----------
+    product
+        The table or figure.
+    snakemake
+        The object that Snakemake gives to a script.
+    """
+    resolve_name(f"medtaskatlas.{product.function}")(
+        **snakemake.input,
+        **snakemake.output,
+        **{name: snakemake.params[name] for name in product.params},
+        **{key: snakemake.config.get(key) for key in product.config},
+    )
 
 
 def _facts(snakemake: Any) -> dict[str, Any]:

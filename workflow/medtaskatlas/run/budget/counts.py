@@ -1,152 +1,185 @@
-"""How many pictures and pairs a run has, as far as that is known before it."""
+"""Pictures, pairs, embeddings and bytes of a run, as far as they are known before it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from medtaskatlas.datasets.catalogue import Dataset
 from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.formats.pairs import SETS
+from medtaskatlas.run.budget.networks import Cost, cost_of
 from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS, Point
 
+Cells = Iterable[tuple[str, str]]
+
+ASSUMED = Path(__file__).parent / "assumed.json"
 # Of a published volume, as the reader takes them; that module imports cv2.
 SLICES = 4
-RATES = Path(__file__).parent / "rates.json"
-ASSUMED = Path(__file__).parent / "assumed.json"
+# Text of a row of pairs, and names and numbers beside an embedding; measured on the embedded run.
+PAIR_ROW_BYTES = 330
+EMBEDDING_ROW_BYTES = 200
+# Tables, figures, report and interactive atlas of config/embedded.yaml; they hardly grow.
+REST_MB = 45.0
+
+
+def assumed() -> dict[str, Any]:
+    """Assumptions, and what was counted once: ``networks``, ``gpus`` and speeds."""
+    return dict(json.loads(ASSUMED.read_text()))
 
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of a dataset.
-
-    Attributes
-    ----------
-    n
-        How many are prepared.
-    known
-        Where the number is from: ``published``, ``measured``, or ``assumed``.
-    """
+    """Number of prepared pictures of a dataset: published, measured, prepared or assumed."""
 
     n: int
     known: str
 
 
-def images_of(plan: Plan, measured: Mapping[str, int]) -> dict[str, Images]:
-    """Pictures of each dataset of a run.
+@dataclass(frozen=True)
+class Counts:
+    """Counts of a run."""
 
-    Parameters
-    ----------
-    plan
-        The run.
-    measured
-        Dataset of the packages to how many pictures were prepared of it.
+    plan: Plan
+    measured: Mapping[str, int]  # dataset of the packages to pictures that were prepared of it
 
-    Returns
-    -------
-    dict of str to Images
-        Of a folder of the user's own as many as a cell has pairs: more cost nothing but disk.
-    """
-    return {name: _images(plan, dataset, measured) for name, dataset in plan.datasets.items()}
+    @cached_property
+    def networks(self) -> dict[str, Any]:
+        """What networks without a formula cost."""
+        return dict(assumed()["networks"])
 
+    @property
+    def megapixels(self) -> float:
+        """Of one picture."""
+        return float(self.plan.config.image_size**2 / 1e6)
 
-def _images(plan: Plan, dataset: Dataset, measured: Mapping[str, int]) -> Images:
-    if isinstance(dataset, NpzDataset):
-        slices = SLICES if dataset.dimensions == 3 else 1
-        found = Images(slices * sum(dataset.samples.values()), "published")
-    elif dataset.source == "embedded" and dataset.name in measured:
-        found = Images(measured[dataset.name], "measured")
-    else:
-        found = Images(plan.config.pairs_per_cell, "assumed")
-    most = plan.config.images_per_dataset
-    return Images(found.n if most is None else min(found.n, most), found.known)
+    @cached_property
+    def images(self) -> dict[str, Images]:
+        """Pictures of each dataset; of a folder of the user's own as many as a cell has pairs."""
+        return {name: self._images(name) for name in self.plan.datasets}
 
+    def _images(self, name: str) -> Images:
+        dataset, config = self.plan.datasets[name], self.plan.config
+        if isinstance(dataset, NpzDataset):
+            slices = SLICES if dataset.dimensions == 3 else 1
+            n, known = slices * sum(dataset.samples.values()), "published"
+        elif dataset.source == "embedded" and name in self.measured:
+            n, known = self.measured[name], "measured"
+        else:
+            n, known = config.pairs_per_cell, "assumed"
+        return Images(min(n, config.images_per_dataset or n), known)
 
-def pairs_of(
-    plan: Plan, cells: Iterable[tuple[str, str]], set: str, most: int | None = None
-) -> int:
-    """Pairs of some cells.
+    def pairs(self, cells: Cells, set: str = "main", most: int | None = None) -> int:
+        """Pairs of some cells, of which at most so many main pairs of each learn.
 
-    Parameters
-    ----------
-    plan
-        The run.
-    cells
-        (task, dataset) of each.
-    set
-        main, failure or trajectory.
-    most
-        Most main pairs of a cell that learn; None: all.
-
-    Returns
-    -------
-    int
         At most so many: a dataset with few usable pictures has fewer trajectories.
-    """
-    config = plan.config
-    each = {
-        "main": config.pairs_per_cell,
-        "failure": config.failures_per_cell,
-        "trajectory": config.trajectories_per_cell * config.trajectory_levels,
-    }[set]
-    n = len(list(cells))
-    if most is None:
-        return n * each
-    learn = round(each * config.splits.train)
-    return n * (each - learn + min(learn, most))
+        """
+        config = self.plan.config
+        each = {
+            "main": config.pairs_per_cell,
+            "failure": config.failures_per_cell,
+            "trajectory": config.trajectories_per_cell * config.trajectory_levels,
+        }[set]
+        if most is not None:
+            learn = round(each * config.splits.train)
+            each += min(learn, most) - learn
+        return len(list(cells)) * each
 
+    def stored_sides(self, cells: Cells, set: str) -> int:
+        """Sides of pairs that are stored: the others are prepared images.
 
-def stored_sides(plan: Plan, cells: Iterable[tuple[str, str]], set: str) -> int:
-    """Sides of the pairs of some cells that are stored: the others are prepared images.
-
-    Parameters
-    ----------
-    plan
-        The run.
-    cells
-        (task, dataset) of each.
-    set
-        main, failure or trajectory.
-
-    Returns
-    -------
-    int
         One a pair, or two where failures of a task have neither side in common with the image.
-    """
-    return sum(
-        pairs_of(plan, [(task, dataset)], set)
-        * (2 if set == "failure" and plan.made_tasks[task].stored_side == "input" else 1)
-        for task, dataset in cells
-    )
+        """
+        tasks = self.plan.made_tasks
+        return sum(
+            self.pairs([cell], set)
+            * (2 if set == "failure" and tasks[cell[0]].stored_side == "input" else 1)
+            for cell in cells
+        )
 
+    def pixels_mb(self, cells: Cells, set: str) -> float:
+        """Stored pixels of the pairs of some cells, uint8."""
+        return self.stored_sides(cells, set) * 3 * self.megapixels
 
-def pixels_mb(plan: Plan, cells: Iterable[tuple[str, str]], set: str) -> float:
-    """Pixels of the pairs of some cells.
+    def pairs_mb(self, set: str) -> float:
+        """Size of the files of a set of pairs."""
+        cells = self.plan.cells_of(set)
+        return self.pixels_mb(cells, set) + self.pairs(cells, set) * PAIR_ROW_BYTES / 1e6
 
-    Parameters
-    ----------
-    plan
-        The run.
-    cells
-        (task, dataset) of each.
-    set
-        main, failure or trajectory.
+    def cost(self, options: Mapping[str, Any]) -> Cost:
+        """Cost of an encoder on one pair."""
+        return cost_of(options, self.plan.config.image_size, self.networks)
 
-    Returns
-    -------
-    float
-        Megabytes of stored sides, uint8.
-    """
-    return stored_sides(plan, cells, set) * 3 * plan.config.image_size**2 / 1e6
+    def vectors_mb(self, n: int, options: Mapping[str, Any]) -> float:
+        """Size of embeddings as float32."""
+        return n * self.cost(options).features * 4 / 1e6
 
+    def held_mb(self, n: int, options: Mapping[str, Any]) -> float:
+        """Embeddings in memory, with the names of their pairs."""
+        return self.vectors_mb(n, options) + n * EMBEDDING_ROW_BYTES / 1e6
 
-def assumed() -> dict:
-    """What is assumed or was counted once, from assumed.json.
+    def embeddings_mb(self, encoder: str, set: str = "main") -> float:
+        """Size of the embeddings of a set by an encoder with one seed, as float32."""
+        n = self.pairs(self.plan.cells_of(set), set)
+        return self.vectors_mb(n, self.plan.encoders[encoder].options())
 
-    Returns
-    -------
-    dict
-        ``networks``, ``download_mb_per_second``, ``gpus``.
-    """
-    return dict(json.loads(ASSUMED.read_text()))
+    def point_pairs(self, point: Point) -> int:
+        """Pairs that a point of a study embeds."""
+        return self.pairs(point.asked_cells, "main", point.pairs_per_cell)
+
+    def study_mb(self, *studies: str) -> float:
+        """Size of the embeddings of all points of studies."""
+        points = [point for point in self.plan.points.values() if point.study in studies]
+        return sum(self.vectors_mb(self.point_pairs(p), p.options) for p in points)
+
+    def download_mb(self, dataset: str) -> float:
+        """Size of what is fetched; without compression where the source does not state it."""
+        entry = self.plan.datasets[dataset]
+        if not isinstance(entry, NpzDataset):
+            return sum(file.bytes for file in getattr(entry, "files", [])) / 1e6
+        side, file = entry.file_for(self.plan.config.image_size)
+        if file.bytes is not None:
+            return file.bytes / 1e6
+        planes = entry.channels + max(1, len(entry.classes)) * (entry.masks != "none")
+        return sum(entry.samples.values()) * side**entry.dimensions * planes / 1e6
+
+    @property
+    def unstated_downloads(self) -> list[str]:
+        """Datasets whose source does not state a size."""
+        size = self.plan.config.image_size
+        published = {n: d for n, d in self.plan.datasets.items() if isinstance(d, NpzDataset)}
+        return [name for name, entry in published.items() if entry.file_for(size)[1].bytes is None]
+
+    def disk_mb(self, trainings_at_once: int) -> dict[str, float]:
+        """Size of each part of a run: exact for pixels, at most for embeddings and raw data."""
+        plan = self.plan
+        trained = [plan.encoders[name].options() for name, _ in plan.trained_runs]
+        trained += [point.options for point in plan.points.values()]
+        weights = [self.cost(options).parameters * 4 / 1e6 for options in trained]
+        embeddings = [self.embeddings_mb(name) for name, _ in plan.encoder_runs]
+        for set in plan.described_sets:
+            embeddings += [self.embeddings_mb(name, set) for name, _ in plan.described_runs]
+        return {
+            "raw data": sum(map(self.download_mb, plan.datasets)),
+            "images": sum(self._planes(d) * self.megapixels * n.n for d, n in self.images.items()),
+            **{
+                f"pairs: {set}": self.pairs_mb(set)
+                for set in SETS
+                if set == "main" or set in plan.described_sets
+            },
+            "embeddings": sum(embeddings),
+            "studies": self.study_mb(UNSEEN_TASKS, SCALING),
+            "encoders": sum(weights),
+            # Weights and two averages of their gradients.
+            "checkpoints": 3 * max(weights, default=0.0) * trainings_at_once,
+            "tables, figures, report": REST_MB,
+        }
+
+    def _planes(self, dataset: str) -> int:
+        """Bytes a pixel of a prepared picture with its annotation."""
+        offers = self.plan.datasets[dataset].offers
+        return 3 + ("mask" in offers) + 2 * ("instances" in offers)

@@ -2,152 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.run.budget.counts import Images, assumed, images_of
-from medtaskatlas.run.budget.disk import disk_mb, unstated_downloads
-from medtaskatlas.run.budget.job import Job
+from medtaskatlas.run.budget.counts import Counts, assumed
+from medtaskatlas.run.budget.jobs import LOCAL, STAGES, Job, jobs_of
 from medtaskatlas.run.budget.rates import Rates
-from medtaskatlas.run.budget.stages import LOCAL, jobs_of
 from medtaskatlas.run.plan import Plan
 
-STAGES = ("data", "pairs", "train", "embed", "tables", "report")
 # Work that is so many times the largest measured is marked: a line is drawn far beyond its points.
 FAR = 10
 
 
 @dataclass(frozen=True)
 class Priced:
-    """A job with its cost.
-
-    Attributes
-    ----------
-    job
-        The job.
-    core_seconds
-        On CPU cores.
-    gpu_seconds
-        On a GPU; 0 where it runs without.
-    wall_seconds
-        From start to end, on its own.
-    megabytes
-        Peak memory.
-    far
-        Whether its work is far beyond what was measured.
-    measured
-        Whether anything like it was measured.
-    """
+    """A job with its cost."""
 
     job: Job
+    threads: int
     core_seconds: float
-    gpu_seconds: float
-    wall_seconds: float
+    gpu_seconds: float  # 0 where it runs without a GPU
+    wall_seconds: float  # from start to end, on its own
     megabytes: float
-    far: bool
-    measured: bool
+    far: bool  # whether its work is far beyond what was measured
+    measured: bool  # whether anything like it was measured
 
 
-def price(
-    job: Job, rates: Rates, facts: Mapping[str, Any], *, cores: int, gpu: Mapping[str, Any] | None
-) -> Priced:
-    """Cost of a job.
+def price(job: Job, rates: Rates, *, cores: int, card: Mapping[str, Any] | None) -> Priced:
+    """Cost of a job, on a card of assumed.json where it can use one.
 
-    Parameters
-    ----------
-    job
-        The job.
-    rates
-        Measured rates.
-    facts
-        assumed.json.
-    cores
-        Cores of the machine; a job takes no more.
-    gpu
-        Card of assumed.json, for jobs that can use one; None: there is none.
-
-    Returns
-    -------
-    Priced
-        Threads of torch are taken to share work without loss.
+    Threads of torch are taken to share work without loss.
     """
-    rate = rates.of(job.key)
-    base = rate.seconds.base if rate else 0.0
+    facts, rate, threads = assumed(), rates.of(job.key), min(job.threads, cores)
+    base, slope = (rate.seconds.base, rate.seconds.slope) if rate else (0.0, 0.0)
     megabytes = rate.megabytes.at(job.memory) if rate else 0.0
-    far = rate is not None and job.work > FAR * max(rate.most, 1e-9)
-    fetching = job.download_mb / facts["download_mb_per_second"]
-    if job.gpu and gpu is not None:
+    measured = rate is not None or job.rule == "all"
+    if job.gpu_mb is not None and card is not None:
         reading = job.gpu_mb / facts["reader_mb_per_second"]
-        seconds = base + max(job.gpu_tflop / gpu["tflops"], reading)
-        return Priced(job, seconds, seconds, seconds, megabytes, False, rate is not None)
-    work = rate.seconds.slope * job.work if rate else 0.0
+        seconds = base + max(job.work / card["tflops"], reading)
+        return Priced(job, threads, seconds, seconds, seconds, megabytes, False, measured)
+    work = slope * job.work
     # The start, mostly imports, is one thread whatever the job may use.
-    wall = base + fetching + work / min(job.threads, cores)
-    return Priced(
-        job, base + work, 0.0, wall, megabytes, far, rate is not None or job.rule == "all"
-    )
+    wall = base + work / threads + job.download_mb / facts["download_mb_per_second"]
+    far = rate is not None and job.work > FAR * max(rate.most, 1e-9)
+    return Priced(job, threads, base + work, 0.0, wall, megabytes, far, measured)
 
 
-def wall_seconds(priced: Iterable[Priced], *, cores: int, gpus: int) -> dict[str, float]:
-    """Time of each stage, one after the other.
+def _stage(own: list[Priced], *, cores: int, gpus: int) -> tuple[float, float]:
+    """Seconds of a stage, and MB of its largest jobs that fit the cores and cards together.
 
-    Parameters
-    ----------
-    priced
-        All jobs.
-    cores, gpus
-        What there is.
-
-    Returns
-    -------
-    dict of str to float
-        Stage to seconds: the work over what does it, but no less than its longest job. Snakemake
-        lets stages overlap, so the sum is a little too long; jobs do not fit without gaps, so it is
-        a little too short.
+    Its work over what does it, but no less than its longest job. Snakemake lets stages overlap, so
+    their sum is a little too long; jobs do not fit without gaps, so it is a little too short.
     """
-    found = dict.fromkeys(STAGES, 0.0)
-    for stage in STAGES:
-        for on_gpu, there in ((True, gpus), (False, cores)):
-            own = [p for p in priced if p.job.stage == stage and (p.gpu_seconds > 0) == on_gpu]
-            if not own:
-                continue
-            load = sum(p.wall_seconds * (1 if on_gpu else min(p.job.threads, cores)) for p in own)
-            longest = max(p.wall_seconds for p in own)
-            found[stage] = max(found[stage], longest, load / max(there, 1))
-    return found
+    on_gpu = sum(p.wall_seconds for p in own if p.gpu_seconds) / max(gpus, 1)
+    on_cpu = sum(p.wall_seconds * p.threads for p in own if not p.gpu_seconds) / cores
+    free, cards, megabytes = cores, gpus, 0.0
+    for p in sorted(own, key=lambda p: p.megabytes, reverse=True):
+        if p.threads <= free and (cards or not p.gpu_seconds):
+            free, cards = free - p.threads, cards - (p.gpu_seconds > 0)
+            megabytes += p.megabytes
+    return max(on_gpu, on_cpu, *(p.wall_seconds for p in own), 0.0), megabytes
 
 
-def at_once_mb(priced: Iterable[Priced], *, cores: int, gpus: int) -> float:
-    """Most memory of jobs that may run together.
-
-    Parameters
-    ----------
-    priced
-        All jobs.
-    cores, gpus
-        What there is.
-
-    Returns
-    -------
-    float
-        Megabytes: the largest jobs of one stage that fit the cores and cards.
-    """
-    peaks = []
-    for stage in STAGES:
-        own = sorted(
-            (p for p in priced if p.job.stage == stage), key=lambda p: p.megabytes, reverse=True
-        )
-        free, cards, total = cores, gpus, 0.0
-        for p in own:
-            takes = min(p.job.threads, cores)
-            if takes > free or (p.gpu_seconds > 0 and not cards):
-                continue
-            free, cards = free - takes, cards - (p.gpu_seconds > 0)
-            total += p.megabytes
-        peaks.append(total)
-    return max(peaks)
+def _hours_of(own: list[Priced]) -> dict[str, Any]:
+    """Number and hours of some jobs."""
+    cpu, gpu = sum(p.core_seconds for p in own), sum(p.gpu_seconds for p in own)
+    return {"jobs": len(own), "cpu_hours": cpu / 3600, "gpu_hours": gpu / 3600}
 
 
 def estimate(
@@ -177,119 +99,149 @@ def estimate(
     ConfigError
         If there is no such card.
     """
-    facts = assumed()
-    cards = facts["gpus"]
+    cards = assumed()["gpus"]
     if gpu not in cards:
         raise ConfigError(f"--gpu: {gpu!r} is no card that is known here", nearest(gpu, cards))
-    images, counted = images_of(plan, rates.images), facts["networks"]
-    jobs = jobs_of(plan, images, counted)
+    counts = Counts(plan, rates.images)
+    jobs, sent = jobs_of(counts), jobs_of(counts, sent_away=True)
 
     def priced_with(card: str | None) -> list[Priced]:
-        chosen = None if card is None else cards[card]
-        return [price(job, rates, facts, cores=cores, gpu=chosen) for job in jobs]
+        return [price(job, rates, cores=cores, card=cards.get(card)) for job in jobs]
 
     priced = priced_with(gpu if gpus else None)
-    wall = wall_seconds(priced, cores=cores, gpus=gpus)
+    by_rule: dict[str, list[Priced]] = {}
+    for p in priced:
+        by_rule.setdefault(p.job.rule, []).append(p)
+    stages = {
+        stage: _stage([p for p in priced if p.job.stage == stage], cores=cores, gpus=gpus)
+        for stage in STAGES
+    }
+    wall = {stage: seconds / 3600 for stage, (seconds, _) in stages.items()}
     at_once = gpus or max(1, cores // min(plan.config.torch_threads, cores))
-    trainings = min(at_once, len(plan.trained_runs) + len(plan.points))
-    disk = disk_mb(plan, images, counted, trainings)
-    sent = jobs_of(plan, images, counted, sent_away=True)
+    disk = counts.disk_mb(min(at_once, len(plan.trained_runs) + len(plan.points)))
     return {
         "run": plan.config.run,
         "summary": plan.summary(),
         "cores": cores,
         "gpus": gpus,
         "gpu": gpu if gpus else None,
-        "rules": _rules(priced),
+        "rules": [
+            {
+                "rule": rule,
+                "stage": own[0].job.stage,
+                **_hours_of(own),
+                "longest_job_hours": max(p.wall_seconds for p in own) / 3600,
+                "peak_mb": max(p.megabytes for p in own),
+                "measured": all(p.measured for p in own),
+                "far_from_measured": any(p.far for p in own),
+            }
+            for rule, own in by_rule.items()
+        ],
         "total": {
-            "jobs": len(jobs),
-            "cpu_hours": sum(p.core_seconds for p in priced) / 3600,
-            "gpu_hours": sum(p.gpu_seconds for p in priced) / 3600,
+            **_hours_of(priced),
             "peak_mb_of_a_job": max(p.megabytes for p in priced),
-            "peak_mb_at_once": at_once_mb(priced, cores=cores, gpus=gpus),
+            "peak_mb_at_once": max(megabytes for _, megabytes in stages.values()),
         },
-        "wall_hours": {**{k: v / 3600 for k, v in wall.items()}, "all": sum(wall.values()) / 3600},
+        "wall_hours": {**wall, "all": sum(wall.values())},
         # On every card that is known, whether or not the run has one.
-        "gpu_hours": {card: sum(p.gpu_seconds for p in priced_with(card)) / 3600 for card in cards},
+        "gpu_hours": {card: _hours_of(priced_with(card))["gpu_hours"] for card in cards},
         "disk_gb": {**{k: v / 1e3 for k, v in disk.items()}, "all": sum(disk.values()) / 1e3},
         "slurm": {
             "submissions": sum(job.rule not in LOCAL for job in sent),
             "of_pairs": sum(job.rule == "make_pairs" for job in sent),
         },
-        "notes": _notes(plan, images, priced, facts, gpu if gpus else None),
+        "notes": _notes(counts, priced, gpus),
         "rates": rates.about,
     }
 
 
-def _rules(priced: list[Priced]) -> list[dict[str, Any]]:
-    """One row a rule, in the order of the run."""
-    by_rule: dict[str, list[Priced]] = {}
-    for p in priced:
-        by_rule.setdefault(p.job.rule, []).append(p)
+def _notes(counts: Counts, priced: list[Priced], gpus: int) -> list[str]:
+    """What the numbers rest on, and what they leave out."""
+    plan, facts = counts.plan, assumed()
+    unstated = len(counts.unstated_downloads)
+    own = sum(
+        found.known == "assumed" and plan.datasets[name].source != "embedded"
+        for name, found in counts.images.items()
+    )
+    cards = "; ".join(f"{name}, {card['what']}" for name, card in facts["gpus"].items())
+    unmeasured = sorted({p.job.rule for p in priced if not p.measured})
+    on_cpu = not gpus and any(p.job.gpu_mb is not None for p in priced)
+    far = any(p.far for p in priced)
+    notes = {
+        f"raw data: {unstated} datasets do not state their size; it is taken without "
+        "compression, so in truth it is less": unstated,
+        f"downloads: {facts['download_mb_per_second']} MB/s is assumed; they are not in the "
+        "CPU-hours": any(p.job.download_mb for p in priced),
+        f"images: {own} folders of your own are taken to have as many as a cell pairs": own,
+        f"GPU-hours are an estimate, never measured by this project: {cards}; or the reader, "
+        f"{facts['reader_mb_per_second']} MB/s of pixels (measured, one thread, files in memory), "
+        "where that is slower": True,
+        "memory is without pixels that are read memory-mapped: the system takes that back where it "
+        "must": True,
+        "memory of training is the card's": gpus,
+        "without a GPU: torch_threads are taken to share the work without loss": on_cpu,
+        f"counted as nothing, since never measured: {', '.join(unmeasured)}": unmeasured,
+        f"~ marks work of more than {FAR} times the largest measured job, by a straight line": far,
+    }
+    told = [line for line in plan.messages if not line.startswith("caution")]
+    return [*told, *(line for line, holds in notes.items() if holds)]
 
-    def largest(members: list[Priced], of: Callable[[Priced], float]) -> float:
-        return max(of(p) for p in members)
 
+def as_text(found: Mapping[str, Any]) -> str:
+    """Lines of a table a rule, and what it comes to in all, of what :func:`estimate` found."""
+    total, wall, disk, about = (found[k] for k in ("total", "wall_hours", "disk_gb", "rates"))
+    rows = [["rule", "jobs", "CPU-hours", "GPU-hours", "longest job", "peak memory"]]
+    rows += [_row(row) for row in found["rules"]]
+    whole = {"longest_job_hours": None, "peak_mb": total["peak_mb_of_a_job"]}
+    marks = {"rule": "in all", "measured": True, "far_from_measured": False}
+    rows.append(_row({**total, **whole, **marks}))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+             for row in rows]  # fmt: skip
+    cards = f" and {found['gpus']} GPU ({found['gpu']})" if found["gpus"] else ", no GPU"
+    lines = [
+        found["summary"],
+        "",
+        *table,
+        "",
+        f"wall clock  {_hours(wall['all'])} on {found['cores']} cores{cards}: "
+        + ", ".join(f"{k} {_hours(v)}" for k, v in wall.items() if k != "all"),
+        "GPU-hours   "
+        + ", ".join(f"{v:,.1f} on {k} cards" for k, v in found["gpu_hours"].items())
+        + " (estimate)",
+        f"memory      {_size(total['peak_mb_at_once'])} where the largest jobs meet",
+        f"disk        {disk['all']:,.1f} GB: "
+        + ", ".join(f"{k} {v:,.2f}" for k, v in disk.items() if k != "all"),
+        f"Slurm       {found['slurm']['submissions']} submissions, "
+        f"{found['slurm']['of_pairs']} of them pairs",
+        "",
+        f"rates       of {about['jobs']} jobs on {about['machine']}, commit {about['commit']}: "
+        f"{about['command']}",
+        *(f"- {note}" for note in found["notes"]),
+    ]
+    return "\n".join(lines)
+
+
+def _row(row: Mapping[str, Any]) -> list[str]:
+    mark, longest, known = "~" * row["far_from_measured"], row["longest_job_hours"], row["measured"]
     return [
-        {
-            "rule": rule,
-            "stage": members[0].job.stage,
-            "jobs": len(members),
-            "cpu_hours": sum(p.core_seconds for p in members) / 3600,
-            "gpu_hours": sum(p.gpu_seconds for p in members) / 3600,
-            "longest_job_hours": largest(members, lambda p: p.wall_seconds) / 3600,
-            "peak_mb": largest(members, lambda p: p.megabytes),
-            "measured": all(p.measured for p in members),
-            "far_from_measured": any(p.far for p in members),
-        }
-        for rule, members in by_rule.items()
+        row["rule"],
+        f"{row['jobs']:,}",
+        f"{mark}{row['cpu_hours']:,.2f}" if known else "?",
+        f"{row['gpu_hours']:,.2f}" if row["gpu_hours"] else "-",
+        "" if longest is None else (f"{mark}{_hours(longest)}" if known else "?"),
+        f"{mark}{_size(row['peak_mb'])}" if known else "?",
     ]
 
 
-def _notes(
-    plan: Plan,
-    images: Mapping[str, Images],
-    priced: list[Priced],
-    facts: Mapping[str, Any],
-    gpu: str | None,
-) -> list[str]:
-    """What the numbers rest on, and what they leave out."""
-    notes = [line for line in plan.messages if not line.startswith("caution")]
-    unknown = unstated_downloads(plan)
-    if unknown:
-        notes.append(
-            f"raw data: {len(unknown)} datasets do not state their size; it is taken without "
-            "compression, so in truth it is less"
-        )
-    if any(p.job.download_mb for p in priced):
-        speed = facts["download_mb_per_second"]
-        notes.append(f"downloads: {speed} MB/s is assumed; they are not in the CPU-hours")
-    own = sum(
-        found.known == "assumed" and plan.datasets[name].source != "embedded"
-        for name, found in images.items()
-    )
-    if own:
-        notes.append(f"images: {own} folders of your own are taken to have as many as a cell pairs")
-    notes.append(
-        "GPU-hours are an estimate, never measured by this project: "
-        + "; ".join(f"{name}, {card['what']}" for name, card in facts["gpus"].items())
-        + f"; or the reader, {facts['reader_mb_per_second']} MB/s of pixels "
-        "(measured, one thread, files in memory), where that is slower"
-    )
-    notes.append(
-        "memory is without pixels that are read memory-mapped: the system takes that back where it "
-        "must"
-    )
-    if gpu is not None:
-        notes.append("memory of training is the card's")
-    if gpu is None and any(p.job.gpu for p in priced):
-        notes.append("without a GPU: torch_threads are taken to share the work without loss")
-    unmeasured = sorted({p.job.rule for p in priced if not p.measured})
-    if unmeasured:
-        notes.append(f"counted as nothing, since never measured: {', '.join(unmeasured)}")
-    far = sorted({p.job.rule for p in priced if p.far})
-    if far:
-        notes.append(
-            f"~ marks work of more than {FAR} times the largest measured job, by a straight line"
-        )
-    return notes
+def _hours(hours: float) -> str:
+    """Hours as people say them."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.1f} days"
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes:,.0f} MB" if megabytes < 10_000 else f"{megabytes / 1e3:,.1f} GB"

@@ -1,4 +1,4 @@
-"""What jobs hold in memory: what `mem_mb` of the rules and `medtaskatlas plan` go by.
+"""What jobs hold in memory: `mem_mb` of the rules and `medtaskatlas plan` go by it.
 
 Each number is what grows with the run, measured on the folder run's 57,700 embeddings of up to
 3,840 numbers; a job has its libraries beside that. Tables read one encoder at a time, all of its
@@ -8,13 +8,11 @@ seeds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from medtaskatlas.run.budget.counts import assumed, pairs_of
-from medtaskatlas.run.budget.encoder_jobs import held_mb, megabytes
-from medtaskatlas.run.budget.networks import cost_of
+from medtaskatlas.atlas.registry import Table
+from medtaskatlas.run.budget.counts import EMBEDDING_ROW_BYTES, Counts
 from medtaskatlas.run.plan import Plan
 from medtaskatlas.run.studies import UNSEEN_TASKS
 
@@ -24,149 +22,75 @@ NAMED_BYTES = 64
 LIBRARIES_MB = 800
 
 
-@dataclass(frozen=True)
 class Memory:
-    """What jobs of a run hold.
+    """Megabytes that jobs of a run hold."""
 
-    Attributes
-    ----------
-    plan
-        The run.
-    """
-
-    plan: Plan
-
-    @cached_property
-    def _counted(self) -> dict[str, Any]:
-        return dict(assumed()["networks"])
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.counts = Counts(plan, {})
 
     def embeddings_mb(self, encoder: str, set: str = "main") -> float:
-        """Embeddings of one encoder with one seed, and the names of their pairs.
-
-        Parameters
-        ----------
-        encoder
-            Its name.
-        set
-            main, failure or trajectory.
-
-        Returns
-        -------
-        float
-            MB of float32.
-        """
-        options = self.plan.encoders[encoder].options()
-        n = pairs_of(self.plan, self.plan.cells_of(set), set)
-        return self._mb(n, options)
-
-    def _mb(self, n: int, options: Any) -> float:
-        cost = cost_of(options, self.plan.config.image_size, self._counted)
-        return held_mb(n, megabytes(n, cost))
-
-    @cached_property
-    def _by_encoder(self) -> dict[str, float]:
-        """All seeds of each encoder."""
-        found: dict[str, float] = {}
-        for name, _ in self.plan.encoder_runs:
-            found[name] = found.get(name, 0.0) + self.embeddings_mb(name)
-        return found
-
-    def _widest(self, set: str) -> float:
-        """One seed of the widest encoder of which failures and trajectories are looked at."""
-        names = {name for name, _ in self.plan.described_runs}
-        return max((self.embeddings_mb(name, set) for name in names), default=0.0)
-
-    @cached_property
-    def tables(self) -> dict[str, float]:
-        """MB that the job of each table holds and that grow with the run."""
-        plan = self.plan
-        most = max(self._by_encoder.values(), default=0.0)
-        n = pairs_of(plan, plan.cells, "main")
-        # Neighbours, shuffled neighbours, and two probes.
-        named = 4 * len(plan.encoder_runs) * n * NAMED_BYTES / 1e6
-        cells = 4 * len(plan.datasets) * len(plan.tasks)
-        folds = [
-            self._mb(pairs_of(plan, p.asked_cells, "main", p.pairs_per_cell), p.options)
-            for p in plan.points.values()
-            if p.study == UNSEEN_TASKS
-        ]
-        frozen = [self.embeddings_mb(n) for n, e in plan.encoders.items() if e.role == "baseline"]
-        return {
-            "neighbours": most,
-            "task_distances": most,
-            "clusters": most,
-            "dataset_distances": most + 24e-6 * max(4000, cells) ** 2,
-            "separation": 1.3 * most,
-            "controls": most + named,
-            "comparisons": most + 0.5 * sum(self._by_encoder.values()) + named,
-            "identification": named,
-            "confusion": named,
-            "scaling": named,
-            "failures": self._widest("main") + 0.5 * self._widest("failure"),
-            "trajectories": 0.4 * self._widest("main") + 0.6 * self._widest("trajectory"),
-            "unseen_tasks": 1.3 * max([*folds, *frozen]) if folds else 0.0,
-        }
+        """Embeddings of an encoder with one seed, and the names of their pairs."""
+        n = self.counts.pairs(self.plan.cells_of(set), set)
+        return self.counts.held_mb(n, self.plan.encoders[encoder].options())
 
     def predict_mb(self, encoder: str) -> float:
-        """What naming the tasks of an encoder's pairs holds.
-
-        Parameters
-        ----------
-        encoder
-            Its name.
-
-        Returns
-        -------
-        float
-            MB.
-        """
+        """Naming the tasks of an encoder's pairs."""
         return 1.5 * self.embeddings_mb(encoder)
 
     def embed_mb(self, encoder: str, set: str = "main") -> float:
-        """What embedding holds: in batches, joined, and as a table.
-
-        Parameters
-        ----------
-        encoder, set
-            As of :meth:`embeddings_mb`.
-
-        Returns
-        -------
-        float
-            MB.
-        """
+        """Embedding: in batches, joined, and as a table."""
         return 3 * self.embeddings_mb(encoder, set)
 
-    def asked(self, grows: Callable[[Any], float], least: int = 1500) -> Callable[[Any, int], int]:
+    @cached_property
+    def quantities(self) -> dict[str, float]:
+        """What tables hold, by the names that their registry has for it."""
+        plan, counts = self.plan, self.counts
+        seeds: dict[str, list[float]] = {}
+        for name, _ in plan.encoder_runs:
+            seeds.setdefault(name, []).append(self.embeddings_mb(name))
+        by_encoder = [sum(own) for own in seeds.values()]
+        described = {name for name, _ in plan.described_runs}
+        one_seed = {
+            set: max((self.embeddings_mb(name, set) for name in described), default=0.0)
+            for set in ("main", "failure", "trajectory")
+        }
+        folds = [
+            self.counts.held_mb(counts.point_pairs(point), point.options)
+            for point in plan.points.values()
+            if point.study == UNSEEN_TASKS
+        ]
+        baselines = [self.embeddings_mb(name) for name in plan.named("baseline")]
+        queries = len(plan.encoder_runs) * counts.pairs(plan.cells)
+        return {
+            # All seeds of the widest encoder, and of all encoders.
+            "encoder": max(by_encoder, default=0.0),
+            "encoders": sum(by_encoder),
+            # Neighbours, shuffled neighbours, and two probes.
+            "predictions": 4 * queries * NAMED_BYTES / 1e6,
+            "cell_matrix": 24e-6 * max(4000, 4 * len(plan.datasets) * len(plan.tasks)) ** 2,
+            "described": one_seed["main"],
+            "failures": one_seed["failure"],
+            "trajectories": one_seed["trajectory"],
+            "folds": max([*folds, *baselines]) if folds else 0.0,
+            "pairs": counts.pairs(plan.cells) * EMBEDDING_ROW_BYTES / 1e6,
+        }
+
+    def table_mb(self, table: Table) -> float:
+        """Job of a table."""
+        return sum(times * self.quantities[name] for name, times in table.memory.items())
+
+    def request(
+        self, grows: Callable[[Any], float], least: int = 1500
+    ) -> Callable[[Any, int], int]:
         """`mem_mb` of a rule: what its job holds, twice that where it was killed for want of it.
 
-        Parameters
-        ----------
-        grows
-            Wildcards to MB that grow with the run.
-        least
-            MB of a job of a small run.
-
-        Returns
-        -------
-        callable
-            Wildcards and attempt to MB, as Snakemake calls it.
+        ``grows`` gives the MB that grow with the run, ``least`` is what a small run asks for.
         """
         return lambda wildcards, attempt: (
             attempt * max(least, round(LIBRARIES_MB + grows(wildcards)))
         )
 
-    def of_table(self, table: str) -> Callable[[Any, int], int]:
-        """`mem_mb` of the rule of a table.
-
-        Parameters
-        ----------
-        table
-            Its name.
-
-        Returns
-        -------
-        callable
-            As of :meth:`asked`.
-        """
-        return self.asked(lambda _: self.tables[table])
+    def of_table(self, table: Table) -> Callable[[Any, int], int]:
+        """`mem_mb` of the rule of a table."""
+        return self.request(lambda _: self.table_mb(table))

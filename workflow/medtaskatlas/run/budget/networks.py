@@ -1,7 +1,7 @@
-"""What the networks cost: multiplications, weights and activations, counted from their shape.
+"""Multiplications, weights and activations of the networks, by formula.
 
-By formula, since importing torch would take longer than the whole of planning; a test holds the
-formulas to torch's own count.
+Importing torch would take longer than the whole of planning; a test holds the formulas to torch's
+own count.
 """
 
 from __future__ import annotations
@@ -13,28 +13,18 @@ from typing import Any
 from medtaskatlas.encoders.shapes import CHANNELS, LAYERS
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
+# Of a kind of a user's own that nobody has counted: as many as TaCo has.
+FEATURES_UNKNOWN = 128
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one pair.
+    """Cost of one pair."""
 
-    Attributes
-    ----------
-    macs
-        Multiplications with an addition of one pass forward.
-    parameters
-        Weights.
-    activations
-        Numbers that the convolutions put out, which training keeps.
-    features
-        Length of what comes out.
-    """
-
-    macs: float
+    macs: float  # multiplications with an addition, of one pass forward
     parameters: float
-    activations: float
-    features: int
+    activations: float  # numbers that the convolutions put out, which training keeps
+    features: int  # length of an embedding
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -44,26 +34,59 @@ class Cost:
             other.features,
         )
 
-    def times(self, n: int) -> Cost:
-        """The same network on several pictures.
 
-        Parameters
-        ----------
-        n
-            How many.
+def cost_of(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
+    """Cost of an encoder on one pair; of kinds that are no network, nothing but their features.
 
-        Returns
-        -------
-        Cost
-            With the weights of one.
-        """
-        return Cost(self.macs * n, self.parameters, self.activations * n, self.features)
+    What has no formula is in ``counted``, which is ``networks`` of assumed.json.
+    """
+    kind = options["kind"]
+    if kind == "taco":
+        return _taco(options, side, counted)
+    if kind == "random":
+        return _apart(_trunk(options, 3, side))
+    if kind not in counted:
+        return Cost(0, 0, 0, FEATURES_UNKNOWN)
+    known = counted[kind]
+    scale = ((options.get("resolution") or known["side"]) / known["side"]) ** 2
+    return Cost(2 * known["macs"] * scale, known["parameters"], 0, known["features"])
 
 
-def _convolution(given: int, made: int, kernel: int, side: int) -> Cost:
-    """A convolution without bias that puts out ``side`` squared places, and its normalisation."""
-    weights = given * made * kernel**2
-    return Cost(weights * side**2, weights + 2 * made, made * side**2, made)
+def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
+    """The trained encoder with its head."""
+    if options["fusion"] == "two_tower":
+        body = _apart(_trunk(options, 3, side))
+    else:
+        body = _trunk(options, CHANNELS[options["coordinates"]], side)
+        if options["coordinates"] == "texture":
+            body = Cost(6 * 9 * side**2, 0, 0, 0) + body
+    if options["fusion"] == "correspondence":
+        more = counted["correspondence"]
+        macs = more["macs"] + more["macs_per_pixel"] * side**2
+        body += Cost(macs, more["parameters"], 0, body.features + more["features"])
+    n, dim = body.features, options["embedding_dim"]
+    return body + Cost(n * (n + dim), n * (n + dim) + 2 * n + dim, 0, dim)
+
+
+def _apart(one: Cost) -> Cost:
+    """The same network on both sides, with their difference beside them."""
+    return Cost(2 * one.macs, one.parameters, 2 * one.activations, 3 * one.features)
+
+
+def _trunk(options: Mapping[str, Any], channels: int, side: int) -> Cost:
+    """A residual network without a head on one picture."""
+    kind, depths = LAYERS[options["backbone"]]
+    given = options["width"]
+    side = _halved(side)
+    total = _convolution(channels, given, options["stem"], side)
+    side = _halved(side)
+    for stage, depth in enumerate(depths):
+        planes = options["width"] * 2**stage
+        for i in range(depth):
+            after = _halved(side) if stage and not i else side
+            total += _block(kind, given, planes, side, after)
+            side, given = after, planes * EXPANSION[kind]
+    return total
 
 
 def _halved(side: int) -> int:
@@ -71,44 +94,8 @@ def _halved(side: int) -> int:
     return -(-side // 2)
 
 
-def trunk(backbone: str, width: int, stem: int, channels: int, side: int) -> Cost:
-    """Cost of a residual network on one picture; see :func:`medtaskatlas.encoders.network.trunk`.
-
-    Parameters
-    ----------
-    backbone
-        A key of :data:`LAYERS`.
-    width
-        Channels of the first stage.
-    stem
-        Side of the first kernel, pixels.
-    channels
-        Channels of the picture.
-    side
-        Side of the picture, pixels.
-
-    Returns
-    -------
-    Cost
-        Without a head.
-    """
-    block, depths = LAYERS[backbone]
-    side = _halved(side)
-    total = _convolution(channels, width, stem, side)
-    side = _halved(side)
-    given = width
-    for stage, depth in enumerate(depths):
-        planes = width * 2**stage
-        for i in range(depth):
-            stride = 2 if stage and not i else 1
-            after = _halved(side) if stride == 2 else side
-            total += _block(block, given, planes, side, after)
-            side, given = after, planes * EXPANSION[block]
-    return total
-
-
 def _block(kind: str, given: int, planes: int, before: int, after: int) -> Cost:
-    """Cost of one residual block."""
+    """A residual block."""
     made = planes * EXPANSION[kind]
     if kind == "basic":
         total = _convolution(given, planes, 3, after) + _convolution(planes, planes, 3, after)
@@ -121,59 +108,7 @@ def _block(kind: str, given: int, planes: int, before: int, after: int) -> Cost:
     return total
 
 
-def cost_of(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
-    """Cost of an encoder on one pair.
-
-    Parameters
-    ----------
-    options
-        Of an encoder, as :meth:`medtaskatlas.encoders.kind.EncoderKind.options` gives them.
-    side
-        Side of the images, pixels.
-    counted
-        What was counted once, since it has no simple formula: ``networks`` of rates.json.
-
-    Returns
-    -------
-    Cost
-        Of kinds that are no network, nothing but their features.
-    """
-    kind = options["kind"]
-    if kind == "taco":
-        return _taco(options, side, counted)
-    if kind == "random":
-        one = trunk(options["backbone"], options["width"], options["stem"], 3, side)
-        return _apart(one)
-    if kind not in counted:
-        return Cost(0, 0, 0, _FEATURES_UNKNOWN)
-    known = counted[kind]
-    at = options.get("resolution") or known["side"]
-    scale = (at / known["side"]) ** 2
-    return Cost(2 * known["macs"] * scale, known["parameters"], 0, known["features"])
-
-
-# A kind of a user's own that nobody has counted: as much as TaCo.
-_FEATURES_UNKNOWN = 128
-
-
-def _apart(one: Cost) -> Cost:
-    """Both sides apart, and their difference beside them."""
-    both = one.times(2)
-    return Cost(both.macs, both.parameters, both.activations, 3 * one.features)
-
-
-def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
-    """Cost of the trained encoder with its head."""
-    shape = options["backbone"], options["width"], options["stem"]
-    if options["fusion"] == "two_tower":
-        body = _apart(trunk(*shape, 3, side))
-    else:
-        body = trunk(*shape, CHANNELS[options["coordinates"]], side)
-        if options["coordinates"] == "texture":
-            body = Cost(6 * 9 * side**2, 0, 0, 0) + body
-    if options["fusion"] == "correspondence":
-        more = counted["correspondence"]
-        macs = more["macs"] + more["macs_per_pixel"] * side**2
-        body += Cost(macs, more["parameters"], 0, body.features + more["features"])
-    n, dim = body.features, options["embedding_dim"]
-    return body + Cost(n * (n + dim), n * (n + dim) + 2 * n + dim, 0, dim)
+def _convolution(given: int, made: int, kernel: int, side: int) -> Cost:
+    """A convolution without bias that puts out ``side`` squared places, and its normalisation."""
+    weights = given * made * kernel**2
+    return Cost(weights * side**2, weights + 2 * made, made * side**2, made)

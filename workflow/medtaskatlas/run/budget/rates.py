@@ -1,273 +1,129 @@
-"""Rates: seconds and megabytes of a job, fitted to the benchmark files of runs."""
+"""Rates: seconds and megabytes of a kind of job, from the benchmark files that Snakemake wrote."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import os
+import platform
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from medtaskatlas.core.commit import commit
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import read_text
-from medtaskatlas.run.budget.counts import RATES
-from medtaskatlas.run.budget.job import Job
+from medtaskatlas.core.files import existing_run, read_json, read_text, whole_file
+from medtaskatlas.run.budget.counts import Counts, Images
+from medtaskatlas.run.budget.jobs import Job, jobs_of
+from medtaskatlas.run.planning import plan_run
+
+RATES = Path(__file__).parent / "rates.json"
+# Jobs that did so many times less than others like them tell nothing of what work costs.
+TOO_SMALL = 10
+Sample = tuple[float, float]  # work and cost of a job
 
 
 @dataclass(frozen=True)
 class Line:
-    """A cost that grows with the work: ``base + slope * work``, both at least 0.
-
-    Attributes
-    ----------
-    base
-        Cost of a job without work.
-    slope
-        Cost of a unit of work.
-    """
+    """A cost that grows with the work: ``base + slope * work``, both at least 0."""
 
     base: float
     slope: float
 
     def at(self, work: float) -> float:
-        """Cost of some work.
-
-        Parameters
-        ----------
-        work
-            The work.
-
-        Returns
-        -------
-        float
-            The cost.
-        """
+        """Cost of some work."""
         return self.base + self.slope * work
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a kind of job costs.
+    """What a kind of job costs."""
 
-    Attributes
-    ----------
-    seconds
-        On one core.
-    megabytes
-        At its peak.
-    n
-        Jobs that it was measured on.
-    most
-        Largest work among them: what is far above is extrapolated.
-    """
-
-    seconds: Line
-    megabytes: Line
-    n: int
-    most: float
+    seconds: Line  # on one core
+    megabytes: Line  # at its peak
+    n: int  # jobs that it was measured on
+    most: float  # largest work among them: what is far above is extrapolated
 
 
-Sample = tuple[float, float]
-# Jobs that did so many times less than others like them tell nothing of what work costs.
-TOO_SMALL = 5
-
-
-def fit(samples: Sequence[Sample], base: float = 0.0) -> Line:
-    """Line of least squares of the relative errors, with no negative part.
-
-    Parameters
-    ----------
-    samples
-        (work, cost) of each job, costs above 0.
-    base
-        Cost without work, taken where the samples cannot tell it: where their work differs less
-        than by half.
-
-    Returns
-    -------
-    Line
-        Without a slope where there is no work, or where more of it costs less.
-    """
-    works = [work for work, _ in samples]
-    weights = [1 / cost**2 for _, cost in samples]
-    x = _mean(works, weights)
-    y = _mean([cost for _, cost in samples], weights)
-    if max(works) <= 0:
-        return Line(y, 0.0)
-    if max(works) < 1.5 * min(works):
-        base = min(base, y)
-        return Line(base, (y - base) / x)
-    spread = _mean([(work - x) ** 2 for work in works], weights)
-    slope = _mean([(work - x) * (cost - y) for work, cost in samples], weights) / spread
+def fit(samples: Sequence[Sample]) -> Line:
+    """Line through the medians of the smaller and of the larger half of (work, cost)."""
+    works, cost = [work for work, _ in samples], median(cost for _, cost in samples)
+    if max(works) < 1.5 * min(works) and min(works) > 0:
+        return Line(0.0, cost / median(works))
+    middle = (min(works) + max(works)) / 2
+    halves = [[s for s in samples if (s[0] > middle) == larger] for larger in (False, True)]
+    if not halves[1]:
+        return Line(cost, 0.0)
+    (x0, y0), (x1, y1) = ([median(values) for values in zip(*half, strict=True)] for half in halves)
+    slope = (y1 - y0) / (x1 - x0)
     if slope <= 0:
-        return Line(y, 0.0)
-    if y - slope * x >= 0:
-        return Line(y - slope * x, slope)
-    squares = _mean([work**2 for work in works], weights)
-    return Line(0.0, _mean([work * cost for work, cost in samples], weights) / squares)
+        return Line(cost, 0.0)
+    return Line(y0 - slope * x0, slope) if y0 > slope * x0 else Line(0.0, y1 / x1)
 
 
-def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+def above(samples: Sequence[Sample]) -> Line:
+    """The same for memory, which must suffice: no sample is above, and what is held is held once.
 
-
-def above(samples: Sequence[Sample], least: float = 0.0, base: float = 0.0) -> Line:
-    """Line of least squares, lifted until no sample is above it: for memory, which must suffice.
-
-    Parameters
-    ----------
-    samples
-        (work, cost); those without a cost are left out: a job that ends at once has none.
-    least
-        Slope that it has at least.
-    base
-        See :func:`fit`.
-
-    Returns
-    -------
-    Line
-        Nothing where no sample has a cost.
+    Samples without a cost are left out: a job that ends at once has none.
     """
     known = [(work, cost) for work, cost in samples if cost > 0]
     if not known:
         return Line(0.0, 0.0)
-    slope = max(fit(known, base).slope, least) if max(w for w, _ in known) > 0 else least
+    slope = max(fit(known).slope, 1.0)
     return Line(max(0.0, *(cost - slope * work for work, cost in known)), slope)
 
 
 def prefixes(key: str) -> list[str]:
-    """A key and what it is a case of.
-
-    Parameters
-    ----------
-    key
-        Parts with slashes between them.
-
-    Returns
-    -------
-    list of str
-        The longest first.
-    """
+    """A key and what it is a case of, the longest first."""
     parts = key.split("/")
     return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
 
 
 @dataclass(frozen=True)
 class Rates:
-    """All rates, and where they are from.
+    """All rates, and where they are from."""
 
-    Attributes
-    ----------
-    about
-        ``machine``, ``command``, ``commit``, ``runs`` and the like.
-    by_key
-        Key to rate.
-    images
-        Dataset of the packages to how many pictures were prepared of it.
-    """
-
-    about: dict[str, Any]
+    about: dict[str, Any]  # machine, command, commit, runs and the like
     by_key: dict[str, Rate]
-    images: dict[str, int]
+    images: dict[str, int]  # dataset of the packages to how many pictures were prepared of it
 
     def of(self, key: str) -> Rate | None:
-        """Rate of a kind of job.
-
-        Parameters
-        ----------
-        key
-            Its key.
-
-        Returns
-        -------
-        Rate or None
-            That of the longest measured prefix; None where nothing was measured.
-        """
+        """Rate of the longest measured prefix of a key; None where nothing was measured."""
         return next((self.by_key[p] for p in prefixes(key) if p in self.by_key), None)
 
 
 def fitted(samples: Iterable[tuple[Job, float, float]]) -> dict[str, Rate]:
-    """Rates of measured jobs.
+    """Rates of jobs, their core-seconds and MB, for their keys and all that these are cases of.
 
-    Parameters
-    ----------
-    samples
-        Job, its seconds times its threads, and its peak memory in MB.
-
-    Returns
-    -------
-    dict of str to Rate
-        For the keys of the jobs and all that these are cases of.
+    Jobs of one size alone do not tell what work costs: jobs that are like them do.
     """
     found: dict[str, list[tuple[Job, float, float]]] = {}
     for sample in samples:
         for key in prefixes(sample[0].key):
             found.setdefault(key, []).append(sample)
     rates: dict[str, Rate] = {}
-    # Short keys first: what few jobs of a kind cannot tell, all jobs that are like them do.
     for key, members in sorted(found.items()):
+        works = [job.work for job, _, _ in members]
         like = next((rates[p] for p in prefixes(key)[1:] if p in rates), None)
-        most = max(job.work for job, _, _ in members)
-        if like is not None and most < like.most / TOO_SMALL:
+        if like and (max(works) < 1.5 * min(works) or max(works) < like.most / TOO_SMALL):
             continue
-        seconds, megabytes = (like.seconds.base, like.megabytes.base) if like else (0.0, 0.0)
         rates[key] = Rate(
-            fit([(job.work, cost) for job, cost, _ in members], seconds),
-            # Whatever a job holds is held once at least.
-            above([(job.memory, mb) for job, _, mb in members], 1.0, megabytes),
+            fit([(job.work, seconds) for job, seconds, _ in members]),
+            above([(job.memory, mb) for job, _, mb in members]),
             len(members),
-            most,
+            max(works),
         )
     return rates
 
 
-def as_json(rates: Rates) -> dict[str, Any]:
-    """Rates as JSON.
-
-    Parameters
-    ----------
-    rates
-        The rates.
-
-    Returns
-    -------
-    dict
-        What :func:`load_rates` reads.
-    """
-    rows = {
-        key: [
-            *(round(v, 6) for v in (rate.seconds.base, rate.seconds.slope)),
-            *(round(v, 4) for v in (rate.megabytes.base, rate.megabytes.slope)),
-            rate.n,
-            round(rate.most, 4),
-        ]
-        for key, rate in rates.by_key.items()
-    }
-    columns = ["seconds", "seconds a unit", "MB", "MB a unit", "jobs", "most work"]
-    return {"about": rates.about, "columns": columns, "rates": rows, "images": rates.images}
-
-
 def load_rates(path: Path = RATES) -> Rates:
-    """Rates from a file.
-
-    Parameters
-    ----------
-    path
-        The file; by default that of the package.
-
-    Returns
-    -------
-    Rates
-        The rates.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is of another make.
-    """
+    """Rates from a file; raises DataError where there is none, or it is of another make."""
     remedy = "make it with `medtaskatlas plan --measure RUN`, or `git checkout` it"
     try:
-        content: Mapping[str, Any] = json.loads(read_text(path))
+        content = json.loads(read_text(path))
         by_key = {
             key: Rate(Line(*row[:2]), Line(*row[2:4]), *row[4:])
             for key, row in content["rates"].items()
@@ -277,3 +133,87 @@ def load_rates(path: Path = RATES) -> Rates:
         raise DataError(error.problem, f"{error.remedy}; {remedy}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} holds no rates ({error!r})", remedy) from error
+
+
+def measure(runs: Sequence[str | Path], out: Path) -> Rates:
+    """Fit rates to the benchmark files of runs and write them.
+
+    Parameters
+    ----------
+    runs
+        Folders results/<run>, each with its config.json. Jobs without a benchmark file are left
+        out, so runs that are not finished will do.
+    out
+        The JSON file to make.
+
+    Returns
+    -------
+    Rates
+        What was written.
+
+    Raises
+    ------
+    DataError
+        If a folder has no config.json, or no benchmark file at all.
+    """
+    samples: list[tuple[Job, float, float]] = []
+    images: dict[str, int] = {}
+    all_counts = {Path(run): _counts_of(Path(run)) for run in runs}
+    for run, counts in all_counts.items():
+        found = list(_measured(run, jobs_of(counts)))
+        if not found:
+            raise DataError(f"{run}/benchmarks has no file of a job", "run it first")
+        samples += found
+        for name, known in counts.images.items():
+            if counts.plan.datasets[name].source == "embedded" and known.known == "prepared":
+                images[name] = known.n
+    plans = [counts.plan for counts in all_counts.values()]
+    named = [f"--measure results/{plan.config.run}" for plan in plans]
+    about = {
+        "command": " ".join(["medtaskatlas plan", *named]),
+        "commit": commit(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "jobs": len(samples),
+        "runs": [plan.summary() for plan in plans],
+    }
+    rates = Rates(about, fitted(samples), dict(sorted(images.items())))
+    rows = {
+        key: [round(v, 6) for v in (*astuple(rate.seconds), *astuple(rate.megabytes))]
+        + [rate.n, round(rate.most, 4)]
+        for key, rate in rates.by_key.items()
+    }
+    columns = ["seconds", "seconds a unit", "MB", "MB a unit", "jobs", "most work"]
+    content = {"about": about, "columns": columns, "rates": rows, "images": rates.images}
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    with whole_file(out) as part:
+        # A rate a line.
+        part.write_text(re.sub(r"\[[^][{}]*\]", lambda m: " ".join(m[0].split()), text) + "\n")
+    return rates
+
+
+def _counts_of(run: Path) -> Counts:
+    """Counts of a run from its resolved configuration, and of pictures where they lie there."""
+    from medtaskatlas.formats.arrow import ArrowFile
+
+    config = existing_run(run) / "config.json"
+    if not config.is_file():
+        remedy = f"make it: snakemake results/{run.name}/config.json --cores 1"
+        raise DataError(f"{config} is missing", remedy)
+    counts = Counts(plan_run(read_json(config)), {})
+    for name in counts.images:
+        file = run / "images" / f"{name}.arrow"
+        if file.is_file():
+            counts.images[name] = Images(len(ArrowFile(file)), "prepared")
+    return counts
+
+
+def _measured(run: Path, jobs: Iterable[Job]) -> Iterator[tuple[Job, float, float]]:
+    """Jobs with a benchmark file: core-seconds, and peak memory in MB without mapped pixels."""
+    for job in jobs:
+        file = run / "benchmarks" / f"{job.benchmark}.tsv"
+        lines = file.read_text().splitlines() if file.is_file() else []
+        for row in list(csv.DictReader(lines, delimiter="\t"))[:1]:
+            # A job that ends before the first look at it has no memory: a dash.
+            peak = float(row["max_rss"]) if row["max_rss"][:1].isdigit() else 0.0
+            yield job, float(row["s"]) * job.threads, max(0.0, peak - job.mapped_mb)

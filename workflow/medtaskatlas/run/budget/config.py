@@ -1,4 +1,4 @@
-"""The configuration that a user asks about, put together as Snakemake does."""
+"""The configuration of a command, put together as Snakemake does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from medtaskatlas.core.errors import ConfigError, DataError, yaml_mistake
 from medtaskatlas.core.files import read_text
 
 
-def asked_config(configfiles: Iterable[Path], pairs: Iterable[str]) -> dict[str, Any]:
-    """Configuration of files and of ``key=value`` on the command line.
+def merged_config(configfiles: Iterable[Path], pairs: Iterable[str]) -> dict[str, Any]:
+    """Configuration of files and of ``key=value``; later ones win, sections key by key.
 
     Parameters
     ----------
     configfiles
-        YAML or JSON files; later ones win, key by key.
+        YAML or JSON files.
     pairs
-        ``key=value``, the value as YAML; they win over files.
+        ``key=value``, the value as YAML.
 
     Returns
     -------
@@ -35,23 +35,19 @@ def asked_config(configfiles: Iterable[Path], pairs: Iterable[str]) -> dict[str,
     config: dict[str, Any] = {}
     for file in configfiles:
         try:
-            text = read_text(file)
+            content = _yaml(f"--configfile: {file}", read_text(file))
         except DataError as error:
             raise ConfigError(f"--configfile: {error.problem}", error.remedy) from error
-        config = _merged(config, _mapping(f"--configfile: {file}", text))
+        if not isinstance(content, Mapping):
+            remedy = "write `key: value`; see config/README.md"
+            raise ConfigError(f"--configfile: {file} holds no keys", remedy)
+        config = _merged(config, content)
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"--config: {pair!r} is no key=value", "write e.g. image_size=224")
         config = _merged(config, {key: _yaml(f"--config: {pair!r}", value)})
     return config
-
-
-def _mapping(name: str, text: str) -> Mapping[str, Any]:
-    content = _yaml(name, text)
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{name} holds no keys", "write `key: value`; see config/README.md")
-    return content
 
 
 def _yaml(name: str, text: str) -> Any:

@@ -1,0 +1,226 @@
+"""Tables of an atlas, one line each: rules, docs, costs and tests read them here.
+
+Nothing heavy is imported, since every start of Snakemake reads this; functions are named and
+imported in the job. A table's own code does not import this module: a new line changes no other
+table's code hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medtaskatlas.atlas.schemas.columns import TableSpec
+
+PACKAGE = "medtaskatlas"
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file that a function of the atlas makes from files and facts of a run.
+
+    ``inputs`` and ``params`` map arguments of the function to tables of :data:`TABLES`, or to names
+    in :mod:`medtaskatlas.run.products`. Tables that a run lacks are left out.
+    """
+
+    name: str
+    function: str  # "module:function" below this package, called with all arguments by name
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    # Keys of the configuration that are arguments and only say where things lie: no rerun.
+    config: tuple[str, ...] = ()
+    bank: bool = False  # whether it depends on code and descriptions of all tasks
+    when: str | None = None  # in runs with trajectories, failures, unseen_tasks or scaling
+    minutes: int = 30  # asked of a cluster
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules that its code hash begins with."""
+        return (f"{PACKAGE}.{self.function.partition(':')[0]}",)
+
+
+@dataclass(frozen=True)
+class Table(Product):
+    """A table: results/<run>/tables/<name>.parquet."""
+
+    # Multiples of `quantities` in run/budget/memory.py that its job holds.
+    memory: Mapping[str, float] = field(default_factory=dict)
+    local: bool = False  # whether it runs where Snakemake runs, never sent to a cluster
+    schema: str = ""  # "module:NAME"; by default SPEC next to the function
+
+    @property
+    def _schema(self) -> str:
+        beside = f"{self.function.partition(':')[0]}:SPEC"
+        return f"{PACKAGE}.{self.schema or beside}"
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules that its code hash begins with: its function's and its schema's."""
+        return tuple(dict.fromkeys([*super().modules, self._schema.partition(":")[0]]))
+
+    def load_schema(self) -> TableSpec:
+        """Columns, key and description, imported when asked for."""
+        schema: TableSpec = resolve_name(self._schema)
+        return schema
+
+
+def same(*names: str) -> dict[str, str]:
+    """Arguments that are called like what they are given."""
+    return {name: name for name in names}
+
+
+HELDOUT = same("heldout_datasets", "heldout_tasks")
+MEASURED = same("run", "seed")
+PREDICTIONS = {"prediction_paths": "predictions"}
+EMBEDDINGS = {"embedding_paths": "embeddings"}
+DISTANCES = {"task_distances_path": "task_distances"}
+
+# In the order of the documentation.
+_TABLES = (
+    Table(
+        "tasks",
+        "atlas.catalogue:tasks_table",
+        params=same("run", "tasks", "heldout_tasks"),
+        config=("tasks_dir",),
+        bank=True,
+        local=True,
+        schema="atlas.catalogue:TASKS",
+    ),
+    Table(
+        "datasets",
+        "atlas.catalogue:datasets_table",
+        {"image_paths": "images"},
+        same("run", "heldout_datasets"),
+        schema="atlas.catalogue:DATASETS",
+    ),
+    Table(
+        "task_grid",
+        "atlas.catalogue:task_grid",
+        {"pair_paths": "pairs", "image_paths": "images"},
+        same("run", "tasks"),
+        config=("tasks_dir",),
+        schema="atlas.catalogue:TASK_GRID",
+    ),
+    Table(
+        "identification",
+        "atlas.identification:identification",
+        PREDICTIONS,
+        MEASURED | same("format_identifiable"),
+        memory={"predictions": 1},
+    ),
+    Table(
+        "confusion", "atlas.confusion:confusion", PREDICTIONS, MEASURED, memory={"predictions": 1}
+    ),
+    Table(
+        "separation",
+        "atlas.separation.table:separation",
+        EMBEDDINGS,
+        MEASURED | HELDOUT,
+        memory={"encoder": 1.3},
+    ),
+    Table(
+        "task_distances",
+        "atlas.distances:task_distances",
+        EMBEDDINGS,
+        MEASURED | HELDOUT,
+        memory={"encoder": 1},
+    ),
+    Table(
+        "dataset_distances",
+        "atlas.dataset_distances:dataset_distances",
+        EMBEDDINGS,
+        MEASURED | HELDOUT,
+        minutes=60,
+        memory={"encoder": 1, "cell_matrix": 1},
+    ),
+    Table(
+        "clusters",
+        "atlas.clusters.table:clusters",
+        DISTANCES | EMBEDDINGS,
+        MEASURED | HELDOUT,
+        memory={"encoder": 1},
+    ),
+    Table(
+        "neighbours",
+        "atlas.task_neighbours:neighbours",
+        EMBEDDINGS,
+        MEASURED | HELDOUT,
+        minutes=60,
+        memory={"encoder": 1},
+    ),
+    Table(
+        "unseen_tasks",
+        "atlas.unseen_tasks:unseen_tasks",
+        {"fold_paths": "fold_embeddings", "baseline_paths": "baseline_embeddings"} | DISTANCES,
+        MEASURED | same("heldout_datasets"),
+        when="unseen_tasks",
+        memory={"folds": 1.3},
+    ),
+    Table(
+        "scaling",
+        "atlas.scaling:scaling",
+        {"prediction_paths": "scaling_predictions"},
+        MEASURED,
+        when="scaling",
+        memory={"predictions": 1},
+    ),
+    Table(
+        "trajectories",
+        "atlas.trajectories.table:trajectories",
+        {
+            "main_paths": "described_embeddings",
+            "trajectory_paths": "trajectory_embeddings",
+            "pair_paths": "trajectory_pairs",
+            "image_paths": "trajectory_images",
+        },
+        MEASURED | HELDOUT | {"asked_of": "steady_encoders"},
+        when="trajectories",
+        minutes=60,
+        memory={"described": 0.4, "trajectories": 0.6},
+    ),
+    Table(
+        "failures",
+        "atlas.failures.table:failures",
+        {"main_paths": "described_embeddings", "failure_paths": "failure_embeddings"},
+        MEASURED | HELDOUT,
+        when="failures",
+        minutes=60,
+        memory={"described": 1, "failures": 0.5},
+    ),
+    Table(
+        "controls",
+        "atlas.controls:controls",
+        PREDICTIONS | EMBEDDINGS | {"comparisons_path": "comparisons"},
+        MEASURED | HELDOUT,
+        memory={"encoder": 1, "predictions": 1},
+    ),
+    Table(
+        "comparisons",
+        "atlas.comparisons.table:comparisons",
+        PREDICTIONS | EMBEDDINGS | DISTANCES,
+        MEASURED | HELDOUT,
+        memory={"encoder": 1, "encoders": 0.5, "predictions": 1},
+    ),
+    Table(
+        "shortcuts",
+        "atlas.shortcuts.table:shortcuts",
+        {"pair_paths": "pairs", "image_paths": "images_of_pairs"},
+        MEASURED | HELDOUT,
+        minutes=60,
+        memory={"pairs": 1},
+    ),
+    Table(
+        "summary",
+        "atlas.summary:summary",
+        same(
+            *("identification", "comparisons", "separation", "task_distances", "clusters"),
+            *("controls", "shortcuts", "unseen_tasks", "scaling", "trajectories", "failures"),
+        ),
+        same("run"),
+        local=True,
+    ),
+)
+TABLES = {table.name: table for table in _TABLES}

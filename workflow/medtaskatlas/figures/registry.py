@@ -1,0 +1,136 @@
+"""Figures of an atlas, one line each: rules, report and tests read them here.
+
+As light as :mod:`medtaskatlas.atlas.registry`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from medtaskatlas.atlas.registry import HELDOUT, Product, same
+
+
+@dataclass(frozen=True)
+class Figure(Product):
+    """A figure: results/<run>/figures/<name>.<format>, captioned in workflow/report."""
+
+    category: str = field(kw_only=True)  # chapter of the report
+    label: str = field(kw_only=True)  # its words there
+    formats: tuple[str, ...] = ("svg", "png")  # each an argument of the function
+    shown: str = "svg"  # in the report, where a figure of many pictures is megabytes as SVG
+
+
+ENCODER = {"encoder": "shown_encoder"}
+
+
+def _drawn(name: str, **inputs: str) -> tuple[str, str, dict[str, str]]:
+    """Name, function and inputs of a figure; by default of the table that is called like it."""
+    return name, f"figures.{name}:{name}", inputs or {"table": name}
+
+
+# In the order of the report.
+_FIGURES = (
+    Figure(
+        "gallery",
+        "figures.gallery:gallery",
+        {"image_paths": "images"},
+        same("tasks", "seed"),
+        config=("tasks_dir",),
+        bank=True,
+        category="Data",
+        label="gallery of tasks",
+        shown="png",
+    ),
+    Figure(
+        "contact_sheets",
+        "figures.contact_sheets:contact_sheets",
+        {"image_paths": "images"},
+        {"heldout": "heldout_datasets"},
+        category="Data",
+        label="contact sheets of the datasets",
+        shown="png",
+    ),
+    Figure(
+        *_drawn("task_grid", table="task_grid", datasets_table="datasets"),
+        category="Data",
+        label="grid of tasks and datasets",
+    ),
+    Figure(*_drawn("shortcuts"), category="Data", label="shortcut audit"),
+    Figure(*_drawn("identification"), category="Identification", label="identification by encoder"),
+    Figure(
+        *_drawn("identification_by_task", table="identification", tasks_table="tasks"),
+        ENCODER | same("baseline"),
+        category="Identification",
+        label="identification by task",
+    ),
+    Figure(*_drawn("confusion"), ENCODER, category="Identification", label="confusion of tasks"),
+    Figure(
+        *_drawn("task_distances"), ENCODER, category="Relations", label="distances between tasks"
+    ),
+    Figure(
+        *_drawn("atlas_map", embeddings="shown_embeddings"),
+        ENCODER | HELDOUT | same("seed"),
+        category="Relations",
+        label="map of the embedding",
+    ),
+    Figure(
+        *_drawn("variance_shares", table="separation"),
+        category="Separation",
+        label="variance shares",
+    ),
+    Figure(
+        *_drawn("geometry", table="comparisons"),
+        category="Separation",
+        label="agreement of encoders",
+    ),
+    Figure(
+        *_drawn("dendrogram", table="clusters"),
+        ENCODER,
+        category="Relations",
+        label="tree of the tasks",
+    ),
+    Figure(
+        *_drawn("dataset_distances"),
+        ENCODER,
+        category="Relations",
+        label="distances between datasets",
+    ),
+    Figure(
+        *_drawn("trajectories", main="shown_embeddings", trajectory="shown_trajectories"),
+        ENCODER | HELDOUT,
+        when="trajectories",
+        category="Trajectories",
+        label="trajectories in the plane",
+    ),
+    Figure(
+        *_drawn("severity_curves", table="trajectories"),
+        when="trajectories",
+        category="Trajectories",
+        label="severity and displacement",
+    ),
+    Figure(
+        *_drawn("failures"),
+        ENCODER,
+        when="failures",
+        category="Failures",
+        label="how far failures lie",
+    ),
+    Figure(
+        *_drawn("unseen_tasks"),
+        {"encoder": "unseen_tasks_encoder"},
+        when="unseen_tasks",
+        category="Unseen tasks",
+        label="where unseen tasks fall",
+    ),
+    Figure(*_drawn("scaling"), when="scaling", category="Scaling", label="what more data buys"),
+    Figure(
+        "findings",
+        "figures.findings:findings",
+        same("summary", "controls", "datasets", "tasks", "identification"),
+        category="Findings",
+        label="findings in words",
+        formats=("html",),
+        shown="html",
+    ),
+)
+FIGURES = {figure.name: figure for figure in _FIGURES}

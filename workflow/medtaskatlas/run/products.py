@@ -1,0 +1,137 @@
+"""What the names in the registries of tables and figures stand for in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from medtaskatlas.atlas.registry import TABLES, Product, Table
+from medtaskatlas.figures.registry import FIGURES, Figure
+from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS
+
+Paths = str | list[str]
+
+
+def _of_runs(
+    plan: Plan, runs: Sequence[tuple[str, int]], set: str = "", stage: str = "embeddings"
+) -> list[str]:
+    """Files of some encoders and seeds."""
+    return [f"{plan.results}/{stage}/{e}/seed{seed}{set}.parquet" for e, seed in runs]
+
+
+def _of_points(plan: Plan, study: str, stage: str) -> list[str]:
+    return [f"{plan.results}/studies/{point}/{stage}.parquet" for point in plan.points_of(study)]
+
+
+def _first(plan: Plan, encoders: Sequence[str]) -> list[tuple[str, int]]:
+    """Encoders with their first seed."""
+    return [(name, plan.config.seeds_of(name)[0]) for name in encoders]
+
+
+def shown_encoder(plan: Plan) -> str:
+    """First model of the configuration, or first encoder: figures of one encoder show it."""
+    return [*plan.named("model"), *plan.encoders][0]
+
+
+def _baseline(plan: Plan) -> str | None:
+    """Encoder that it is shown beside."""
+    shown = shown_encoder(plan)
+    others = [n for n in [*plan.named("baseline"), *plan.encoders] if n != shown]
+    return others[0] if others else None
+
+
+SOURCES: dict[str, Callable[[Plan], Paths]] = {
+    "images": lambda p: [f"{p.results}/images/{dataset}.arrow" for dataset in p.datasets],
+    "pairs": lambda p: p.pair_files(p.cells),
+    "images_of_pairs": lambda p: p.image_files(p.cells),
+    "embeddings": lambda p: _of_runs(p, p.encoder_runs),
+    "predictions": lambda p: _of_runs(p, p.encoder_runs, stage="predictions"),
+    # Of the encoders whose failures and trajectories are looked at.
+    "described_embeddings": lambda p: _of_runs(p, p.described_runs),
+    "failure_embeddings": lambda p: _of_runs(p, p.described_runs, ".failure"),
+    "trajectory_embeddings": lambda p: _of_runs(p, p.described_runs, ".trajectory"),
+    "trajectory_pairs": lambda p: p.pair_files(p.trajectory_cells, set="trajectory"),
+    "trajectory_images": lambda p: p.image_files(p.trajectory_cells),
+    "fold_embeddings": lambda p: _of_points(p, UNSEEN_TASKS, "embeddings"),
+    "baseline_embeddings": lambda p: [
+        f"{p.results}/embeddings/{name}/seed{p.config.seeds[0]}.parquet"
+        for name in p.named("baseline")
+    ],
+    "scaling_predictions": lambda p: _of_points(p, SCALING, "predictions"),
+    "shown_embeddings": lambda p: _of_runs(p, _first(p, [shown_encoder(p)]))[0],
+    "shown_trajectories": lambda p: _of_runs(p, _first(p, [shown_encoder(p)]), ".trajectory")[0],
+    "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
+}
+
+FACTS: dict[str, Callable[[Plan], Any]] = {
+    "run": lambda p: p.config.run,
+    "seed": lambda p: p.config.seed,
+    "heldout_datasets": lambda p: p.heldout,
+    "heldout_tasks": lambda p: p.config.heldout.tasks,
+    "tasks": lambda p: list(p.tasks),
+    "format_identifiable": lambda p: [t.name for t in p.tasks.values() if t.format_identifiable],
+    "steady_encoders": lambda p: [e for e, made in p.encoders.items() if made.asks_steadiness],
+    "shown_encoder": shown_encoder,
+    "baseline": _baseline,
+    "unseen_tasks_encoder": lambda p: (
+        p.config.unseen_tasks.encoders[0] if p.config.unseen_tasks else None
+    ),
+    # The description of a task is its docstring, which is no code.
+    "bank": lambda p: [(p.task_code(name), task.description) for name, task in p.tasks.items()],
+}
+
+
+class Products:
+    """Tables and figures of a run."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def _has(self, when: str | None) -> bool:
+        """Whether the run has what a table or figure needs."""
+        known = {
+            "trajectories": "trajectory" in self.plan.described_sets,
+            "failures": "failure" in self.plan.described_sets,
+            UNSEEN_TASKS: self.plan.config.unseen_tasks is not None,
+            SCALING: self.plan.config.scaling is not None,
+        }
+        return when is None or known[when]
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """Tables of the run."""
+        return [table for table in TABLES.values() if self._has(table.when)]
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """Figures of the run."""
+        return [figure for figure in FIGURES.values() if self._has(figure.when)]
+
+    def table(self, name: str) -> str:
+        """Path of a table."""
+        return f"{self.plan.results}/tables/{name}.parquet"
+
+    def files(self, source: str) -> Paths:
+        """Paths of one of :data:`SOURCES`."""
+        return SOURCES[source](self.plan)
+
+    def inputs(self, product: Product) -> dict[str, Paths]:
+        """Argument to path or paths, without tables that the run lacks."""
+        own = self.tables if self._has(product.when) else TABLES.values()
+        made = {table.name for table in own}
+        return {
+            argument: self.table(source) if source in TABLES else self.files(source)
+            for argument, source in product.inputs.items()
+            if source in made or source not in TABLES
+        }
+
+    def params(self, product: Product) -> dict[str, Callable[[Any], Any]]:
+        """Parameters of a rule as functions of its wildcards: the function's, and `bank`."""
+        wanted = dict(product.params) | ({"bank": "bank"} if product.bank else {})
+        return {name: self._fact(FACTS[fact]) for name, fact in wanted.items()}
+
+    def _fact(self, fact: Callable[[Plan], Any]) -> Callable[[Any], Any]:
+        """A fact as a function of wildcards, so that it is asked for when a job needs it."""
+        return lambda wildcards: fact(self.plan)

@@ -1,0 +1,86 @@
+# Figures: results/<run>/figures/<figure>.{svg,png}, figures/findings.html and atlas.html
+from medtaskatlas.core.files import sha256
+from medtaskatlas.figures.interactive.static_files import ALL as STATIC_FILES
+from medtaskatlas.figures.registry import FIGURES
+
+
+def drawn(figure):
+    """Files of a figure by format; the report has one of them."""
+    files = {form: f"{RESULTS}/figures/{figure.name}.{form}" for form in figure.formats}
+    files[figure.shown] = report(
+        files[figure.shown],
+        caption=f"../report/{figure.name}.rst",
+        category=figure.category,
+        labels={"figure": figure.label},
+    )
+    return files
+
+
+rule figures:
+    input:
+        [
+            f"{RESULTS}/figures/{figure.name}.{form}"
+            for figure in PRODUCTS.figures
+            for form in figure.formats
+        ],
+        f"{RESULTS}/atlas.html",
+
+
+for figure in FIGURES.values():
+
+    rule:
+        name:
+            f"figure_{figure.name}"
+        input:
+            **PRODUCTS.inputs(figure),
+        output:
+            **drawn(figure),
+        log:
+            f"{RESULTS}/logs/figures/{figure.name}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/figures/{figure.name}.tsv"
+        conda:
+            "../../envs/base.yaml"
+        resources:
+            mem_mb=1500,
+            runtime=figure.minutes,
+        params:
+            **PRODUCTS.params(figure),
+            code=code_hash(*figure.modules),
+        message:
+            f"figure {figure.name}"
+        script:
+            "../scripts/figure.py"
+
+
+rule interactive_atlas:
+    input:
+        # The first seed of each encoder is drawn; what every seed said of a pair is told.
+        embeddings=PRODUCTS.files("first_embeddings"),
+        predictions=PRODUCTS.files("predictions"),
+        pairs=PRODUCTS.files("pairs"),
+        images=PRODUCTS.files("images_of_pairs"),
+        task_distances=PRODUCTS.table("task_distances"),
+    output:
+        html=f"{RESULTS}/atlas.html",
+    log:
+        f"{RESULTS}/logs/report/interactive_atlas.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/interactive_atlas.tsv"
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2500,
+        runtime=more_each_time(60),
+    params:
+        run=RUN.config.run,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=RUN.config.heldout.tasks,
+        seed=RUN.config.seed,
+        code=code_hash("medtaskatlas.figures.interactive.page"),
+        # Not code of Python, so not in that hash.
+        assets=[sha256(file)[:16] for file in STATIC_FILES],
+    message:
+        "interactive atlas"
+    script:
+        "../scripts/interactive_atlas.py"
