@@ -34,8 +34,7 @@ from medtaskatlas.datasets.catalogue import dataset_from_entry
 from medtaskatlas.encoders import embed, history, optimise, train  # noqa: F401 - optimise: early
 from medtaskatlas.figures import task_distances
 from medtaskatlas.pairs import sets
-from medtaskatlas.run.plan import Plan
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import Plan, plan_run
 from medtaskatlas.tasks.bank import load_bank
 
 DATASET, TASK = "ct_dicom", "rotation"

@@ -324,7 +324,7 @@ def plan(  # noqa: PLR0917 - options of the command line
     from medtaskatlas.run.budget.estimate import estimate
     from medtaskatlas.run.budget.rates import load_rates
     from medtaskatlas.run.budget.text import as_text
-    from medtaskatlas.run.planning import plan_run
+    from medtaskatlas.run.plan import plan_run
 
     files = configfile or [Path("config/embedded.yaml")]
     run = plan_run(asked_config(files, [*(config or []), *(pairs or [])]))

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.core.commit import commit
+from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import existing_run, read_json, whole_file
 from medtaskatlas.run.budget.counts import Images, assumed, images_of
 from medtaskatlas.run.budget.job import Job
 from medtaskatlas.run.budget.rates import Rates, as_json, fitted
 from medtaskatlas.run.budget.stages import jobs_of
-from medtaskatlas.run.plan import Plan
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import Plan, plan_run
 
 
 def measure(runs: Sequence[str | Path], out: Path) -> Rates:
