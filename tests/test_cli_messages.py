@@ -95,7 +95,7 @@ SAID = [
     ("keep first", ["results/first lacks the tables summary", "finish the run"]),
     ("plan --measure results/frst", RUNS),
     ("plan --measure results/first", ["results/first/config.json", "line 1", "is not JSON"]),
-    ("plan --measure results/second", ["config.json is missing", "snakemake --cores 1"]),
+    ("plan --measure results/second", ["config.json is missing", "snakemake results/second"]),
     ("provenance results/frst/tables/summary.parquet", RUNS),
     (
         "provenance results/second/tables/sumary.parquet",
