@@ -34,22 +34,10 @@ _OF_A_RUN = ("config.json", "pairs", "tables")
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write a file under a temporary name in its own folder and rename it when it is whole.
+    """Write a file under a temporary name, which is yielded, and rename it when it is whole.
 
-    Parameters
-    ----------
-    path
-        The file to make; its folder is created.
-
-    Yields
-    ------
-    pathlib.Path
-        The temporary path to write to.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or the folder cannot be written; nothing is left behind.
+    Its folder is made. A DataError where the disk is full or the folder cannot be written; nothing
+    is left behind then.
     """
     path = Path(path)
     # Snakemake and DVC treat what they know by name only: a leading dot keeps them away from it.

@@ -309,13 +309,8 @@ def _code(stamp: Mapping[str, Any]) -> dict[str, Any]:
             now = None
         if now != hash:
             changed.append(module)
-    return {
-        "hash": stamp["code"],
-        "package": stamp["package"],
-        "package_now": __version__,
-        "modules": stamp["modules"],
-        "changed": changed,
-    }
+    package = {"package": stamp["package"], "package_now": __version__}
+    return {"hash": stamp["code"], **package, "modules": stamp["modules"], "changed": changed}
 
 
 def _libraries(recorded: Mapping[str, str]) -> dict[str, Any]:

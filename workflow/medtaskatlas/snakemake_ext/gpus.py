@@ -50,27 +50,21 @@ def lent_gpus(
     folder: Path | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> Iterator[list[str]]:
-    """Have GPUs to oneself: no other process inside this function uses them.
+    """Reserve GPUs: no other process inside this function uses them.
 
     ``CUDA_VISIBLE_DEVICES`` names them inside the ``with``: to be entered before torch is imported.
-    Where there is no GPU at all nothing is done. The operating system frees what a process held
-    when it dies, however it dies.
+    Where there is no GPU at all nothing is done.
 
     Parameters
     ----------
     number
         How many; with 0 the process sees none, unless a scheduler gave it some.
     listed
-        Tells the GPUs that there are.
+        Lists the GPUs of the machine.
     folder
-        Where the locks are; None: a folder of the machine's temporary one, common to all users.
+        Of the locks; None: one in the machine's temporary folder, common to all users.
     tell
         Takes the message that all are in use, once; None: to standard error and the log.
-
-    Yields
-    ------
-    list of str
-        The GPUs; empty where there is none.
 
     Raises
     ------
@@ -84,7 +78,7 @@ def lent_gpus(
         with nullcontext() if _scope() else _environment(VISIBLE, ""):
             yield []
         return
-    there = list(listed())
+    there = list(listed())  # in the machine's order
     if not there:
         yield []
         return

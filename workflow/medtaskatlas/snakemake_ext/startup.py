@@ -24,21 +24,8 @@ def at_work(folder: str | Path = ".snakemake") -> IO[str] | None:
     and one that starts and finds it free knows that all others have ended. Of two at once the
     second changes nothing: Snakemake's own locks then say whether they conflict.
 
-    Parameters
-    ----------
-    folder
-        Where Snakemake keeps its locks.
-
-    Returns
-    -------
-    file or None
-        This process counts as alive as long as it is open. None where the folder cannot be written,
-        or its disk knows no locks; then nothing is done.
-
-    Raises
-    ------
-    DataError
-        If there is no such folder and it cannot be made: Snakemake cannot do without.
+    This process counts as alive as long as the returned file is open. None where the folder cannot
+    be written, or its disk knows no locks; a DataError where it cannot even be made.
     """
     folder = Path(folder)
     try:
@@ -96,18 +83,7 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 
 def enter_container(image: str) -> None:
-    """Check the image of `--sdm apptainer`, and run the code of this checkout, not the image's.
-
-    Parameters
-    ----------
-    image
-        A file, or an address with a scheme.
-
-    Raises
-    ------
-    ConfigError
-        If the image is a file that does not exist.
-    """
+    """Check the image of `--sdm apptainer`, and run the code of this checkout, not the image's."""
     if not urlsplit(image).scheme and not Path(image).is_file():
         raise ConfigError(
             f"--sdm apptainer runs jobs in {image}, and there is no such file",
