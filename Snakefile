@@ -7,14 +7,13 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 from medtaskatlas.run.budget.memory import Memory
-from medtaskatlas.snakemake_ext.containers import enter_container
 from medtaskatlas.core.errors import AtlasError
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.snakemake_ext.patches import repair_snakemake
 from medtaskatlas.snakemake_ext.slurm import more_each_time
-from medtaskatlas.snakemake_ext.locks import at_work, check_writable
+from medtaskatlas.snakemake_ext.startup import at_work, check_writable, enter_container
 
 min_version("9.27")
 repair_snakemake()

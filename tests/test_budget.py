@@ -24,7 +24,7 @@ from medtaskatlas.run.budget.jobs import LOCAL, jobs_of
 from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.run.budget.networks import cost_of
 from medtaskatlas.run.budget.rates import Line, above, fit, load_rates, measure, prefixes
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import FACTS, SOURCES
 
 CONFIG = REPOSITORY / "config"

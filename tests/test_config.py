@@ -8,7 +8,7 @@ import yaml
 from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.run.config import parse_config
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 SMALLEST = {"run": "x", "datasets": ["ct_dicom"], "encoders": {"pixels": {}}}
 SHIPPED = sorted((REPOSITORY / "config").glob("*.yaml"))

@@ -15,8 +15,7 @@ from medtaskatlas.atlas.shortcuts import views as shortcut_views
 from medtaskatlas.atlas.trajectories import geometry
 from medtaskatlas.atlas.trajectories import table as trajectories
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.site.config_pages import TARGETS, sections
-from medtaskatlas.site.pages import pages
+from medtaskatlas.site.pages import TARGETS, pages, sections
 
 
 @pytest.mark.parametrize("file", list(pages()), ids=lambda file: file.name)

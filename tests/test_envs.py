@@ -13,9 +13,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from medtaskatlas.core.code_hash import modules_behind
+from medtaskatlas.core.code_hash import modules, modules_behind
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.core.modules import modules
 
 ENVIRONMENTS = ["base", "torch"]
 OWNERS = packages_distributions()

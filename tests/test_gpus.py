@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
+from medtaskatlas.core.code_hash import PACKAGE
 from medtaskatlas.core.errors import ConfigError, DataError
-from medtaskatlas.core.modules import PACKAGE
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.snakemake_ext import gpus
 from medtaskatlas.snakemake_ext.gpus import gpus_to_train, lent_gpus, visible_gpus

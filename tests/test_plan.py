@@ -6,7 +6,7 @@ import yaml
 from generated import SPLITS
 from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 
 def raw(name="embedded", **changes):

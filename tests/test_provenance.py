@@ -6,13 +6,12 @@ import shutil
 import pytest
 
 from medtaskatlas.core import code_hash as provenance
-from medtaskatlas.core import modules
 from medtaskatlas.core.code_hash import modules_behind
 
 
 def forget() -> None:
     """As in a new process."""
-    modules._modules.cache_clear()
+    provenance._modules.cache_clear()
     provenance.code_hash.cache_clear()
 
 
@@ -20,8 +19,8 @@ def forget() -> None:
 def copy(tmp_path, monkeypatch):
     """A copy of the package whose files a test may edit."""
     package = tmp_path / "medtaskatlas"
-    shutil.copytree(modules.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(modules, "PACKAGE", package)
+    shutil.copytree(provenance.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "PACKAGE", package)
     forget()
     yield package
     forget()
@@ -89,7 +88,7 @@ def kept(copy):
 def test_what_is_kept_says_the_same_and_spares_parsing(copy, monkeypatch) -> None:
     before = hashes()
     assert kept(copy).is_file()
-    monkeypatch.setattr(modules, "_facts", None)
+    monkeypatch.setattr(provenance, "_facts", None)
     assert hashes() == before
 
 

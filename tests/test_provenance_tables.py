@@ -23,8 +23,7 @@ from medtaskatlas.provenance.stamp import (
     manifests,
     modules_of,
 )
-from medtaskatlas.provenance.trace import conditions, trace
-from medtaskatlas.provenance.tree import as_tree
+from medtaskatlas.provenance.trace import as_tree, conditions, trace
 from medtaskatlas.run.config import parse_config
 from medtaskatlas.snakemake_ext.jobs import job
 

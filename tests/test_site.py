@@ -230,13 +230,14 @@ def test_a_page_takes_in_sections(tmp_path):
 
 
 def test_roles_become_links_code_and_formulas():
-    known = {"medtaskatlas.a.f": "a.html#f", "medtaskatlas.b": "b.md"}
+    known = {"medtaskatlas.a.f": "[medtaskatlas.a.f]", "medtaskatlas.b": "(b.md)"}
     text = (
         ":func:`f`, :func:`~medtaskatlas.a.f`, :mod:`medtaskatlas.b`, :data:`G`, "
         "int [T][T], :math:`x^2`"
     )
     assert docs_api.as_markdown(text, "medtaskatlas.a", known) == (
-        "[`f`](a.html#f), [`f`](a.html#f), [`medtaskatlas.b`](b.md), `G`, int [T]\\[T], \\(x^2\\)"
+        "[`f`][medtaskatlas.a.f], [`f`][medtaskatlas.a.f], [`medtaskatlas.b`](b.md), `G`, "
+        "int [T]\\[T], \\(x^2\\)"
     )
 
 

@@ -89,8 +89,9 @@ def submitted(tmp_path, monkeypatch, gpu_rules):
     programs.mkdir()
     calls = tmp_path / "calls"
     for name, script in {
-        # Refused, so that nothing waits for a job.
-        "sbatch": f'for word; do printf "%s\\0" "$word"; done >>{calls}; echo >>{calls}; exit 1',
+        # Refused, so that nothing waits for a job; one write, since several may run at once.
+        "sbatch": 'for word; do printf "%s\\0" "$word"; done | '
+        f"(cat; echo) | dd bs=64k iflag=fullblock 2>&- >>{calls}; exit 1",
         "sacct": "exit 0",
         "squeue": "exit 0",
         "sacctmgr": "echo mylab",

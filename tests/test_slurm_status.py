@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from medtaskatlas.snakemake_ext.patches import look_steadily
 from medtaskatlas.snakemake_ext.slurm import (
     SHORTEST_MEMORY,
     has_gpus,
-    look_steadily,
     min_job_age,
     status_command,
 )

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.studies import nested, task_folds
 
 RAW = {

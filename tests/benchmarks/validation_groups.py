@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.predict import predict
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 SWAPPED = {"val": "test", "test": "val", "train": "train"}
 SHOWN = ["method", "other", "other_method", "measure", "estimate", "ci_low", "ci_high", "p"]

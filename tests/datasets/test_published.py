@@ -16,7 +16,7 @@ from medtaskatlas.datasets.prepare import prepare
 from medtaskatlas.datasets.published import SIZES, NpzDataset
 from medtaskatlas.datasets.remote.urls import in_mirror
 from medtaskatlas.formats.images import ImageSet
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
 

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from generated import SPLITS
+from medtaskatlas.core.code_hash import PACKAGE
 from medtaskatlas.core.errors import ConfigError, DataError
-from medtaskatlas.core.modules import PACKAGE
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds.taco import Taco
 from medtaskatlas.encoders.taco import machine, optimise

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import yaml
 
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 from runs import REPOSITORY, files, snakemake
 
 pytestmark = pytest.mark.system

@@ -11,7 +11,7 @@ import pytest
 
 from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.snakemake_ext.containers import enter_container
+from medtaskatlas.snakemake_ext.startup import enter_container
 from runs import command
 
 pytestmark = pytest.mark.system

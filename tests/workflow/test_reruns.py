@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medtaskatlas.core.modules import read_module
+from medtaskatlas.core.code_hash import read_module
 from medtaskatlas.datasets.catalogue import load_catalogue
 from runs import due_jobs, snakemake
 

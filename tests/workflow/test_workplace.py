@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.snakemake_ext.locks import at_work, check_writable
+from medtaskatlas.snakemake_ext.startup import at_work, check_writable
 
 pytestmark = pytest.mark.system
 
 SNAKEFILE = """
-from medtaskatlas.snakemake_ext.locks import at_work
+from medtaskatlas.snakemake_ext.startup import at_work
 
 if workflow.is_main_process:
     AT_WORK = at_work()

@@ -36,8 +36,7 @@ from medtaskatlas.encoders.taco import optimise  # noqa: F401 - early
 from medtaskatlas.figures import task_distances
 from medtaskatlas.learning import history
 from medtaskatlas.pairs import sets
-from medtaskatlas.run.plan import Plan
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import Plan, plan_run
 from medtaskatlas.tasks.bank import load_bank
 
 DATASET, TASK = "ct_dicom", "rotation"

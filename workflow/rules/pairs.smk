@@ -74,7 +74,7 @@ for name, sets, batch in pair_batches(RUN, CELLS_PER_JOB):
             mem_mb=1000,
             runtime=more_each_time(30 + len(batch.tasks)),
         params:
-            # Of each file what a job of its own has: see medtaskatlas.snakemake_ext.cell_records.
+            # Of each file what a job of its own has: see medtaskatlas.snakemake_ext.patches.
             cells=lambda wildcards, tasks=batch.tasks, sets=sets: {
                 task: {
                     set: RUN.pair_params(set, task, wildcards.dataset)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from medtaskatlas.atlas.findings import CHANGES
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.core.commit import commit
+from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import existing_run, whole_file
 

@@ -36,21 +36,9 @@ class TaskError(AtlasError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
-    """Sentence naming the valid names nearest to a mistyped one, whatever its case.
+    """Sentence with the at most ``n`` valid names nearest to a mistyped one, or with all of them.
 
-    Parameters
-    ----------
-    name
-        What was written.
-    known
-        What could have been written.
-    n
-        How many suggestions at most.
-
-    Returns
-    -------
-    str
-        ``did you mean a, b?`` or, where nothing is near, the whole list.
+    Case is ignored.
     """
     known = sorted(known)
     if not known:
@@ -67,18 +55,7 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
 
 
 def yaml_mistake(error: Exception) -> str:
-    """Line, column and kind of a mistake that PyYAML found, on one line.
-
-    Parameters
-    ----------
-    error
-        A ``yaml.YAMLError``.
-
-    Returns
-    -------
-    str
-        For example ``line 3, column 7: mapping values are not allowed here``.
-    """
+    """Line, column and kind of a mistake that PyYAML found, on one line."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return " ".join(str(error).split())

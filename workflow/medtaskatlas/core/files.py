@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Reading and writing files: whole or absent, with errors that name the nearest file."""
 
 from __future__ import annotations
 
@@ -34,22 +34,10 @@ _OF_A_RUN = ("config.json", "pairs", "tables")
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write a file under a temporary name in its own folder and rename it when it is whole.
+    """Write a file under a temporary name, which is yielded, and rename it when it is whole.
 
-    Parameters
-    ----------
-    path
-        The file to make; its folder is created.
-
-    Yields
-    ------
-    pathlib.Path
-        The temporary path to write to.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or the folder cannot be written; nothing is left behind.
+    Its folder is made. A DataError where the disk is full or the folder cannot be written; nothing
+    is left behind then.
     """
     path = Path(path)
     # Snakemake and DVC treat what they know by name only: a leading dot keeps them away from it.
@@ -79,23 +67,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def existing_folder(path: str | Path) -> Path:
-    """A folder that must be there.
-
-    Parameters
-    ----------
-    path
-        Its path.
-
-    Returns
-    -------
-    pathlib.Path
-        The same.
-
-    Raises
-    ------
-    DataError
-        If it is not there, or a file; names those nearest to it.
-    """
+    """The path of a folder; a DataError names those nearest to one that does not exist."""
     path = Path(path)
     if path.is_file():
         raise DataError(f"{path} is a file, not a folder", f"give its folder: {path.parent}")
@@ -105,23 +77,7 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def existing_run(path: str | Path) -> Path:
-    """The folder of a run that must be there.
-
-    Parameters
-    ----------
-    path
-        results/<run>.
-
-    Returns
-    -------
-    pathlib.Path
-        The same.
-
-    Raises
-    ------
-    DataError
-        If it is not there; names the runs that are.
-    """
+    """The path of a run's folder, results/<run>; a DataError names the runs that exist."""
     path = Path(path)
     if path.is_dir():
         return path
@@ -135,22 +91,12 @@ def existing_run(path: str | Path) -> Path:
 
 
 def read_text(path: str | Path) -> str:
-    """Text of a file that a user named.
-
-    Parameters
-    ----------
-    path
-        The file, in UTF-8.
-
-    Returns
-    -------
-    str
-        Its content.
+    """Text of a UTF-8 file that a user named.
 
     Raises
     ------
     DataError
-        If it is not there, a folder, not readable or no text; names the files nearest to it.
+        If it is missing (names the nearest files), a folder, not readable or no text.
     """
     path = Path(path)
     try:
@@ -170,23 +116,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """Content of a JSON file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    object
-        What it holds.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read or is no JSON; names the line.
-    """
+    """Content of a JSON file; a DataError names the line that is no JSON."""
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -196,7 +126,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def _beside(path: Path, kind: Callable[[Path], bool]) -> str:
-    """What lies next to a path that is not there and could have been meant."""
+    """Remedy for a missing path: the nearest names in its folder."""
     if not path.parent.is_dir():
         return f"there is no folder {path.parent} either; you are in {Path.cwd()}"
     there = [p.name for p in path.parent.iterdir() if not p.name.startswith(".") and kind(p)]
@@ -206,13 +136,7 @@ def _beside(path: Path, kind: Callable[[Path], bool]) -> str:
 
 
 def sweep(path: str | Path) -> None:
-    """Remove what jobs that were killed while they wrote a file have left of it.
-
-    Parameters
-    ----------
-    path
-        The file; itself it is left alone, and so is what a living process writes.
-    """
+    """Remove the temporary files of a file whose writers were killed."""
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         number = left.name.split(".")[-2]
@@ -221,42 +145,22 @@ def sweep(path: str | Path) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    """Whether a process exists."""
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
     return True
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a value as JSON with sorted keys, so that equal values are equal files.
-
-    Parameters
-    ----------
-    path
-        The file to make.
-    value
-        Anything that the standard ``json`` module can write.
-    """
+    """Write a value as JSON with sorted keys, so that equal values are equal files."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file as hexadecimal digits.
-
-    Parameters
-    ----------
-    path
-        The file; read in blocks, so memory does not grow with its size.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """SHA-256 of a file as hexadecimal digits; read in blocks."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

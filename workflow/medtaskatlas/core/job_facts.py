@@ -1,7 +1,7 @@
-"""What a running job knows of itself, for the files that it writes.
+"""Facts about the running job, for the files that it writes.
 
-A script enters :func:`job_known_by`; whoever writes a table inside asks :func:`job_facts`. Tables
-import this module alone, so what is gathered, and how, may change without a table being made anew.
+A script enters :func:`job_known_by`; whoever writes a table inside calls :func:`job_facts`. Tables
+import this module alone, so a change in how facts are gathered makes no table anew.
 """
 
 from __future__ import annotations
@@ -18,17 +18,7 @@ _FACTS: ContextVar[Facts | None] = ContextVar("facts of the running job", defaul
 
 @contextmanager
 def job_known_by(facts: Facts) -> Iterator[None]:
-    """Let :func:`job_facts` answer inside.
-
-    Parameters
-    ----------
-    facts
-        Gathers JSON-able facts; called only where something is written.
-
-    Yields
-    ------
-    None
-    """
+    """Let :func:`job_facts` return what ``facts()`` gathers."""
     token = _FACTS.set(facts)
     try:
         yield
@@ -37,12 +27,6 @@ def job_known_by(facts: Facts) -> Iterator[None]:
 
 
 def job_facts() -> dict[str, Any] | None:
-    """Facts about the job that is running.
-
-    Returns
-    -------
-    dict or None
-        See :func:`medtaskatlas.provenance.stamp.stamp`; None outside of a job.
-    """
+    """Facts about the running job, see :func:`medtaskatlas.provenance.stamp.stamp`, or None."""
     facts = _FACTS.get()
     return None if facts is None else facts()

@@ -15,18 +15,7 @@ class Section(BaseModel):
 
 
 def parts_of(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Keys of a section that are sections themselves.
-
-    Parameters
-    ----------
-    section
-        A section.
-
-    Returns
-    -------
-    dict of str to type
-        Key to its section; of a key that takes one of several types, the one that is a section.
-    """
+    """Keys of a section that are sections themselves, or may be among other types."""
     found = {}
     for key, field in section.model_fields.items():
         hints: tuple[Any, ...] = (field.annotation, *get_args(field.annotation))

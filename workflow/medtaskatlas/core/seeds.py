@@ -1,4 +1,4 @@
-"""One way to make a random generator.
+"""Random generators.
 
 Every draw of the project comes from a generator that is a pure function of the run's seed and of
 what the draw is for, so results depend neither on the order of jobs nor on their number.
@@ -12,18 +12,10 @@ import numpy as np
 
 
 def entropy(*key: str | int) -> list[int]:
-    """Four 32-bit words that stand for a key, the same on every machine and Python.
+    """Four 32-bit words that stand for a key such as ``("pairs", dataset, task, 17)``.
 
-    Parameters
-    ----------
-    key
-        Strings and integers, for example ``("pairs", dataset, task, 17)``.
-
-    Returns
-    -------
-    list of int
-        Words of a 128-bit BLAKE2b digest; keys that differ in a part, or in where a part ends,
-        give other words.
+    They are a BLAKE2b digest, the same on every machine; keys that differ in a part, or in where a
+    part ends, give other words.
     """
     return [int(word) for word in np.frombuffer(_digest(*key), "<u4")]
 

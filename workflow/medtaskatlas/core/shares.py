@@ -6,19 +6,9 @@ from collections.abc import Mapping
 
 
 def share_out(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Split a number in proportion: largest remainders, at least one each.
+    """Split a number in proportion to weights: largest remainders, at least one each.
 
-    Parameters
-    ----------
-    total
-        What to share out.
-    shares
-        Name to positive weight.
-
-    Returns
-    -------
-    dict of str to int
-        Sums to ``total``, or to the number of shares where that is larger; ties go to the earlier.
+    Sums to ``total``, or to the number of shares where that is larger; ties go to the earlier.
     """
     total = max(total, len(shares))
     scale = total / sum(shares.values())

@@ -22,18 +22,7 @@ META_KEY = b"medtaskatlas"
 
 
 def tensor_column(pixels: np.ndarray) -> pa.ExtensionArray:
-    """Pixels as an Arrow column without a copy.
-
-    Parameters
-    ----------
-    pixels
-        Array [N, ...] of an integer or float type.
-
-    Returns
-    -------
-    pyarrow.FixedShapeTensorArray
-        N tensors of shape ``pixels.shape[1:]``.
-    """
+    """Pixels [N, ...] as an Arrow column of N tensors, without a copy."""
     pixels = np.ascontiguousarray(pixels)
     kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(pixels.dtype), pixels.shape[1:])
     per_row = int(np.prod(pixels.shape[1:]))
@@ -53,11 +42,6 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
         columns, others become tensors) or to a spool, whose rows never are in memory together.
     meta
         JSON-able facts about the file, kept in the schema's metadata.
-
-    Raises
-    ------
-    DataError
-        If the disk is full.
     """
     spools = {name: c for name, c in columns.items() if isinstance(c, Spool)}
     batch = pa.record_batch([_array(c) for c in columns.values()], names=list(columns))
@@ -96,12 +80,7 @@ def _fill(path: Path, name: str, spool: Spool) -> None:
 
 
 class ArrowFile:
-    """A memory-mapped Arrow file; columns are numpy views where their type allows it.
-
-    Parameters
-    ----------
-    path
-        A file made by :func:`write_arrow`.
+    """A memory-mapped file of :func:`write_arrow`; columns are numpy views where possible.
 
     Raises
     ------
@@ -139,23 +118,7 @@ class ArrowFile:
         return list(self._batch.schema.names)
 
     def column(self, name: str) -> pa.Array:
-        """Arrow array of a column.
-
-        Parameters
-        ----------
-        name
-            The column's name.
-
-        Returns
-        -------
-        pyarrow.Array
-            The column, memory-mapped.
-
-        Raises
-        ------
-        DataError
-            If there is no such column.
-        """
+        """Arrow array of a column, memory-mapped; a DataError names the columns that exist."""
         if name not in self:
             raise DataError(
                 f"{self.path} has no column {name!r}; it has {', '.join(self.columns)}",
@@ -164,18 +127,7 @@ class ArrowFile:
         return self._batch.column(name)
 
     def numpy(self, name: str) -> np.ndarray:
-        """Column as numpy: a view [N, ...] of pixels or numbers, an object array of strings.
-
-        Parameters
-        ----------
-        name
-            The column's name.
-
-        Returns
-        -------
-        numpy.ndarray
-            Read-only view where the type allows it.
-        """
+        """Column as numpy: a read-only view [N, ...] of pixels or numbers, an array of strings."""
         column = self.column(name)
         if isinstance(column.type, pa.FixedShapeTensorType):
             if len(column) == 0:

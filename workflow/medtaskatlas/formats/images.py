@@ -34,46 +34,22 @@ _IDENTITY = ("image_id", "image", "mask", "instances", "label", "boxes")
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known of it, as tasks see it.
+    """One image with its annotation, as tasks see it; what the dataset lacks is None."""
 
-    Attributes
-    ----------
-    image
-        uint8 [H, W] or [H, W, 3], values 0..255.
-    mask
-        uint8 [H, W] class ids, 0 is background; None where the dataset has none.
-    instances
-        uint16 [H, W] object numbers, 0 is background; None where the dataset has none.
-    boxes
-        float32 [K, 4] of (x0, y0, x1, y1) in pixels; None where the dataset has none.
-    label
-        The image's label; None where the dataset has none.
-    n_classes
-        Number of foreground classes of the dataset's masks.
-    n_labels
-        Number of labels of the dataset.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray | None = None
-    instances: np.ndarray | None = None
-    boxes: np.ndarray | None = None
+    image: np.ndarray  # uint8 [H, W] or [H, W, 3], values 0..255
+    mask: np.ndarray | None = None  # uint8 [H, W] class ids, 0 is background
+    instances: np.ndarray | None = None  # uint16 [H, W] object numbers, 0 is background
+    boxes: np.ndarray | None = None  # float32 [K, 4] of (x0, y0, x1, y1), pixels
     label: int | None = None
-    n_classes: int = 0
-    n_labels: int = 0
+    n_classes: int = 0  # foreground classes of the dataset's masks
+    n_labels: int = 0  # labels of the dataset
 
 
 class ImageSet(ArrowFile):
     """Prepared images of one dataset, memory-mapped.
 
-    Attributes
-    ----------
-    images
-        uint8 [N, H, W, 3], values 0..255.
-    masks
-        uint8 [N, H, W] class ids, or None.
-    instances
-        uint16 [N, H, W] object numbers, or None.
+    ``images`` are uint8 [N, H, W, 3] of 0..255; ``masks`` uint8 [N, H, W] class ids and
+    ``instances`` uint16 [N, H, W], or None.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -94,18 +70,7 @@ class ImageSet(ArrowFile):
         return str(self.meta["dataset"])
 
     def sample(self, row: int) -> Sample:
-        """One image with its annotation.
-
-        Parameters
-        ----------
-        row
-            Row of the file.
-
-        Returns
-        -------
-        Sample
-            Views into the file; tasks must not write to them (and cannot: they are read-only).
-        """
+        """One image with its annotation: read-only views into the file."""
         boxes = None
         if "boxes" in self:
             flat = self.column("boxes")[row].values
@@ -135,15 +100,9 @@ def write_images(
     columns
         Columns of :data:`REQUIRED` and any of :data:`OPTIONAL`; ``image`` uint8 [N, H, W, 3],
         ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a spool;
-        ``boxes`` a list of [K, 4] arrays.
-        A column that the dataset lacks is left out, never filled.
+        ``boxes`` a list of [K, 4] arrays. A column that the dataset lacks is left out.
     meta
         Values for all of :data:`META_KEYS`.
-
-    Raises
-    ------
-    ValueError
-        If a column or a fact is missing, unknown or of the wrong shape: a mistake in the caller.
     """
     unknown = set(columns) - set(REQUIRED) - set(OPTIONAL)
     absent = set(REQUIRED) - set(columns)

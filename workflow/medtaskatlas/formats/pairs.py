@@ -46,14 +46,7 @@ SIDES = ("input", "output")
 
 
 class PairSet(ArrowFile):
-    """Pairs of one task on one dataset, memory-mapped.
-
-    Parameters
-    ----------
-    path
-        A file made by :func:`write_pairs`.
-    images
-        The images file that the pairs were made from.
+    """Pairs of one task on one dataset, memory-mapped, with the images that they were made from.
 
     Raises
     ------
@@ -73,35 +66,11 @@ class PairSet(ArrowFile):
         self._stored = {side: self.numpy(side) for side in SIDES if side in self}
 
     def side(self, side: str, rows: np.ndarray | slice | int) -> np.ndarray:
-        """Pixels of one side of some pairs.
-
-        Parameters
-        ----------
-        side
-            ``input`` or ``output``.
-        rows
-            Rows of this file.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 [len(rows), H, W, 3], values 0..255.
-        """
+        """Pixels of one side (input or output) of some pairs: uint8 [n, H, W, 3], 0..255."""
         return self._stored[side][rows] if side in self._stored else self.image(rows)
 
     def image(self, rows: np.ndarray | slice | int) -> np.ndarray:
-        """Images that some pairs were made from.
-
-        Parameters
-        ----------
-        rows
-            Rows of this file.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 [len(rows), H, W, 3], values 0..255.
-        """
+        """Images that some pairs were made from: uint8 [n, H, W, 3], 0..255."""
         return self.images.images[self.image_row[rows]]
 
 
@@ -124,11 +93,6 @@ def write_pairs(
         image itself is absent.
     meta
         Facts about the file; must hold ``images_sha256``.
-
-    Raises
-    ------
-    ValueError
-        If columns are missing or a side is of the wrong type: a mistake in the caller.
     """
     if set(columns) != set(COLUMNS) or not set(sides) <= set(SIDES) or "images_sha256" not in meta:
         raise ValueError(f"pairs need the columns {COLUMNS}, sides of {SIDES} and images_sha256")

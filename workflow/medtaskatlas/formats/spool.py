@@ -13,19 +13,10 @@ CHUNK_BYTES = 4 << 20
 
 
 class Spool:
-    """A column of pixels that grows row by row on the disk.
+    """A column of pixels that grows row by row in a file on the disk of ``folder``.
 
     The file has no name, so nothing is left of it after a kill. `len` is the number of rows
     selected by :meth:`select`, or all.
-
-    Parameters
-    ----------
-    folder
-        Where the file is made; the disk that the result goes to.
-    row_shape
-        Shape of a row.
-    dtype
-        Type of its numbers.
     """
 
     def __init__(
@@ -52,18 +43,7 @@ class Spool:
         return len(self._rows)
 
     def append(self, row: np.ndarray) -> None:
-        """Add one row and select it.
-
-        Parameters
-        ----------
-        row
-            Array of the spool's row shape and type.
-
-        Raises
-        ------
-        ValueError
-            If it has another shape or type: a mistake in the caller.
-        """
+        """Add one row and select it."""
         if row.shape != self.row_shape or row.dtype != self.dtype:
             raise ValueError(f"{row.dtype} {row.shape} is no {self.dtype} {self.row_shape}")
         self._file.write(np.ascontiguousarray(row).data)
@@ -71,30 +51,13 @@ class Spool:
         self._rows = np.arange(0)
 
     def select(self, rows: Sequence[int] | np.ndarray | None = None) -> Spool:
-        """Choose the rows that count from now on.
-
-        Parameters
-        ----------
-        rows
-            Numbers of rows in the order of their appending; None chooses all.
-
-        Returns
-        -------
-        Spool
-            This one.
-        """
+        """Choose the rows that count from now on, by their order of appending; None: all."""
         self._file.flush()
         self._rows = np.arange(self._written) if rows is None else np.asarray(rows, np.int64)
         return self
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """The selected rows, a few megabytes at a time.
-
-        Yields
-        ------
-        numpy.ndarray
-            [n, *row_shape]; rows that lie side by side are read at once.
-        """
+        """The selected rows, [n, *row_shape] of a few megabytes; adjacent ones are read at once."""
         at_once = max(1, CHUNK_BYTES // max(self.row_bytes, 1))
         breaks = np.flatnonzero(np.diff(self._rows) != 1) + 1
         for run in np.split(self._rows, breaks):
@@ -102,18 +65,7 @@ class Spool:
                 yield self._read(int(run[begin]), len(run[begin : begin + at_once]))
 
     def row(self, number: int) -> np.ndarray:
-        """One selected row.
-
-        Parameters
-        ----------
-        number
-            Its place among the selected rows.
-
-        Returns
-        -------
-        numpy.ndarray
-            Array of the row shape.
-        """
+        """One selected row."""
         return self._read(int(self._rows[number]), 1)[0]
 
     def _read(self, first: int, count: int) -> np.ndarray:

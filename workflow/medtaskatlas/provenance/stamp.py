@@ -1,4 +1,4 @@
-"""What a table carries about how it was made.
+"""The stamp of a table: how it was made.
 
 Nothing in it differs between two runs of one configuration on one machine: no time, no host, no
 path outside of the run, no number of cores. So tables stay equal to the byte.
@@ -16,7 +16,7 @@ from typing import Any
 
 from medtaskatlas import __version__
 from medtaskatlas.atlas.registry import TABLES
-from medtaskatlas.core.code_hash import module_hashes
+from medtaskatlas.core.code_hash import module_hash, modules_behind
 from medtaskatlas.core.files import sha256
 
 FORMAT = 1
@@ -39,7 +39,7 @@ _OWN = b"medtaskatlas"
 
 
 def stamp(snakemake: Any) -> dict[str, Any]:
-    """Gather the facts about a job.
+    """Facts about a job.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def stamp(snakemake: Any) -> dict[str, Any]:
         "seed": params.get("seed", config.seed),
         "package": __version__,
         "code": params.get("code"),
-        "modules": module_hashes(*modules_of(snakemake.rule)),
+        "modules": {
+            name: module_hash(name) for name in modules_behind(*modules_of(snakemake.rule))
+        },
         "libraries": libraries(),
         "inputs": {p: {"sha256": sha256(p), "bytes": Path(p).stat().st_size} for p in inputs},
         "manifests": known,
@@ -77,33 +79,14 @@ def stamp(snakemake: Any) -> dict[str, Any]:
 
 
 def hash_of(value: Any) -> str:
-    """SHA-256 of a JSON-able value, whatever the order of its keys.
-
-    Parameters
-    ----------
-    value
-        The value.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """SHA-256 of a JSON-able value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:
-    """Hash of a checked configuration, without the keys of :data:`PLACES`.
+    """SHA-256 of a checked configuration, without the keys of :data:`PLACES`.
 
-    Parameters
-    ----------
-    config
-        All keys, as results/<run>/config.json has them.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits. The order of encoders counts: it is that of tables and figures.
+    The order of encoders counts: it is that of tables and figures.
     """
     return hashlib.sha256(json.dumps(_without_places(config)).encode()).hexdigest()
 
@@ -122,13 +105,7 @@ def modules_of(rule: str) -> tuple[str, ...]:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of Python and of :data:`LIBRARIES`, as far as they are installed.
-
-    Returns
-    -------
-    dict of str to str
-        Name to version.
-    """
+    """Versions of Python and of those of :data:`LIBRARIES` that are installed."""
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -139,18 +116,10 @@ def libraries() -> dict[str, str]:
 
 
 def manifests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """What is known of the raw data behind files of a run.
+    """Datasets behind files of a run, sorted, each with the SHA-256 of its list of raw files.
 
-    Parameters
-    ----------
-    paths
-        Images files say it of themselves; embeddings, predictions and tables say it of what they
-        were made from. Other files say nothing.
-
-    Returns
-    -------
-    dict of str to str
-        Dataset to the SHA-256 of the list of its raw files, sorted by dataset.
+    Images files hold it for themselves; embeddings, predictions and tables for what they were made
+    from; other files for none.
     """
     found: dict[str, str] = {}
     for path in paths:
@@ -163,18 +132,7 @@ def manifests(paths: Iterable[str | Path]) -> dict[str, str]:
 
 
 def file_facts(path: str | Path) -> dict[str, Any]:
-    """Facts that an Arrow or parquet file of ours carries.
-
-    Parameters
-    ----------
-    path
-        The file; only its schema is read.
-
-    Returns
-    -------
-    dict
-        Empty for other files.
-    """
+    """Metadata of an Arrow or parquet file of ours, from its schema alone; else empty."""
     path = Path(path)
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""Which cells of pairs are made by one job.
+"""Batches: the cells of pairs that one job makes.
 
 A cell, one task on one dataset, takes seconds. On one machine a job a cell for its main pairs costs
 a fraction of that and tells best what failed. A scheduler of a cluster takes longer to start a job
@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.pairs.failed_cells import RULE_OF_SET
-
-if TYPE_CHECKING:
-    from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import Plan
 
 # Where jobs are sent to a cluster: all tasks of a dataset in one job, for the default bank.
 SENT_AWAY = 30
@@ -25,40 +23,18 @@ SENT_AWAY = 30
 
 @dataclass(frozen=True)
 class Batch:
-    """Tasks of which one job makes the pairs on one dataset.
+    """Tasks of which one job makes the pairs on each of some datasets."""
 
-    Attributes
-    ----------
-    name
-        batch1, batch2, ...; unique in a run.
-    tasks
-        Names of the tasks.
-    datasets
-        Names of the datasets that have these tasks; one job each.
-    """
-
-    name: str
+    name: str  # batch1, batch2, ...; unique in a run
     tasks: tuple[str, ...]
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...]  # those that have these tasks; one job each
 
 
 def batches(cells: Iterable[tuple[str, str]], cells_per_job: int) -> list[Batch]:
-    """Share the cells of a run out to jobs.
+    """Share the cells of a run, (task, dataset), out to jobs; repeated ones count once.
 
     A job has one dataset, so that it starts as soon as that dataset is prepared, and reruns when
-    that one changes.
-
-    Parameters
-    ----------
-    cells
-        (task, dataset) of each cell; repeated ones count once.
-    cells_per_job
-        Most cells of a job.
-
-    Returns
-    -------
-    list of Batch
-        Each cell is in one of them. Jobs of a dataset differ by one cell at most.
+    that one changes. Jobs of a dataset differ by one cell at most.
     """
     tasks_of: dict[str, list[str]] = {}
     for task, dataset in dict.fromkeys(cells):
@@ -76,20 +52,9 @@ def batches(cells: Iterable[tuple[str, str]], cells_per_job: int) -> list[Batch]
 
 
 def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, ...], Batch]]:
-    """Jobs of a run that make the pairs of many cells.
+    """Jobs of a run that make the pairs of many cells: name of their logs, sets of pairs, cells.
 
-    Parameters
-    ----------
-    plan
-        The run.
-    cells_per_job
-        As :func:`cells_per_job` has it.
-
-    Returns
-    -------
-    list of tuple
-        Name of the job's logs, sets of pairs that it makes, and its cells. With one cell a job it
-        makes failures or trajectories alone, since main pairs have a job a cell.
+    With one cell a job they make failures or trajectories alone, since main pairs have a job each.
     """
     if cells_per_job == 1:
         return [
@@ -102,37 +67,16 @@ def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, .
 
 
 def cells_per_job(wanted: int | None, *, sent_away: bool) -> int:
-    """How many cells a job makes.
-
-    Parameters
-    ----------
-    wanted
-        What the configuration says; None leaves it to the place.
-    sent_away
-        Whether jobs are sent to a cluster.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
+    """Number of cells a job makes: as configured, or by whether jobs are sent to a cluster."""
     return wanted or (SENT_AWAY if sent_away else 1)
 
 
 def jobs_are_sent_away(workflow: Any) -> bool:
-    """Whether Snakemake sends its jobs to a cluster, asked while it reads the Snakefile.
+    """Whether Snakemake sends its jobs to a cluster, while it reads the Snakefile.
 
-    Parameters
-    ----------
-    workflow
-        The object that Snakemake gives to a Snakefile.
-
-    Returns
-    -------
-    bool
-        The same in a dry run, and in the job itself on its node, where the same rules must be
-        found. ``--jobs`` without ``--cores`` in a dry run counts as a cluster: what is known of the
-        executor then is no more than this.
+    The same in a dry run, and in the job itself on its node, where the same rules must be found.
+    ``--jobs`` without ``--cores`` in a dry run counts as a cluster: nothing more is known of the
+    executor then.
     """
     # `nodes` is --jobs where an executor has nodes; a local one counts --jobs as cores.
     return bool(workflow.remote_exec or workflow.resource_settings.nodes is not None)

@@ -1,4 +1,4 @@
-"""The configuration: every key described, every bad value a clear error before the DAG is built."""
+"""The configuration: every key described, every bad value an error before the DAG is built."""
 
 from __future__ import annotations
 
@@ -159,53 +159,29 @@ class Config(Section):
         for name in self.encoders:
             if not name.isidentifier():
                 raise ValueError(f"`encoders`: {name!r} must be letters, digits and underscores")
-        for key, names in self._studied().items():
+        learning = [name for name, encoder in self.encoders.items() if encoder.learns]
+        studied = {
+            "unseen_tasks.encoders": self.unseen_tasks.encoders if self.unseen_tasks else [],
+            "scaling.encoder": [self.scaling.encoder] if self.scaling else [],
+        }
+        for key, names in studied.items():
             for name in names:
-                if name not in self.encoders or not self.encoders[name].learns:
-                    learning = [n for n, e in self.encoders.items() if e.learns]
+                if name not in learning:
                     raise ValueError(
                         f"`{key}`: {name!r} is no encoder that learns: take one of {learning}, "
                         f"or give `{key.partition('.')[0]}: null` for no such study"
                     )
         return self
 
-    def _studied(self) -> dict[str, list[str]]:
-        """Key of a study to the encoders that it names."""
-        return {
-            "unseen_tasks.encoders": self.unseen_tasks.encoders if self.unseen_tasks else [],
-            "scaling.encoder": [self.scaling.encoder] if self.scaling else [],
-        }
-
     def seeds_of(self, encoder: str) -> list[int]:
-        """Seeds that an encoder is run with.
-
-        Parameters
-        ----------
-        encoder
-            Name of the encoder.
-
-        Returns
-        -------
-        list of int
-            Its own or all of the run, or the first where a seed makes no difference.
-        """
-        made: EncoderKind = self.encoders[encoder]
-        seeds = made.seeds or self.seeds
-        return seeds if made.seeded else seeds[:1]
+        """Seeds of an encoder: its own or the run's; the first where a seed changes nothing."""
+        kind: EncoderKind = self.encoders[encoder]
+        seeds = kind.seeds or self.seeds
+        return seeds if kind.seeded else seeds[:1]
 
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
-    """Check a configuration as Snakemake read it.
-
-    Parameters
-    ----------
-    raw
-        Keys and values of the YAML files and of ``--config``.
-
-    Returns
-    -------
-    Config
-        The configuration with all defaults filled in.
+    """Check a configuration as Snakemake read it, and fill in all defaults.
 
     Raises
     ------
@@ -224,9 +200,9 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        told = _told_once(error.errors())
-        remedies = dict.fromkeys(filter(None, map(_remedy, told)))
-        raise ConfigError("\n".join(map(_explain, told)), "; ".join(remedies)) from None
+        errors = _as_meant(error.errors())
+        remedies = dict.fromkeys(filter(None, map(_remedy, errors)))
+        raise ConfigError("\n".join(map(_explain, errors)), "; ".join(remedies)) from None
 
 
 def _with_nulls(value: Any) -> Any:
@@ -237,18 +213,7 @@ def _with_nulls(value: Any) -> Any:
 
 
 def dropped_encoders(raw: Mapping[str, Any]) -> list[str]:
-    """Encoders that a configuration drops by ``NAME: null``.
-
-    Parameters
-    ----------
-    raw
-        Keys and values of the YAML files and of ``--config``.
-
-    Returns
-    -------
-    list of str
-        Their names.
-    """
+    """Encoders that a configuration, as Snakemake read it, drops by ``NAME: null``."""
     encoders = _with_nulls(raw.get("encoders"))
     named = encoders.items() if isinstance(encoders, Mapping) else ()
     return [name for name, options in named if options is None]
@@ -307,7 +272,7 @@ _UNIONS: dict[str, dict[type, str]] = {
 }
 
 
-def _told_once(errors: list[Any]) -> list[Any]:
+def _as_meant(errors: list[Any]) -> list[Any]:
     """Errors without those of types that the user did not mean."""
     kept = []
     for error in errors:

@@ -1,53 +1,41 @@
-"""What a run consists of, known before the DAG is built."""
+"""The plan of a run: its datasets, tasks, encoders, cells and paths, before the DAG is built."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from medtaskatlas.core.code_hash import code_hash
-from medtaskatlas.core.modules import modules, read_module
-from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.folder.dataset import FolderDataset
+from medtaskatlas.core.code_hash import code_hash, modules, read_module
+from medtaskatlas.core.errors import ConfigError, nearest
+from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
+from medtaskatlas.datasets.folder.dataset import (
+    FolderDataset,
+    find_folder_datasets,
+    folder_messages,
+)
 from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.encoders.kind import EncoderKind
-from medtaskatlas.formats.pairs import SETS
-from medtaskatlas.run.config import Config
+from medtaskatlas.run.config import Config, dropped_encoders, parse_config
+from medtaskatlas.run.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.run.studies import Point, points_of
+from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The datasets, tasks and encoders of a run, resolved and checked.
-
-    Attributes
-    ----------
-    config
-        The checked configuration.
-    datasets
-        Name to catalogue entry, in catalogue order.
-    tasks
-        Name to task, in bank order.
-    trajectory_tasks
-        Name to task, of the tasks of which trajectories alone are made.
-    heldout
-        Names of the datasets that no encoder sees in training.
-    encoders
-        Name to encoder, of those that can be had here.
-    messages
-        Lines for the user: what was left out or widened, and why.
-    """
+    """The datasets, tasks and encoders of a run, resolved and checked."""
 
     config: Config
-    datasets: dict[str, Dataset]
-    tasks: dict[str, Task]
-    trajectory_tasks: dict[str, Task]
-    heldout: list[str]
-    encoders: dict[str, EncoderKind]
-    messages: list[str]
+    datasets: dict[str, Dataset]  # by name, in catalogue order
+    tasks: dict[str, Task]  # by name, in bank order
+    trajectory_tasks: dict[str, Task]  # of which trajectories alone are made
+    heldout: list[str]  # datasets that no encoder sees in training
+    encoders: dict[str, EncoderKind]  # those that are available on this machine
+    messages: list[str]  # for the user: what was left out or widened, and why
 
     @cached_property
     def cells(self) -> list[tuple[str, str]]:
@@ -86,18 +74,7 @@ class Plan:
         return list(dict.fromkeys([*self.cells, *self.trajectory_cells]))
 
     def cells_of(self, set: str) -> list[tuple[str, str]]:
-        """Cells that a set of pairs has.
-
-        Parameters
-        ----------
-        set
-            main, failure or trajectory.
-
-        Returns
-        -------
-        list of tuple
-            (task, dataset) of each.
-        """
+        """Cells that a set of pairs has."""
         return self.trajectory_cells if set == "trajectory" else self.cells
 
     @property
@@ -113,36 +90,20 @@ class Plan:
     @cached_property
     def points(self) -> dict[str, Point]:
         """Trainings of the studies of the run."""
-        return points_of(self)
+        return points_of(
+            self.config,
+            families={name: task.family for name, task in self.tasks.items()},
+            cells=self.cells,
+            training_cells=self.training_cells,
+            heldout=self.heldout,
+        )
 
     def points_of(self, study: str) -> list[str]:
-        """Points of one study.
-
-        Parameters
-        ----------
-        study
-            Name of the study.
-
-        Returns
-        -------
-        list of str
-            Keys of :attr:`points`.
-        """
+        """Points of one study."""
         return [key for key, point in self.points.items() if point.study == study]
 
     def named(self, role: str) -> list[str]:
-        """Encoders of one role.
-
-        Parameters
-        ----------
-        role
-            model, ablation, control or baseline.
-
-        Returns
-        -------
-        list of str
-            Their names, as they stand in the configuration.
-        """
+        """Encoders of one role."""
         return [name for name, encoder in self.encoders.items() if encoder.role == role]
 
     @cached_property
@@ -176,17 +137,9 @@ class Plan:
         return f"results/{self.config.run}"
 
     def place(self, dataset: str) -> str:
-        """Folder of a dataset's raw data below data/.
+        """Folder of a dataset's raw data below data/: ``source/dataset``, and its side in pixels.
 
-        Parameters
-        ----------
-        dataset
-            Name of the dataset.
-
-        Returns
-        -------
-        str
-            ``source/dataset``, and the side in pixels where it is published at several.
+        The side where the dataset is published at several sizes.
         """
         entry = self.datasets[dataset]
         place = f"{entry.source}/{dataset}"
@@ -200,122 +153,37 @@ class Plan:
         return {self.place(name): dataset for name, dataset in self.datasets.items()}
 
     def manifest(self, dataset: str) -> str:
-        """Path of the manifest of a dataset's raw data.
-
-        Parameters
-        ----------
-        dataset
-            Name of the dataset.
-
-        Returns
-        -------
-        str
-            Relative path with forward slashes, as all paths of rules.
-        """
+        """Path of the manifest of a dataset's raw data."""
         return f"data/{self.place(dataset)}/MANIFEST.json"
 
     def raw_folder(self, dataset: str) -> str:
-        """Folder of a dataset's raw files: the user's own, or where its manifest lies.
-
-        Parameters
-        ----------
-        dataset
-            Name of the dataset.
-
-        Returns
-        -------
-        str
-            Path of the folder.
-        """
+        """Folder of a dataset's raw files: the user's own, or where its manifest lies."""
         entry = self.datasets[dataset]
         return entry.folder if isinstance(entry, FolderDataset) else f"data/{self.place(dataset)}"
 
     def entry(self, dataset: str) -> dict[str, Any]:
-        """What is known of a dataset, as rules pass it to their scripts.
-
-        Parameters
-        ----------
-        dataset
-            Name of the dataset.
-
-        Returns
-        -------
-        dict
-            All keys of its entry, but no times of files: their content is in the manifest.
-        """
+        """Entry of a dataset for a script; without times of files: content is in the manifest."""
         entry = self.datasets[dataset].model_dump(mode="json")
         return {**entry, "fingerprint": ""} if "fingerprint" in entry else entry
 
     def image_files(self, cells: list[tuple[str, str]]) -> list[str]:
-        """Paths of the prepared images of the datasets of some cells.
-
-        Parameters
-        ----------
-        cells
-            (task, dataset) pairs.
-
-        Returns
-        -------
-        list of str
-            One path a dataset.
-        """
+        """Paths of the prepared images of the datasets of some cells, one a dataset."""
         datasets = dict.fromkeys(dataset for _, dataset in cells)
         return [f"{self.results}/images/{dataset}.arrow" for dataset in datasets]
 
     def pair_files(self, cells: list[tuple[str, str]], set: str = "main") -> list[str]:
-        """Paths of the pairs of some cells.
-
-        Parameters
-        ----------
-        cells
-            (task, dataset) pairs.
-        set
-            main, failure or trajectory.
-
-        Returns
-        -------
-        list of str
-            One path a cell.
-
-        Raises
-        ------
-        ValueError
-            If there is no such set: a mistake in the caller.
-        """
-        if set not in SETS:
-            raise ValueError(f"sets of pairs are {SETS}, not {set!r}")
+        """Paths of the pairs of some cells."""
         return [f"{self.results}/pairs/{set}/{task}/{dataset}.arrow" for task, dataset in cells]
 
     def sets_of(self, task: str) -> list[str]:
-        """Sets of pairs that are made of a task.
-
-        Parameters
-        ----------
-        task
-            Name of the task.
-
-        Returns
-        -------
-        list of str
-            Of main, failure and trajectory: the last of tasks with degrees alone.
-        """
+        """Sets of pairs that are made of a task; trajectories of tasks with degrees alone."""
         whole = ["main", "failure"] if task in self.tasks else []
         return [*whole, *(["trajectory"] if self.made_tasks[task].ladder else [])]
 
     def pair_params(self, set: str, task: str, dataset: str) -> dict[str, Any]:
-        """What a file of pairs depends on, beside the images; nothing that it does not depend on.
+        """Everything that a file of pairs depends on besides the images, and nothing else.
 
-        Parameters
-        ----------
-        set
-            main, failure or trajectory.
-        task, dataset
-            Names.
-
-        Returns
-        -------
-        dict
-            ``code``, and what :func:`medtaskatlas.pairs.sets.make_sets` takes.
+        ``code``, and the arguments of :func:`medtaskatlas.pairs.sets.make_sets`.
         """
         config = self.config
         if set == "trajectory":
@@ -335,100 +203,30 @@ class Plan:
         }
 
     def failure_files(self, encoder: Mapping[str, Any], cells: list[tuple[str, str]]) -> list[str]:
-        """Paths of the failures that an encoder learns from.
-
-        Parameters
-        ----------
-        encoder
-            Options of the encoder.
-        cells
-            (task, dataset) pairs that it learns from.
-
-        Returns
-        -------
-        list of str
-            None where it does not learn from failures.
-        """
+        """Paths of the failures that an encoder with these options learns from: none, or all."""
         return self.pair_files(cells, set="failure") if encoder.get("failures") else []
 
     def trained_on(self, cells: list[tuple[str, str]]) -> dict[str, list[str]]:
-        """What an encoder has learned from, as its embeddings say.
-
-        Parameters
-        ----------
-        cells
-            (task, dataset) pairs that it learns from.
-
-        Returns
-        -------
-        dict
-            ``trained_tasks`` and ``trained_datasets``, sorted.
-        """
+        """Tasks and datasets that an encoder has learned from, for its embeddings."""
         return {
             "trained_tasks": sorted({task for task, _ in cells}),
             "trained_datasets": sorted({dataset for _, dataset in cells}),
         }
 
     def model_file(self, encoder: str, seed: int) -> str:
-        """Path of the weights of an encoder.
-
-        Parameters
-        ----------
-        encoder, seed
-            Name and training seed.
-
-        Returns
-        -------
-        str
-            Relative path.
-        """
+        """Path of the weights of an encoder."""
         return f"{self.results}/encoders/{encoder}/seed{seed}/model.safetensors"
 
     def has_weights(self, encoder: str) -> bool:
-        """Whether the training stage makes the weights of an encoder.
-
-        Parameters
-        ----------
-        encoder
-            Name of the encoder.
-
-        Returns
-        -------
-        bool
-            True where the training stage makes a model.
-        """
+        """Whether the training stage makes the weights of an encoder."""
         return self.encoders[encoder].has_weights
 
     def encoder_code(self, encoder: str, module: str) -> str:
-        """Hash of the code of a stage, and of the kind of an encoder.
-
-        Parameters
-        ----------
-        encoder
-            Name of the encoder.
-        module
-            Module of the stage.
-
-        Returns
-        -------
-        str
-            Changes when one of them changes, or what they import.
-        """
+        """Hash of the code of a stage (a module), and of the kind of an encoder."""
         return code_hash(module, type(self.encoders[encoder]).__module__)
 
     def task_code(self, task: str) -> str:
-        """Hash of the code that makes the pairs of a task.
-
-        Parameters
-        ----------
-        task
-            Name of the task.
-
-        Returns
-        -------
-        str
-            Changes when the task's module or a helper of it changes.
-        """
+        """Hash of the code that makes the pairs of a task."""
         apply = self.made_tasks[task].apply
         if apply.__module__.startswith("medtaskatlas."):
             return code_hash("medtaskatlas.pairs.sets", apply.__module__)
@@ -438,13 +236,7 @@ class Plan:
         return code_hash("medtaskatlas.pairs.sets", *behind) + own.code[:16]
 
     def summary(self) -> str:
-        """One line that says what will run.
-
-        Returns
-        -------
-        str
-            Counts of datasets, tasks, cells, pairs and encoders.
-        """
+        """One line that says what will run."""
         modalities = len({d.modality for d in self.datasets.values()})
         config = self.config
         encoders = ", ".join(f"{name} x{len(config.seeds_of(name))}" for name in self.encoders)
@@ -453,3 +245,81 @@ class Plan:
             f"({len(self.heldout)} held out) x {len(self.tasks)} tasks = {len(self.cells)} cells "
             f"of {config.pairs_per_cell} pairs at {config.image_size} px; encoders {encoders}"
         )
+
+
+def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
+    """Resolve and check a configuration as Snakemake read it.
+
+    Parameters
+    ----------
+    raw
+        Keys and values of the YAML files and of ``--config``.
+    catalogue
+        Folder of the dataset catalogue; None takes the project's own.
+
+    Raises
+    ------
+    ConfigError
+        Names the bad key, its value and the nearest valid names.
+    """
+    config = parse_config(raw)
+    known = load_catalogue() if catalogue is None else load_catalogue(catalogue)
+    own: dict[str, Dataset] = {}
+    found: list[str] = []
+    if config.datasets_dir is not None:
+        own, found = find_folder_datasets(config.datasets_dir), folder_messages(config.datasets_dir)
+    known, clashes = with_own(known, own)
+    names, messages = select_datasets(config, known, list(own))
+    messages = [*found, *clashes, *messages]
+    heldout, more = heldout_datasets(config, names, known)
+    bank = load_bank(config.tasks_dir)
+    tasks = select_tasks(config.tasks, bank)
+    for task in config.heldout.tasks:
+        if task not in tasks:
+            raise ConfigError(
+                f"heldout.tasks: {task!r} is not among the tasks of this run", nearest(task, tasks)
+            )
+    trajectory_tasks = [t for t in config.trajectory_tasks if t not in tasks]
+    for task in trajectory_tasks:
+        if task not in bank or bank[task].ladder is None:
+            raise ConfigError(
+                f"trajectory_tasks: {task!r} is no task with degrees",
+                nearest(task, [name for name, known in bank.items() if known.ladder]),
+            )
+    encoders, absent = _encoders_here(config)
+    # An empty value in a file is null as well.
+    dropped = [
+        f"encoder {name} is dropped: its value is null; write `{name}: {{}}` for all defaults"
+        for name in dropped_encoders(raw)
+    ]
+    plan = Plan(
+        config=config,
+        datasets={name: known[name] for name in names},
+        tasks={name: bank[name] for name in tasks},
+        trajectory_tasks={name: bank[name] for name in trajectory_tasks},
+        heldout=heldout,
+        encoders=encoders,
+        messages=[*messages, *more, *dropped, *absent],
+    )
+    if not plan.training_cells and plan.trained_runs:
+        raise ConfigError(
+            "no cell is left to train on: every dataset or task is held out",
+            "hold out less with `heldout:`, or choose more `datasets:`",
+        )
+    study, trained = config.unseen_tasks, {task for task, _ in plan.training_cells}
+    if study is not None and study.folds > len(trained):
+        raise ConfigError(
+            f"unseen_tasks.folds: {study.folds} folds of {len(trained)} tasks that are trained on",
+            f"give at most {len(trained)}: --config 'unseen_tasks={{folds: {len(trained)}}}'",
+        )
+    return plan
+
+
+def _encoders_here(config: Config) -> tuple[dict[str, EncoderKind], list[str]]:
+    """Encoders available on this machine, and a line for each of the others."""
+    missing = {name: encoder.missing() for name, encoder in config.encoders.items()}
+    here = {name: e for name, e in config.encoders.items() if missing[name] is None}
+    lines = [f"encoder {name} is left out: {why}" for name, why in missing.items() if why]
+    if not here:
+        raise ConfigError("no encoder can be had on this machine", "\n".join(lines))
+    return here, lines

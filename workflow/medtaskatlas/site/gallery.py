@@ -11,25 +11,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from PIL import Image
 
 from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.core.files import REPOSITORY, whole_file
 from medtaskatlas.datasets.catalogue import load_catalogue
+from medtaskatlas.datasets.download import fetch
+from medtaskatlas.datasets.prepare import prepare
 from medtaskatlas.figures.examples import Measures, draw_examples, effects
 from medtaskatlas.figures.frames import family_order, modality_name, plain
 from medtaskatlas.figures.gallery import Row, gallery_row
 from medtaskatlas.figures.style import use_style
 from medtaskatlas.figures.tiles import sheet
-from medtaskatlas.site.images import SHOWN, shown_images
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.tasks.bank import load_bank, select_tasks
-from medtaskatlas.tasks.preview import PLACES, SEVERITIES
+from medtaskatlas.tasks.preview import PLACES, SEVERITIES, Candidates, candidates
 from medtaskatlas.tasks.task import Task
 
 DPI = 100
@@ -39,26 +43,32 @@ SIZE = Measures(side=IMAGE_PX / DPI, gap=0.13, between=0.30, font=8, pixels=IMAG
 EDGE = 0.05
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A dataset of the page, whose licence lets pictures be passed on."""
+
+    name: str  # of the catalogue
+    begins: str = ""  # only images whose id begins so; that with just this id goes first
+    credit: str = ""  # origin and licence of these images; empty: the catalogue's
+    plane_is_label: bool = False  # the plane of a slice stands in as the image's label
+
+
+# The preferred ones first.
+SHOWN = (
+    Shown(
+        "ct_dicom",
+        begins="explicit_VR-UN",
+        credit="Pancreas-CT (Roth et al., The Cancer Imaging Archive, 2016), CC-BY-3.0, as it is "
+        "stored: back up",
+    ),
+    Shown("mni152_regions", plane_is_label=True),
+    Shown("ihc_colon"),
+    Shown("fundus_retina"),
+)
+
+
 def write_gallery(tasks: Sequence[Task], out: Path) -> Path:
-    """Write the page and a picture a task.
-
-    Parameters
-    ----------
-    tasks
-        The tasks.
-    out
-        Folder for gallery.md and gallery/<task>.png.
-
-    Returns
-    -------
-    pathlib.Path
-        The page.
-
-    Raises
-    ------
-    DataError
-        If the packages that hold the images are not installed.
-    """
+    """Write gallery.md and a picture a task, gallery/<task>.png, into a folder."""
     use_style()
     notes = {}
     with TemporaryDirectory() as folder:
@@ -75,20 +85,7 @@ def write_gallery(tasks: Sequence[Task], out: Path) -> Path:
 
 
 def page_text(tasks: Sequence[Task], notes: Mapping[str, str] | None = None) -> str:
-    """Make the words of the page.
-
-    Parameters
-    ----------
-    tasks
-        The tasks.
-    notes
-        Task to the reason why it has no picture; empty or absent where it has one.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """The words of the page; ``notes`` tell why a task has no picture."""
     notes = notes or {}
     lines = [
         "# Gallery of the task bank",
@@ -143,6 +140,47 @@ def _words(task: Task) -> str:
     if task.format_identifiable:
         words.append("*Told by the format of its output.*")
     return " ".join(words)
+
+
+def shown_images(shown: Shown, folder: Path, image_px: int) -> Candidates:
+    """Fetch and prepare a dataset of the page, and choose from its images.
+
+    Candidates are views into the prepared file, which must stay as long as they are used.
+    """
+    dataset = load_catalogue()[shown.name]
+    raw, path = folder / "raw" / shown.name, folder / f"{shown.name}.arrow"
+    fetch(dataset, raw)
+    prepare(
+        dataset, raw, path, image_size=image_px,
+        splits={"train": 0.6, "val": 0.2, "test": 0.2}, seed=0,
+    )  # fmt: skip
+    images = ImageSet(path)
+    ids = images.column("image_id").to_pylist()
+    found = candidates(images, [k for k, name in enumerate(ids) if name.startswith(shown.begins)])
+    found = _ordered(
+        found, sorted(range(len(found.rows)), key=lambda k: ids[found.rows[k]] != shown.begins)
+    )
+    return _with_planes(found, images) if shown.plane_is_label else found
+
+
+def _ordered(found: Candidates, order: Sequence[int]) -> Candidates:
+    """Candidates in another order."""
+    rows, samples = found.rows, found.samples
+    return replace(
+        found, rows=tuple(rows[k] for k in order), samples=tuple(samples[k] for k in order)
+    )
+
+
+def _with_planes(found: Candidates, images: ImageSet) -> Candidates:
+    """The plane of a slice as the image's label; one image of every plane first."""
+    plane = images.numpy("axis")[list(found.rows)]
+    names, labels = np.unique(plane, return_inverse=True)
+    samples = tuple(
+        replace(sample, label=int(label), n_labels=len(names))
+        for sample, label in zip(found.samples, labels, strict=True)
+    )
+    turn = [int((labels[:k] == label).sum()) for k, label in enumerate(labels)]
+    return _ordered(replace(found, samples=samples), sorted(range(len(turn)), key=turn.__getitem__))
 
 
 def _picture(row: Row, path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The site of the documentation: what MkDocs does not do by itself. Named as a hook in mkdocs.yml.
+"""Hooks of MkDocs, named in mkdocs.yml: what `mkdocs build --strict` does not do by itself.
 
-`mkdocs build --strict` makes the site. Pages that lie outside of docs/ (README, the manual of the
-configuration) and the reference of the Python API are brought in while it is built, so that nothing
-is written twice; formulas become pictures, so that the site needs no network.
+Pages that lie outside of docs/ (README, the manual of the configuration) and the reference of the
+Python API are brought in while the site is built, so that nothing is written twice; formulas become
+pictures, so that the site needs no network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.site import api as docs_api
+from medtaskatlas.site import api
 from medtaskatlas.site.links import FILES, moved, repository_files, section, taken_in
 from medtaskatlas.site.math import drawn
 
@@ -26,71 +26,24 @@ WIDE = ("datasets.md", "tasks.md", "dataset_yaml.md")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Fill the reference of the API into the navigation.
-
-    Parameters
-    ----------
-    config
-        Of the site; its last entry of the navigation stands for the reference.
-
-    Returns
-    -------
-    MkDocsConfig
-        The same.
-    """
+    """Fill the reference of the API into the last entry of the navigation."""
     assert config.nav is not None  # for mypy: mkdocs.yml has one
-    config.nav = [*config.nav[:-1], {next(iter(config.nav[-1])): docs_api.nav(PACKAGE)}]
+    config.nav = [*config.nav[:-1], {next(iter(config.nav[-1])): api.nav(PACKAGE)}]
     return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages that are not in docs/.
-
-    Parameters
-    ----------
-    files
-        Of docs/.
-    config
-        Of the site.
-
-    Returns
-    -------
-    Files
-        With the manual of the configuration and the reference of the API.
-    """
+    """Add the manual of the configuration and the reference of the API."""
     manual = (REPOSITORY / "config" / "README.md").read_text()
     text = moved(section(manual, None), "config/README.md", "configuration.md", REPOSITORY)
-    made = {"configuration.md": f"# Configuration\n\n{text}\n", **docs_api.pages(PACKAGE)}
+    made = {"configuration.md": f"# Configuration\n\n{text}\n", **api.pages(PACKAGE)}
     for page, content in made.items():
         files.append(File.generated(config, page, content=content))
     return files
 
 
-def on_page_markdown(
-    markdown: str,
-    *,
-    page: Page,
-    config: MkDocsConfig,
-    files: Files,
-) -> str:
-    """Take in texts, move links, and bring along the files that they lead to.
-
-    Parameters
-    ----------
-    markdown
-        Of the page.
-    page
-        The page.
-    config
-        Of the site.
-    files
-        Of the site; files of the repository that the page links to are added.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take in texts, move links, and add the files of the repository that they lead to."""
     name = page.file.src_uri
     if name.startswith(UNSEARCHED):
         page.meta["search"] = {"exclude": True}
@@ -104,19 +57,6 @@ def on_page_markdown(
     return text
 
 
-def on_page_content(html: str, **kwargs: Any) -> str:
-    """Draw the formulas of a page.
-
-    Parameters
-    ----------
-    html
-        Content of the page.
-    **kwargs
-        Not looked at.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+def on_page_content(html: str, **_: Any) -> str:
+    """Draw the formulas of a page."""
     return drawn(html)

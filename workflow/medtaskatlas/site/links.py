@@ -22,6 +22,8 @@ from medtaskatlas.core.errors import DataError
 # Where texts that lie outside of docs/ are in the site.
 ELSEWHERE = {
     "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
     "config/README.md": "configuration.md",
     "slurm/README.md": "your_cluster.md",
 }
@@ -33,27 +35,7 @@ _CODE = re.compile(r"(^ *```.*?^ *```|``.+?``|`[^`\n]+`)", re.M | re.S)
 
 
 def taken_in(text: str, page: str, root: Path) -> str:
-    """A page with the texts that it takes in.
-
-    Parameters
-    ----------
-    text
-        Markdown of the page.
-    page
-        Where it is, from docs/.
-    root
-        The repository.
-
-    Returns
-    -------
-    str
-        Markdown.
-
-    Raises
-    ------
-    DataError
-        If a text or a section of it is not there.
-    """
+    """A page, a path from docs/, with the texts that it takes in from the repository."""
 
     def take(found: re.Match[str]) -> str:
         name, heading, optional = found.groups()
@@ -64,36 +46,18 @@ def taken_in(text: str, page: str, root: Path) -> str:
             raise DataError(f"docs/{page} takes in {name}, which is not there", "mend that line")
         text = moved(section(file.read_text(), heading, name), name, page, root)
         # A whole text stands under a heading of the page.
-        return text if heading else _outside_code(text, lambda part: _HEADING.sub(r"#\1", part))
+        return text if heading else _changed(text, lambda part: _HEADING.sub(r"#\1", part))
 
     return _TAKEN.sub(take, text)
 
 
 def section(text: str, heading: str | None, name: str = "the text") -> str:
-    """A part of a Markdown text.
+    """A section of a Markdown text with one title; ``top``: what stands above the first; None: all.
 
-    Parameters
-    ----------
-    text
-        Markdown with one title.
-    heading
-        Of a section of the second level; ``top``: what stands above the first; None: all but the
-        title.
-    name
-        Of the text, for the error.
-
-    Returns
-    -------
-    str
-        Markdown without the title and without the heading of the section.
-
-    Raises
-    ------
-    DataError
-        If there is no such section.
+    Without the title and without the heading of the section.
     """
     # A comment in code is no heading.
-    masked = _in_code(text, lambda code: code.replace("\n#", "\n\0"))
+    masked = _changed(text, lambda code: code.replace("\n#", "\n\0"), code=True)
     parts = [part.replace("\0", "#") for part in re.split(r"^## (.+)$", masked, flags=re.M)]
     top = re.sub(r"\A(?:<!--.*?-->\s*)?# .+\n", "", parts[0])
     if heading is None:
@@ -107,23 +71,9 @@ def section(text: str, heading: str | None, name: str = "the text") -> str:
 
 
 def moved(text: str, origin: str, page: str, root: Path) -> str:
-    """A text whose relative links still lead where they led.
+    """A text whose relative links still lead where they led from its file in the repository.
 
-    Parameters
-    ----------
-    text
-        Markdown.
-    origin
-        The file that it was written in, from the root of the repository.
-    page
-        The page that it is shown on, from docs/.
-    root
-        The repository.
-
-    Returns
-    -------
-    str
-        Links to pages lead to pages; links to other files of the repository into :data:`FILES`.
+    Links to pages lead to pages; links to other files of the repository into :data:`FILES`.
     """
 
     def follow(found: re.Match[str]) -> str:
@@ -140,44 +90,17 @@ def moved(text: str, origin: str, page: str, root: Path) -> str:
         return posixpath.relpath(target, posixpath.dirname(page) or ".") + anchor
 
     # `label[,group][,split]` is no reference; no text here has links of that kind.
-    return _outside_code(text, lambda part: _LINK.sub(follow, part).replace("][", "]\\["))
+    return _changed(text, lambda part: _LINK.sub(follow, part).replace("][", "]\\["))
 
 
 def repository_files(text: str, page: str) -> set[str]:
-    """Files of the repository, outside of docs/, that a page links to.
-
-    Parameters
-    ----------
-    text
-        Markdown, its links moved.
-    page
-        Where it is, from docs/.
-
-    Returns
-    -------
-    set of str
-        Paths from the root of the repository.
-    """
-    found: set[str] = set()
-
-    def look(part: str) -> str:
-        for link in _LINK.finditer(part):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(page), link[1]))
-            if target.startswith(f"{FILES}/"):
-                found.add(target.removeprefix(f"{FILES}/"))
-        return part
-
-    _outside_code(text, look)
-    return found
+    """Files of the repository, outside of docs/, that a page with moved links leads to."""
+    links = (link[1] for part in _CODE.split(text)[::2] for link in _LINK.finditer(part))
+    targets = (posixpath.normpath(posixpath.join(posixpath.dirname(page), link)) for link in links)
+    return {t.removeprefix(f"{FILES}/") for t in targets if t.startswith(f"{FILES}/")}
 
 
-def _outside_code(text: str, change: Callable[[str], str]) -> str:
-    """Change what is not code."""
+def _changed(text: str, change: Callable[[str], str], *, code: bool = False) -> str:
+    """Change what is not code, or what is."""
     parts = _CODE.split(text)
-    return "".join(part if i % 2 else change(part) for i, part in enumerate(parts))
-
-
-def _in_code(text: str, change: Callable[[str], str]) -> str:
-    """Change what is code."""
-    parts = _CODE.split(text)
-    return "".join(change(part) if i % 2 else part for i, part in enumerate(parts))
+    return "".join(change(part) if i % 2 == code else part for i, part in enumerate(parts))

@@ -20,23 +20,7 @@ _FORMULA = re.compile(
 
 
 def drawn(page: str) -> str:
-    """A page with its formulas drawn.
-
-    Parameters
-    ----------
-    page
-        HTML, formulas as `pymdownx.arithmatex` marks them.
-
-    Returns
-    -------
-    str
-        HTML with a picture (SVG) for each, in the colour of the text.
-
-    Raises
-    ------
-    DataError
-        If a formula cannot be drawn.
-    """
+    """A page (HTML) with the formulas of `pymdownx.arithmatex` as SVG in the colour of the text."""
 
     def draw(found: re.Match[str]) -> str:
         tex = " ".join(html.unescape(found[2]).split())
@@ -48,24 +32,7 @@ def drawn(page: str) -> str:
 
 @cache
 def picture(tex: str) -> str:
-    """A formula as SVG.
-
-    Parameters
-    ----------
-    tex
-        In the part of TeX that matplotlib knows.
-
-    Returns
-    -------
-    str
-        An ``svg`` element whose foot lies at the depth of the formula below the line; its label is
-        the TeX.
-
-    Raises
-    ------
-    DataError
-        If matplotlib does not know a command in it.
-    """
+    """A formula, in matplotlib's part of TeX, as SVG at the height of the text, labelled by it."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 

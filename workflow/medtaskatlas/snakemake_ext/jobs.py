@@ -1,4 +1,4 @@
-"""What every Snakemake script does around its one call."""
+"""The frame of every Snakemake script, around its one call."""
 
 from __future__ import annotations
 
@@ -32,17 +32,7 @@ IDLE_THREADS = {
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Log to the rule's log file; end on an error that users can act on without a traceback.
 
-    Tables that are written inside carry what is known of the job.
-
-    Parameters
-    ----------
-    snakemake
-        The object that Snakemake gives to a script.
-
-    Yields
-    ------
-    logging.Logger
-        Logger of the package, writing to the log file.
+    Tables that are written inside carry the stamp of the job.
     """
     # Two jobs on two cores must not each start a thread per core; numpy reads this when imported.
     threads = {f"{name}_NUM_THREADS": str(snakemake.threads) for name in ("OMP", "OPENBLAS", "MKL")}
@@ -51,11 +41,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
-        filename=log,
-        filemode="w",
-        level=logging.INFO,
-        format=LOG_FORMAT,
-        force=True,
+        filename=log, filemode="w", level=logging.INFO, format=LOG_FORMAT, force=True
     )
     logging.captureWarnings(True)
     # Where the log lies on a full disk, the message below is worth more than the log's own trouble.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.core import errors
-from medtaskatlas.core.modules import PACKAGE
+from medtaskatlas.core.code_hash import PACKAGE
 from medtaskatlas.learning.interrupt import Interrupt
 
 # How long the first process may take to save its state, seconds; Slurm gives 30 before it kills.

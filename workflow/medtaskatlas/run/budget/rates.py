@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from medtaskatlas.core.commit import commit
+from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import existing_run, read_json, read_text, whole_file
 from medtaskatlas.run.budget.counts import Counts, Images
 from medtaskatlas.run.budget.jobs import Job, jobs_of
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 RATES = Path(__file__).parent / "rates.json"
 # Jobs that did so many times less than others like them tell nothing of what work costs.
