@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.core.shares import share_out
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
 from medtaskatlas.datasets.io.frame import BEYOND, Frame
-from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.formats.images import SPLITS
 from medtaskatlas.formats.spool import Spool
 
@@ -25,52 +27,23 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 @dataclass(frozen=True)
 class Shaped:
-    """One image as it is written, beside the frame that it came from.
-
-    Attributes
-    ----------
-    frame
-        What the reader said.
-    image
-        uint8 [S, S, 3].
-    mask, instances
-        uint8 and uint16 [S, S], or None.
-    boxes
-        float32 [K, 4] in pixels of the image, or None.
-    side
-        Side of the square at native resolution, pixels.
-    """
+    """One image as it is written, next to the frame that it came from."""
 
     frame: Frame
-    image: np.ndarray
-    mask: np.ndarray | None
-    instances: np.ndarray | None
-    boxes: np.ndarray | None
-    side: int
+    image: np.ndarray  # uint8 [S, S, 3]
+    mask: np.ndarray | None  # uint8 [S, S]
+    instances: np.ndarray | None  # uint16 [S, S]
+    boxes: np.ndarray | None  # float32 [K, 4] in pixels of the image
+    side: int  # of the square at native resolution, pixels
 
 
 class Gathered:
-    """All pictures of a dataset; pixels on the disk, facts in memory.
-
-    Parameters
-    ----------
-    folder
-        Where pixels wait: the disk that the result goes to.
-    size
-        Side of the images, pixels.
-
-    Attributes
-    ----------
-    frames
-        Facts of the kept pictures, without their pixels.
-    excluded
-        Reason: how many pictures were left out for it.
-    """
+    """All pictures of a dataset: pixels wait in a folder, facts in memory."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.size = size
-        self.frames: list[Frame] = []
-        self.excluded: Counter[str] = Counter()
+        self.frames: list[Frame] = []  # without their pixels
+        self.excluded: Counter[str] = Counter()  # by reason
         self.highest_class = 0
         self._repaired = 0
         self._folder = folder
@@ -264,6 +237,30 @@ class Gathered:
             "sizes_px": [min(self._sides), max(self._sides)],
             "intensity": [min(low), max(high)],
         }
+
+
+def assign_splits(
+    frames: Iterable[Frame], splits: Mapping[str, float], seed: int, dataset: str
+) -> dict[str, str]:
+    """Split of each group; a published or written split is kept.
+
+    Fewer than three free groups are all `test`: one cannot be learnt from, chosen on and measured
+    on at once.
+    """
+    given: dict[str, str | None] = {}
+    for frame in frames:
+        if given.setdefault(frame.group_id, frame.split) != frame.split:
+            raise DataError(
+                f"{dataset}: group {frame.group_id} is in two splits",
+                "mend the catalogue's pattern",
+            )
+    free = sorted(group for group, split in given.items() if split is None)
+    fixed = {group: split for group, split in given.items() if split is not None}
+    if len(free) < len(SPLITS):
+        return {**fixed, **dict.fromkeys(free, "test")}
+    order = generator(seed, "splits", dataset).permutation(len(free))
+    names = [name for name, n in share_out(len(free), splits).items() for _ in range(n)]
+    return {**fixed, **{free[i]: name for i, name in zip(order, names, strict=True)}}
 
 
 def _annotation_hash(shaped: Shaped) -> bytes:

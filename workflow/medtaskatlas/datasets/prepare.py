@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,9 @@ import numpy as np
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256
-from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
-from medtaskatlas.datasets.download import MANIFEST
+from medtaskatlas.datasets.dataset import MANIFEST, Dataset
 from medtaskatlas.datasets.gather import Gathered, Shaped
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, Excluded, Frame
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
 from medtaskatlas.formats.images import write_images
 
@@ -64,7 +62,7 @@ def prepare(
     folder = Path(folder)
     manifest_hash = verify(folder, manifest)
     gathered = Gathered(Path(out).parent, image_size)
-    for item in _reader(dataset, folder, image_size, limit, gathered.repaired):
+    for item in dataset.read(folder, image_size=image_size, limit=limit, note=gathered.repaired):
         if isinstance(item, Excluded):
             gathered.exclude(item.reason, item.count)
         elif min(item.pixels.shape[:2]) < SMALLEST:
@@ -83,25 +81,7 @@ def prepare(
 
 
 def verify(folder: Path, manifest: Path | None = None) -> str:
-    """Hold the files of a folder against its manifest.
-
-    Parameters
-    ----------
-    folder
-        A dataset's folder.
-    manifest
-        Its manifest; by default it lies in the folder.
-
-    Returns
-    -------
-    str
-        SHA-256 of the manifest.
-
-    Raises
-    ------
-    DataError
-        If the manifest or a file is missing or a file has changed.
-    """
+    """Check the files of a folder against its manifest, and return the manifest's SHA-256."""
     path = manifest or folder / MANIFEST
     remedy = f"delete {path.parent} and start the run again: the download stage makes it anew"
     if not path.is_file():
@@ -127,20 +107,10 @@ def verify(folder: Path, manifest: Path | None = None) -> str:
 
 
 def shape(frame: Frame, size: int) -> Shaped:
-    """Crop a frame to its centred square and resize it; annotations go along.
+    """Crop a frame to its centred square and resize it to `size` pixels a side.
 
-    Parameters
-    ----------
-    frame
-        What the reader yielded.
-    size
-        Side of the result, pixels.
-
-    Returns
-    -------
-    Shaped
-        Grey is repeated in three channels; masks keep their values; boxes are cut at the border,
-        and those of which less than half of a pixel is left are gone.
+    Grey is repeated in three channels; masks keep their values; boxes are cut at the border, and
+    those of which less than half of a pixel is left are gone.
     """
     square = centre_square(frame.pixels)
     side = square.shape[0]
@@ -162,29 +132,6 @@ def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
     corner = np.array([(width - side) // 2, (height - side) // 2] * 2, np.float32)
     boxes = np.clip((frame.boxes.reshape(-1, 4) - corner) * np.float32(size / side), 0, size)
     return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 0.5).all(axis=1)]
-
-
-def _reader(
-    dataset: Dataset,
-    folder: Path,
-    image_size: int,
-    limit: int | None,
-    repaired: Callable[[str], None],
-) -> Iterable[Frame | Excluded]:
-    """Frames of a dataset by its reader; `repaired` is told what had to be put right."""
-    if isinstance(dataset, PackagedDataset):
-        from medtaskatlas.datasets.io.packaged import read as read_packaged
-
-        return read_packaged(dataset, folder)
-    if isinstance(dataset, NpzDataset):
-        from medtaskatlas.datasets.io.npz import read as read_npz
-
-        return read_npz(dataset, folder / dataset.file_for(image_size)[1].name, limit)
-    from medtaskatlas.datasets.folder.dataset import FolderDataset
-    from medtaskatlas.datasets.io.folder import read as read_folder
-
-    assert isinstance(dataset, FolderDataset)
-    return read_folder(dataset, folder, lambda finding: repaired(str(finding)))
 
 
 def _check(dataset: Dataset, gathered: Gathered) -> None:

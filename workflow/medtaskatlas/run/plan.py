@@ -9,9 +9,7 @@ from typing import Any
 
 from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.core.modules import modules, read_module
-from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.folder.dataset import FolderDataset
-from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.run.config import Config
@@ -188,11 +186,7 @@ class Plan:
         str
             ``source/dataset``, and the side in pixels where it is published at several.
         """
-        entry = self.datasets[dataset]
-        place = f"{entry.source}/{dataset}"
-        if isinstance(entry, NpzDataset):
-            return f"{place}/{entry.file_for(self.config.image_size)[0]}"
-        return place
+        return self.datasets[dataset].place(self.config.image_size)
 
     @cached_property
     def dataset_at(self) -> dict[str, Dataset]:
@@ -227,8 +221,7 @@ class Plan:
         str
             Path of the folder.
         """
-        entry = self.datasets[dataset]
-        return entry.folder if isinstance(entry, FolderDataset) else f"data/{self.place(dataset)}"
+        return self.datasets[dataset].raw_folder(self.config.image_size)
 
     def entry(self, dataset: str) -> dict[str, Any]:
         """What is known of a dataset, as rules pass it to their scripts.

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
-from medtaskatlas.datasets.folder.dataset import find_folder_datasets, folder_messages
+from medtaskatlas.datasets.catalogue import load_catalogue
+from medtaskatlas.datasets.dataset import Dataset
+from medtaskatlas.datasets.sources.folder import find_folder_datasets, folder_messages
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.run.config import Config, dropped_encoders, parse_config
 from medtaskatlas.run.plan import Plan

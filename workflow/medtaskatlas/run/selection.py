@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.datasets.catalogue import Dataset
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.run.config import Config, DatasetFilter
 
 

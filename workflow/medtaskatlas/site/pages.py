@@ -12,7 +12,6 @@ from medtaskatlas.atlas.tables import document
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.folder.description import Description
-from medtaskatlas.datasets.listing import images
 from medtaskatlas.site import config_pages as config_docs
 from medtaskatlas.tasks.bank import load_bank
 
@@ -66,7 +65,7 @@ def datasets_page() -> str:
             f"`{d.name}`",
             d.title,
             d.modality,
-            images(d),
+            d.n_published,
             d.annotation + (f": {d.annotation_note}" if d.annotation_note else ""),
             d.group_note,
             d.licence,

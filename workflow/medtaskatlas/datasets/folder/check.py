@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from medtaskatlas.core.errors import AtlasError, DataError
-from medtaskatlas.datasets.folder.dataset import missing_files, to_dataset
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
@@ -21,8 +20,8 @@ from medtaskatlas.datasets.folder.description import (
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
-from medtaskatlas.datasets.folder.survey import survey
-from medtaskatlas.datasets.io.folder import read_item, read_packed
+from medtaskatlas.datasets.folder.read import read_item, read_packed
+from medtaskatlas.datasets.folder.survey import SPLITS_FILE, missing_files, survey
 from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 # What stands in for a key that is missing or wrong, so that the rest can be checked.
@@ -164,13 +163,13 @@ def _read(
     notes: list[Finding] = []
     if description.packed:
         try:
-            for frame in read_packed(to_dataset(folder, description, entries), folder):
+            for frame in read_packed(description, folder):
                 yield from _take(frame, seen, description.images)
         except AtlasError as error:
             yield Finding("error", description.images, "", _short(error, folder), error.remedy)
         return
-    if description.splits is None and "splits.csv" in {entry.name for entry in entries}:
-        description = description.model_copy(update={"splits": "splits.csv"})
+    if description.splits is None and SPLITS_FILE in {entry.name for entry in entries}:
+        description = description.model_copy(update={"splits": SPLITS_FILE})
     found = survey(folder, description)
     yield from found.findings
     for name, reason in found.left.items():

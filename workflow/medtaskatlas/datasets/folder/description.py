@@ -11,9 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import nearest, yaml_mistake
-from medtaskatlas.datasets.catalogue import Modality
+from medtaskatlas.datasets.dataset import Content, Modality, Part
 from medtaskatlas.datasets.folder.files import Finding
-from medtaskatlas.datasets.recipes import Content, Part
 
 DESCRIPTION = "dataset.yaml"
 TODO = "TODO"  # what `init` writes for the user to fill in

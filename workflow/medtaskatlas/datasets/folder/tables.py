@@ -29,23 +29,11 @@ class Row:
 
 @dataclass
 class Table:
-    """A table with what is wrong with it.
+    """A table with what is wrong with it."""
 
-    Attributes
-    ----------
-    file
-        Name of the file, relative to the dataset's folder.
-    columns
-        Its columns.
-    rows
-        Those that can be used.
-    findings
-        Mistakes, by line.
-    """
-
-    file: str
+    file: str  # relative to the dataset's folder
     columns: tuple[str, ...] = ()
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # those that can be used
     findings: list[Finding] = field(default_factory=list)
 
     def error(self, line: int, problem: str, remedy: str) -> None:
@@ -176,28 +164,6 @@ def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]
         if (split := row.values.get("split", "")) and split not in SPLITS:
             table.error(row.line, f"split {split!r} is unknown", nearest(split, SPLITS))
     return found
-
-
-def split_of_groups(table: Table, rows: Iterable[Row]) -> None:
-    """Note groups that a table puts into two splits.
-
-    Parameters
-    ----------
-    table
-        The table; mistakes are added to its findings.
-    rows
-        Its rows.
-    """
-    first: dict[str, Row] = {}
-    for row in rows:
-        group, split = row.values.get("group", ""), row.values.get("split", "")
-        if group and first.setdefault(group, row).values.get("split", "") != split:
-            table.error(
-                row.line,
-                f"group {group} is in split {split or '(none)'} here, "
-                f"in line {first[group].line} in {first[group].values['split'] or '(none)'}",
-                "put all images of a group into one split",
-            )
 
 
 def boxes_by_image(

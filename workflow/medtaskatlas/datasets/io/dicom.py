@@ -17,25 +17,14 @@ from medtaskatlas.datasets.io import window
 
 @dataclass(frozen=True)
 class Decoded:
-    """Decoded pixels of a file.
+    """Decoded pixels of a file."""
 
-    Attributes
-    ----------
-    stored
-        Pixels as they were decoded, native byte order, [F, H, W] or [F, H, W, 3]: what two
-        encodings of one picture have in common.
-    values
-        [F, H, W] after the modality LUT (CT: HU), or uint8 RGB [F, H, W, 3].
-    spacing_mm
-        Side of a pixel, or None.
-    header
-        The pydicom dataset, or None where the file is no DICOM.
-    """
-
+    # As decoded, native byte order, [F, H, W] or [F, H, W, 3]: what two encodings of one picture
+    # have in common.
     stored: np.ndarray
-    values: np.ndarray
-    spacing_mm: float | None = None
-    header: Any = None
+    values: np.ndarray  # [F, H, W] after the modality LUT (CT: HU), or uint8 RGB [F, H, W, 3]
+    spacing_mm: float | None = None  # side of a pixel
+    header: Any = None  # the pydicom dataset, or None where the file is no DICOM
 
 
 def read_dicom(path: Path) -> Decoded:
@@ -113,7 +102,7 @@ def to_grey(decoded: Decoded, values: np.ndarray) -> np.ndarray:
     if centre is not None and width is not None:
         # Several windows may be given; the first is the one that a viewer opens with.
         first = [float(v[0]) if hasattr(v, "__iter__") else float(v) for v in (centre, width)]
-        return window.centre_width(values, *first)
+        return window.between(values, *window.centre_width(*first))
     return window.between(values, float(values.min()), float(values.max()))
 
 

@@ -116,24 +116,6 @@ def n_volumes(path: Path) -> int:
     return int(next(sizes[axis] for axis in range(4) if axis not in spatial))
 
 
-def data_file(path: Path) -> str | None:
-    """Name of the file that a detached header points to.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    str or None
-        Relative to the header; None where the data follow the header.
-    """
-    with path.open("rb") as handle:
-        fields, _ = _header(handle.read(_HEADER_BYTES), path)
-    return fields.get("data file")
-
-
 def _header(raw: bytes, path: Path) -> tuple[dict[str, str], int]:
     """Fields by name, and where the data begin."""
     if not raw.startswith(b"NRRD000"):

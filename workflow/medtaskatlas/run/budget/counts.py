@@ -7,12 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.run.plan import Plan
 
-# Of a published volume, as the reader takes them; that module imports cv2.
-SLICES = 4
 RATES = Path(__file__).parent / "rates.json"
 ASSUMED = Path(__file__).parent / "assumed.json"
 
@@ -52,9 +49,8 @@ def images_of(plan: Plan, measured: Mapping[str, int]) -> dict[str, Images]:
 
 
 def _images(plan: Plan, dataset: Dataset, measured: Mapping[str, int]) -> Images:
-    if isinstance(dataset, NpzDataset):
-        slices = SLICES if dataset.dimensions == 3 else 1
-        found = Images(slices * sum(dataset.samples.values()), "published")
+    if dataset.n_images is not None:
+        found = Images(dataset.n_images, "published")
     elif dataset.source == "embedded" and dataset.name in measured:
         found = Images(measured[dataset.name], "measured")
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.run.budget.counts import Images, pairs_of, stored_sides
 from medtaskatlas.run.budget.networks import cost_of
@@ -108,6 +107,5 @@ def unstated_downloads(plan: Plan) -> list[str]:
     list of str
         Their names.
     """
-    published = {n: d for n, d in plan.datasets.items() if isinstance(d, NpzDataset)}
     size = plan.config.image_size
-    return [name for name, entry in published.items() if entry.file_for(size)[1].bytes is None]
+    return [name for name, entry in plan.datasets.items() if entry.raw_bytes(size) is None]

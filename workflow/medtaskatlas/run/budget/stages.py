@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.run.batching import cells_per_job, pair_batches
 from medtaskatlas.run.budget.counts import Images, pairs_of
 from medtaskatlas.run.budget.encoder_jobs import EncoderJobs, megabytes
@@ -88,7 +87,6 @@ def _data(plan: Plan, images: Mapping[str, Images]) -> Iterator[Job]:
     pixels = plan.config.image_size**2 / 1e6
     for name, dataset in plan.datasets.items():
         mb = download_mb(plan, name)
-        npz = isinstance(dataset, NpzDataset)
         yield Job(
             "download",
             "data",
@@ -96,7 +94,7 @@ def _data(plan: Plan, images: Mapping[str, Images]) -> Iterator[Job]:
             0,
             0,
             f"download/{plan.place(name)}",
-            download_mb=mb if npz else 0,
+            download_mb=mb if dataset.downloaded else 0,
         )
         yield Job("prepare", "data", "prepare", images[name].n * pixels, 0, f"prepare/{name}")
 
@@ -116,14 +114,7 @@ def download_mb(plan: Plan, dataset: str) -> float:
     float
         Megabytes; where the source does not state it, what it would be without compression.
     """
-    entry = plan.datasets[dataset]
-    if isinstance(entry, NpzDataset):
-        side, file = entry.file_for(plan.config.image_size)
-        if file.bytes is not None:
-            return file.bytes / 1e6
-        planes = entry.channels + max(1, len(entry.classes)) * (entry.masks != "none")
-        return sum(entry.samples.values()) * side**entry.dimensions * planes / 1e6
-    return sum(file.bytes for file in getattr(entry, "files", [])) / 1e6
+    return plan.datasets[dataset].most_raw_bytes(plan.config.image_size) / 1e6
 
 
 def _pairs(plan: Plan, images: Mapping[str, Images], *, sent_away: bool) -> Iterator[Job]:

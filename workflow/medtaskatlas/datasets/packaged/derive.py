@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.datasets.recipes import Bone, Cells, Derive, Stains, Vessels
+from medtaskatlas.datasets.packaged.recipes import Bone, Cells, Derive, Stains, Vessels
 
 Annotation = tuple[np.ndarray, np.ndarray | None]
 

@@ -1,4 +1,4 @@
-"""The reader of your own data by folder."""
+"""Pictures and slices of a folder dataset."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.folder.dataset import FolderDataset
+from medtaskatlas.datasets.dataset import Content
+from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.folder.files import Finding, Item
-from medtaskatlas.datasets.folder.survey import Note, Survey, survey
-from medtaskatlas.datasets.folder.tables import outside
-from medtaskatlas.datasets.io import volume, window
-from medtaskatlas.datasets.io.folder_labels import (
+from medtaskatlas.datasets.folder.labels import (
     KINDS,
     flat_labels,
     load,
@@ -23,42 +21,19 @@ from medtaskatlas.datasets.io.folder_labels import (
     remedy,
     volume_labels,
 )
+from medtaskatlas.datasets.folder.survey import Survey, survey
+from medtaskatlas.datasets.folder.tables import outside
+from medtaskatlas.datasets.io import volume, window
 from medtaskatlas.datasets.io.frame import Excluded, Frame
-from medtaskatlas.datasets.recipes import Content
 
 Cut = Callable[[int], np.ndarray]
+Note = Callable[[Finding], None]
 
 
-def _silent(finding: Finding) -> None:
-    """A note that nobody takes."""
-
-
-def read(dataset: FolderDataset, folder: Path, note: Note = _silent) -> Iterator[Frame | Excluded]:
-    """All pictures and slices of a folder dataset, one image or volume in memory at a time.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    folder
-        Its folder.
-    note
-        Told what was put right without a trace in the result: boxes that were clipped, values
-        that were not finite.
-
-    Yields
-    ------
-    Frame or Excluded
-        In the order of the names; what is left out as a file comes first.
-
-    Raises
-    ------
-    DataError
-        If something does not fit together, or a file is damaged; names the file and the line.
-    """
-    folder, description = Path(folder), dataset.description
+def read(description: Description, folder: Path, note: Note) -> Iterator[Frame | Excluded]:
+    """All pictures and slices, one image or volume in memory at a time; mistakes are errors."""
     if description.packed:
-        yield from read_packed(dataset, folder)
+        yield from read_packed(description, folder)
         return
     found = survey(folder, description)
     errors = [finding for finding in found.findings if finding.severity == "error"]
@@ -75,36 +50,14 @@ def read(dataset: FolderDataset, folder: Path, note: Note = _silent) -> Iterator
         yield from read_item(found, item, note)
 
 
-def read_packed(dataset: FolderDataset, folder: Path) -> Iterator[Frame | Excluded]:
-    """Pictures of a dataset whose images are one .npz file.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    folder
-        Its folder.
-
-    Yields
-    ------
-    Frame or Excluded
-        In the order of the file.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or holds other arrays.
-    """
+def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excluded]:
+    """Pictures of a dataset whose images are one .npz file, in its order."""
     from medtaskatlas.datasets.io.npz import read_arrays
 
-    path = folder / dataset.description.images
-    for frame in read_arrays(
-        path,
-        layout="medmnist",
-        label_kind="multi_class" if dataset.labels else "none",
-    ):
+    path, n_labels = folder / description.images, len(description.label_names)
+    for frame in read_arrays(path, label_kind="multi_class" if n_labels else "none"):
         label = frame.label if isinstance(frame, Frame) else None
-        if label is not None and not 0 <= label < len(dataset.labels):
+        if label is not None and not 0 <= label < n_labels:
             raise DataError(
                 f"{path}: {frame.image_id} has the label {label}, which is not in `label_names`",
                 "add it to `label_names` in dataset.yaml",
@@ -112,34 +65,10 @@ def read_packed(dataset: FolderDataset, folder: Path) -> Iterator[Frame | Exclud
         yield frame
 
 
-def read_item(found: Survey, item: Item, note: Note = _silent) -> Iterator[Frame | Excluded]:
-    """The frames of one image or volume.
-
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        One of its items.
-    note
-        Told what was put right.
-
-    Yields
-    ------
-    Frame or Excluded
-        One picture, or the slices of a volume.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged or does not fit.
-    """
-    if item.kind == "flat":
-        yield from _flat(found, item, note)
-    elif item.kind == "dicom":
-        yield from _dicom(found, item, note)
-    else:
-        yield from _volume(found, item, note)
+def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
+    """One picture, or the slices of a volume; `note` is told what was put right."""
+    readers = {"flat": _flat, "dicom": _dicom}
+    yield from readers.get(item.kind, _volume)(found, item, note)
 
 
 def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
@@ -213,8 +142,6 @@ def _pictures(
 
 def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """Slices of a volume."""
-    from medtaskatlas.datasets.io.nifti import display
-
     d = found.description
     loaded = load(found, item)
     yield from loaded.left
@@ -241,7 +168,7 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     facts |= {"axis": axis, "volume_id": item.stem, "spacing_mm": min(rows_mm, columns_mm)}
 
     def cut_slice(index: int) -> np.ndarray:
-        return window.between(display(values, axis, index), black, white)
+        return window.between(volume.display(values, axis, index), black, white)
 
     count = values.shape[volume.AXES[axis]]
     content = d.content or volume.CONTENT
@@ -251,8 +178,8 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
             yield Excluded(name, pixels)
             continue
         planes: dict[str, Any] = {
-            KINDS[kind][0]: volume.square_labels(
-                table[display(labels, axis, index)], rows_mm, columns_mm
+            KINDS[kind][0]: volume.square(
+                table[volume.display(labels, axis, index)], rows_mm, columns_mm, labels=True
             )
             for kind, (labels, table) in maps.items()
         }

@@ -24,24 +24,11 @@ KINDS: dict[str, tuple[str, type]] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A volume.
+    """A volume: [X, Y, Z] in RAS+, or [I, J, K] as stored where there is no affine."""
 
-    Attributes
-    ----------
-    values
-        [X, Y, Z] in RAS+, or [I, J, K] as stored where there is no affine; None where nothing is
-        left.
-    affine
-        To millimetres, or None.
-    group
-        Examination that it belongs to, or None.
-    left
-        Parts that were left out.
-    """
-
-    values: np.ndarray | None
-    affine: np.ndarray | None = None
-    group: str | None = None
+    values: np.ndarray | None  # None where nothing is left
+    affine: np.ndarray | None = None  # to millimetres
+    group: str | None = None  # examination that it belongs to
     left: list[Excluded] = field(default_factory=list)
 
 

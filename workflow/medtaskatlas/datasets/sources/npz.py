@@ -1,20 +1,30 @@
-"""Public datasets that are published as npz files: MedMNIST and MedSegBench.
-
-Imported for every dry run, so it needs pydantic only.
-"""
+"""Public datasets that are published as npz files: MedMNIST and MedSegBench."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from medtaskatlas.datasets.catalogue import Dataset
-from medtaskatlas.datasets.recipes import GroupSource, Part, Split
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.dataset import (
+    MANIFEST,
+    Dataset,
+    GroupSource,
+    LabelKind,
+    MaskKind,
+    Part,
+    Split,
+    remove_others,
+)
+
+if TYPE_CHECKING:
+    from medtaskatlas.datasets.io.frame import Excluded, Frame
+    from medtaskatlas.datasets.remote.limits import Limits
 
 Layout = Literal["medmnist", "medsegbench"]
-LabelKind = Literal["none", "binary", "multi_class", "multi_label", "ordinal"]
-MaskKind = Literal["none", "non_zero", "values", "per_category"]
 
 # Sides in pixels that a benchmark publishes each of its datasets at.
 SIZES: dict[tuple[Layout, int], set[int]] = {
@@ -22,7 +32,6 @@ SIZES: dict[tuple[Layout, int], set[int]] = {
     ("medmnist", 3): {28, 64},
     ("medsegbench", 2): {128, 256, 512},
 }
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class RemoteFile(Part):
@@ -34,13 +43,8 @@ class RemoteFile(Part):
 
     @property
     def name(self) -> str:
-        """File name without the query; the file's name in the dataset's folder."""
+        """File name without the query: the name in the dataset's folder."""
         return self.url.split("?", 1)[0].rsplit("/", 1)[-1]
-
-    @property
-    def origin(self) -> str:
-        """Where it comes from, as the manifest has it."""
-        return self.url
 
 
 class NpzDataset(Dataset):
@@ -59,8 +63,10 @@ class NpzDataset(Dataset):
     ``categories`` names them only.
 
     The published splits are not free of repetition (one val split holds all of train and test
-    again): read train, test and val in this order, so that what is dropped as a copy is in val.
+    again): they are read as train, test, val, so that what is dropped as a copy is in val.
     """
+
+    downloaded: ClassVar[bool] = True
 
     reader: Literal["npz"]
     layout: Layout = Field(description="which benchmark's names the arrays have")
@@ -85,8 +91,8 @@ class NpzDataset(Dataset):
         names = [file.name for file in self.files.values()]
         if len(set(names)) < len(names) or not all(name.endswith(".npz") for name in names):
             raise ValueError(f"`files` must have different names that end in .npz, not {names}")
-        if set(self.samples) != set(_SPLITS):
-            raise ValueError(f"`samples` must count {', '.join(_SPLITS)}")
+        if set(self.samples) != set(get_args(Split)):
+            raise ValueError("`samples` must count train, val, test")
         return self
 
     @model_validator(mode="after")
@@ -103,38 +109,96 @@ class NpzDataset(Dataset):
             raise ValueError("`masks` per_category needs the `classes` as `categories`, in order")
         return self
 
+    def fetch(
+        self, folder: Path, *, image_size: int, mirror: str | None, limits: Limits | None
+    ) -> list[dict[str, Any]]:
+        """Download the published file of the right size."""
+        from medtaskatlas.datasets.archives.extract import check_npz
+        from medtaskatlas.datasets.remote.limits import Limits
+        from medtaskatlas.datasets.remote.transfer import transfer
+
+        file = self.file_for(image_size)[1]
+        target = folder / file.name
+        transfer(
+            file.url,
+            target,
+            md5=file.md5,
+            size=file.bytes,
+            mirror=mirror,
+            magic=(b"PK",),
+            limits=limits or Limits(),
+            title=f"{self.name} ({file.name})",
+        )
+        check_npz(target)
+        remove_others(folder, {file.name})
+        return [self.manifest_entry(folder, file.name, file.url)]
+
+    def read(
+        self, folder: Path, *, image_size: int, limit: int | None, note: Callable[[str], None]
+    ) -> Iterator[Frame | Excluded]:
+        """Pictures in the order of the file, split by split; `limit` is spread over each split."""
+        from medtaskatlas.datasets.io.npz import ORDER, NpzStream, read_arrays
+
+        path = folder / self.file_for(image_size)[1].name
+        with NpzStream(path) as stream:
+            for split, count in self.samples.items():
+                found = stream.shape(f"{split}_images")[0]
+                if found != count:
+                    raise DataError(
+                        f"{path}: {split} has {found} images, the catalogue says {count}",
+                        "delete it and fetch it again; if it is a newer release, mend `samples`",
+                    )
+        yield from read_arrays(
+            path,
+            label_kind=self.label_kind,
+            masks=self.masks,
+            arrays={split: self.annotation_arrays(split) for split in ORDER},
+            group_source=self.group_source,
+            limit=limit,
+        )
+
     def file_for(self, image_size: int) -> tuple[int, RemoteFile]:
-        """The published file that images of a size are best made from.
-
-        Parameters
-        ----------
-        image_size
-            Side of the prepared images, pixels.
-
-        Returns
-        -------
-        int, RemoteFile
-            The smallest published side that is not below it, else the largest; its file.
-        """
+        """Smallest published side that is not below the images', else the largest; its file."""
         enough = [side for side in self.files if side >= image_size]
         side = min(enough) if enough else max(self.files)
         return side, self.files[side]
 
     def annotation_arrays(self, split: Split) -> list[str]:
-        """Arrays of a file that hold the annotation of ``{split}_images``.
-
-        Parameters
-        ----------
-        split
-            Which split.
-
-        Returns
-        -------
-        list of str
-            One name, or one a class in the order of the ids where masks are ``per_category``.
-        """
+        """Arrays that hold the annotation of ``{split}_images``: one, or one a class by its id."""
         if self.layout == "medmnist":
             return [f"{split}_labels"]
         if self.masks == "per_category":
             return [f"{split}_label_{category}" for category in self.categories]
         return [f"{split}_label"]
+
+    def place(self, image_size: int) -> str:
+        """Folder of the raw data below data/: each published side has its own."""
+        return f"{super().place(image_size)}/{self.file_for(image_size)[0]}"
+
+    def raw_bytes(self, image_size: int) -> int | None:
+        """Size of the file that is downloaded, or None where it is not published."""
+        return self.file_for(image_size)[1].bytes
+
+    def most_raw_bytes(self, image_size: int) -> int:
+        """Size of the file, or that of its arrays where it is not published."""
+        side, file = self.file_for(image_size)
+        planes = self.channels + max(1, len(self.classes)) * (self.masks != "none")
+        return file.bytes or sum(self.samples.values()) * side**self.dimensions * planes
+
+    @property
+    def n_images(self) -> int:
+        """Images that become of it: of a volume some slices."""
+        from medtaskatlas.datasets.io.npz import SLICES
+
+        return sum(self.samples.values()) * (SLICES if self.dimensions == 3 else 1)
+
+    @property
+    def n_published(self) -> str:
+        """Images or volumes that the publisher counts."""
+        return f"{sum(self.samples.values()):,}" + " volumes" * (self.dimensions == 3)
+
+    def fetched(self, data: Path) -> str:
+        """Sides in pixels that are on this disk, or no."""
+        folder = data / self.source / self.name
+        sides = [side for side in self.files if (folder / str(side) / MANIFEST).is_file()]
+        return ", ".join(f"{side} px" for side in sides) or "no"
