@@ -60,18 +60,7 @@ def load_catalogue(folder: Path = CATALOGUE) -> dict[str, Dataset]:
 
 
 def dataset_from_entry(entry: Mapping[str, Any]) -> Dataset:
-    """A dataset from what :meth:`Dataset.model_dump` gave, as rules pass it to their scripts.
-
-    Parameters
-    ----------
-    entry
-        All its keys.
-
-    Returns
-    -------
-    Dataset
-        Of the kind that its reader asks for.
-    """
+    """A dataset from what :meth:`Dataset.model_dump` gave, as rules pass it to their scripts."""
     return SOURCES[entry["reader"]].model_validate(entry)
 
 

@@ -64,51 +64,20 @@ class Gathered:
         return len(self.frames)
 
     def exclude(self, reason: str, count: int = 1) -> None:
-        """Count a picture that is left out.
-
-        Parameters
-        ----------
-        reason
-            Why.
-        count
-            How many of them.
-        """
+        """Count a picture that is left out, by its reason."""
         self.excluded[reason] += count
 
     def repaired(self, what: str) -> None:
-        """Count something that was put right, and write it into the log.
-
-        Parameters
-        ----------
-        what
-            A sentence.
-        """
+        """Count something that was put right, and write it into the log."""
         log.warning("%s", what)
         self._repaired += 1
 
     def has(self, plane: str) -> set[bool]:
-        """Whether pictures have a kind of annotation.
-
-        Parameters
-        ----------
-        plane
-            mask, instances or boxes.
-
-        Returns
-        -------
-        set of bool
-            Both where some have it and some have not.
-        """
+        """Whether pictures have mask, instances or boxes; both where some have none."""
         return self._present[plane]
 
     def add(self, shaped: Shaped) -> None:
-        """Keep a picture, unless it is there already with the same annotation.
-
-        Parameters
-        ----------
-        shaped
-            The picture.
-        """
+        """Keep a picture, unless it is there already with the same annotation."""
         row = len(self.frames)
         pixels = hashlib.sha256(shaped.image.data).digest()
         annotation = _annotation_hash(shaped)
@@ -143,19 +112,7 @@ class Gathered:
     def settle(
         self, splits: Mapping[str, float], seed: int, dataset: str, limit: int | None
     ) -> None:
-        """Join the groups of near duplicates, take no more than the limit, and split.
-
-        Parameters
-        ----------
-        splits
-            Shares of the groups.
-        seed
-            The run's seed.
-        dataset
-            Name of the dataset.
-        limit
-            Most images; None keeps all.
-        """
+        """Join the groups of near duplicates, take no more than the limit, and split."""
         pairs = near_duplicates(np.stack(self._thumbnails))
         self._thumbnails = []
         self._join(np.concatenate([pairs, np.array(self._same, np.int64).reshape(-1, 2)]))
@@ -184,13 +141,7 @@ class Gathered:
         ]
 
     def columns(self) -> dict[str, Any]:
-        """Columns of the Arrow file; those that the dataset lacks are absent.
-
-        Returns
-        -------
-        dict
-            Name to column, as :func:`write_images` takes them.
-        """
+        """Columns of the Arrow file, for `write_images`; what the dataset lacks is absent."""
         frames = self.frames
         columns: dict[str, Any] = {
             "image_id": [frame.image_id for frame in frames],
@@ -216,13 +167,7 @@ class Gathered:
         }
 
     def quality(self) -> dict[str, Any]:
-        """What was found, kept and left out.
-
-        Returns
-        -------
-        dict
-            JSON-able counts and ranges.
-        """
+        """Counts and ranges of what was found, kept and left out, JSON-able."""
         split = list(self._split_of.values())
         low, high = zip(*self._range, strict=True)
         return {

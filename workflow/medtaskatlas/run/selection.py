@@ -12,26 +12,10 @@ from medtaskatlas.run.config import Config, DatasetFilter
 def with_own(
     catalogue: Mapping[str, Dataset], own: Mapping[str, Dataset]
 ) -> tuple[dict[str, Dataset], list[str]]:
-    """The catalogue together with the user's own datasets.
+    """The catalogue together with the user's own datasets, and sentences for the user.
 
-    An overlap that one of them names holds both ways; one with an unknown dataset is passed over.
-
-    Parameters
-    ----------
-    catalogue
-        All datasets of the catalogue.
-    own
-        Folder datasets.
-
-    Returns
-    -------
-    known, messages
-        Name to dataset; sentences for the user.
-
-    Raises
-    ------
-    ConfigError
-        If a name is in both.
+    An overlap that one of them names holds both ways; one with an unknown dataset is passed over. A
+    name that is in both is an error.
     """
     for name in own:
         if name in catalogue:
@@ -118,36 +102,12 @@ def select_datasets(
 
 
 def licence_allowed(licence: str, allowed: set[str]) -> bool:
-    """Whether a licence is within the allowed ones.
-
-    Parameters
-    ----------
-    licence
-        SPDX expression; parts joined by AND must all be allowed.
-    allowed
-        Licences, or whole expressions.
-
-    Returns
-    -------
-    bool
-        True where it may be used.
-    """
+    """Whether an SPDX expression is allowed: as a whole, or all its parts joined by AND."""
     return licence in allowed or licence_parts(licence) <= allowed
 
 
 def licence_parts(licence: str) -> set[str]:
-    """Licences of an SPDX expression joined by AND.
-
-    Parameters
-    ----------
-    licence
-        The expression.
-
-    Returns
-    -------
-    set of str
-        Its parts.
-    """
+    """Licences of an SPDX expression joined by AND."""
     return set(licence.split(" AND "))
 
 

@@ -277,16 +277,5 @@ def _short(error: AtlasError, folder: Path) -> str:
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:
-    """Whether a run would stop.
-
-    Parameters
-    ----------
-    findings
-        From :func:`check_folder`.
-
-    Returns
-    -------
-    bool
-        True where one of them is an error.
-    """
+    """Whether a run would stop."""
     return any(finding.severity == "error" for finding in findings)

@@ -135,35 +135,13 @@ class Description(Part):
 
 
 def identifier(folder: Path) -> str:
-    """Name of a dataset made from the name of its folder.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-
-    Returns
-    -------
-    str
-        Small letters, digits and underscores, a letter first.
-    """
+    """Name of a dataset from that of its folder: small letters, digits, underscores."""
     name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
     return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
 
 
 def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
-    """Keys of dataset.yaml as they are written.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-
-    Returns
-    -------
-    raw, findings
-        Keys and values; mistakes of the file as YAML.
-    """
+    """Keys of dataset.yaml as they are written, and mistakes of the file as YAML."""
     path = folder / DESCRIPTION
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -190,18 +168,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
 def check_description(
     raw: Mapping[Any, Any],
 ) -> tuple[Description | None, list[Finding]]:
-    """Hold the keys of dataset.yaml against what they may be.
-
-    Parameters
-    ----------
-    raw
-        Keys and values.
-
-    Returns
-    -------
-    description, findings
-        None where there are mistakes; one finding for each.
-    """
+    """Description of the keys of dataset.yaml, or None, and a finding for each mistake."""
     findings = [
         description_finding(str(key), "is not filled in", "write what it is, or delete the line")
         for key, value in raw.items()
@@ -217,20 +184,7 @@ def check_description(
 
 
 def description_finding(where: str, problem: str, remedy: str) -> Finding:
-    """A mistake in dataset.yaml.
-
-    Parameters
-    ----------
-    where
-        Key, or empty.
-    problem, remedy
-        What is wrong and what to do.
-
-    Returns
-    -------
-    Finding
-        An error.
-    """
+    """A mistake in dataset.yaml."""
     return Finding("error", DESCRIPTION, where, problem, remedy)
 
 

@@ -33,18 +33,7 @@ class Loaded:
 
 
 def remedy(item: Item) -> str:
-    """What to do about a file that is damaged.
-
-    Parameters
-    ----------
-    item
-        The image.
-
-    Returns
-    -------
-    str
-        Mend it or leave it out.
-    """
+    """What to do about a file that is damaged."""
     return (
         "replace the file, or leave the image out on purpose: "
         f"`exclude: {{{item.name}: <reason>}}` in dataset.yaml"
@@ -52,43 +41,12 @@ def remedy(item: Item) -> str:
 
 
 def no_pixels(header: Any) -> str:
-    """Why a DICOM file without pixels is left out.
-
-    Parameters
-    ----------
-    header
-        Its header.
-
-    Returns
-    -------
-    str
-        The reason.
-    """
+    """Why a DICOM file without pixels is left out."""
     return f"DICOM file without pixels ({header.get('Modality') or 'unknown modality'})"
 
 
 def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
-    """Load a volume.
-
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        NIfTI, NRRD or a DICOM series.
-    kind
-        Key of its folder: images, masks or instances.
-
-    Returns
-    -------
-    Loaded
-        The volume.
-
-    Raises
-    ------
-    DataError
-        If it is damaged or of a shape that is not understood.
-    """
+    """Load a volume (NIfTI, NRRD or a DICOM series) from the folder of images or label maps."""
     path = found.path(item, kind)
     index = found.description.index if kind == "images" else 0
     try:
@@ -114,28 +72,10 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
 def flat_labels(
     found: Survey, item: Item, kind: str, count: int, size: tuple[int, ...]
 ) -> list[np.ndarray]:
-    """Label map of a picture, or of each page of a stack.
+    """Label map of each of `count` pages of `size` [H, W]; zeros where a map is optional.
 
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        The image.
-    kind
-        masks or instances.
-    count, size
-        Number and size [H, W] of its pages.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        uint8 class numbers or uint16 object numbers [H, W]; zeros where a map is optional.
-
-    Raises
-    ------
-    DataError
-        If it does not fit the image, or holds a value that is not declared.
+    uint8 class numbers or uint16 object numbers [H, W]. One that does not fit the image, or holds a
+    value that is not declared, is an error.
     """
     from medtaskatlas.datasets.io.flat import read_labels
 
@@ -169,28 +109,10 @@ def flat_labels(
 def volume_labels(
     found: Survey, item: Item, kind: str, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Label map of a volume.
+    """Label map of a volume on the grid of `shape` and `affine` in RAS+.
 
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        The volume.
-    kind
-        masks or instances.
-    shape, affine
-        Grid of the volume in RAS+.
-
-    Returns
-    -------
-    values, table : numpy.ndarray
-        Stored integers [X, Y, Z] and the table that makes class or object numbers of them.
-
-    Raises
-    ------
-    DataError
-        If it lies on another grid, or holds a value that is not declared.
+    Stored integers [X, Y, Z] and the table that makes class or object numbers of them. One on
+    another grid, or with a value that is not declared, is an error.
     """
     label_map = getattr(found, kind).get(item.stem)
     if label_map is None:

@@ -37,34 +37,15 @@ class Table:
     findings: list[Finding] = field(default_factory=list)
 
     def error(self, line: int, problem: str, remedy: str) -> None:
-        """Note a mistake.
-
-        Parameters
-        ----------
-        line
-            Where.
-        problem, remedy
-            What is wrong and what to do.
-        """
+        """Note a mistake in a line."""
         self.findings.append(Finding("error", self.file, f"line {line}", problem, remedy))
 
 
 def read_table(folder: Path, file: str, columns: tuple[tuple[str, ...], tuple[str, ...]]) -> Table:
     """Read a CSV file: comma-separated, UTF-8 (with or without byte-order mark), with a header.
 
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-    file
-        Name of the table.
-    columns
-        Required and optional columns.
-
-    Returns
-    -------
-    Table
-        Rows whose line is whole; empty lines do not count.
+    `columns` are the required and the optional ones. Empty lines do not count; mistakes become
+    findings.
     """
     table = Table(file)
     required, optional = columns
@@ -133,20 +114,7 @@ def _fill(
 
 
 def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]:
-    """Rows by the image that they name; a second row for it is a mistake.
-
-    Parameters
-    ----------
-    table
-        A table; mistakes are added to its findings.
-    known
-        Names of the images that there are; None does not check them.
-
-    Returns
-    -------
-    dict of str to Row
-        Image to row.
-    """
+    """Rows by the image that they name, of those that are `known`; a second one is a mistake."""
     there = None if known is None else set(known)
     found: dict[str, Row] = {}
     for row in table.rows:
@@ -169,20 +137,7 @@ def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]
 def boxes_by_image(
     table: Table, known: Iterable[str]
 ) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
-    """Boxes by image.
-
-    Parameters
-    ----------
-    table
-        boxes.csv; mistakes are added to its findings.
-    known
-        Names of the images that there are.
-
-    Returns
-    -------
-    dict of str to list
-        Image to pairs of line and (x0, y0, x1, y1), pixels.
-    """
+    """Boxes (x0, y0, x1, y1) in pixels by image, each with its line."""
     there = set(known)
     found: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for row in table.rows:
@@ -206,20 +161,7 @@ def boxes_by_image(
 def outside(
     boxes: Iterable[tuple[int, tuple[float, ...]]], height: int, width: int
 ) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """Boxes that do not lie within their picture.
-
-    Parameters
-    ----------
-    boxes
-        Lines and boxes of one picture.
-    height, width
-        Its size, pixels.
-
-    Returns
-    -------
-    wholly, partly : list of (int, str)
-        Line and box as text.
-    """
+    """Boxes, as line and text, that lie wholly or partly outside of a picture."""
     wholly, partly = [], []
     for line, (x0, y0, x1, y1) in boxes:
         shown = (line, _shown((x0, y0, x1, y1)))
@@ -231,19 +173,9 @@ def outside(
 
 
 def label_names(rows: Iterable[Row], given: dict[str, str]) -> dict[str, int]:
-    """Number of each label as it is written.
+    """Number of each label as it is written: sorted by text, or in the order of `given` by number.
 
-    Parameters
-    ----------
-    rows
-        Rows of labels.csv; an empty label is none.
-    given
-        ``label_names`` of dataset.yaml: label as written to its name; may be empty.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of the numbers: sorted by text, or the order of `given` by number.
+    `given` are the `label_names` of dataset.yaml; an empty label is none.
     """
     if given:
         # 10 comes behind 9; names that are no numbers come last.

@@ -176,5 +176,4 @@ def _slices(volume: Frame) -> Iterator[Frame | Excluded]:
         if i not in taken:
             yield Excluded(name, reasons[i] or UNTAKEN)
             continue
-        place = {"volume_id": volume.image_id, "slice_index": i}
-        yield replace(volume, pixels=plane, image_id=name, **place)
+        yield replace(volume, pixels=plane, image_id=name, volume_id=volume.image_id, slice_index=i)

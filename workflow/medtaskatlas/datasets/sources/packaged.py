@@ -87,23 +87,7 @@ class PackagedDataset(Dataset):
 
 
 def package_path(file: PackageFile) -> Path:
-    """Path of a package file on this machine; the package is not imported.
-
-    Parameters
-    ----------
-    file
-        The file.
-
-    Returns
-    -------
-    pathlib.Path
-        Its path, whether it is there or not.
-
-    Raises
-    ------
-    DataError
-        If the package is not installed.
-    """
+    """Path of a package file on this machine, there or not; the package is not imported."""
     top = file.path.split("/", 1)[0]
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.submodule_search_locations:
