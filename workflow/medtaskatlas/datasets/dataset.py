@@ -22,24 +22,9 @@ GroupSource = Literal["published", "pattern", "derived", "region", "unknown"]
 LabelKind = Literal["none", "binary", "multi_class", "multi_label", "ordinal"]
 MaskKind = Literal["none", "non_zero", "values", "per_category"]  # see sources/npz.py
 Modality = Literal[
-    "MR",
-    "CT",
-    "XR",
-    "XA",
-    "MG",
-    "US",
-    "NM",
-    "PET",
-    "EM",
-    "FUNDUS",
-    "OCT",
-    "OCTA",
-    "DERMOSCOPY",
-    "ENDOSCOPY",
-    "HISTOLOGY",
-    "MICROSCOPY",
-    "PHOTO",
-]
+    "MR", "CT", "XR", "XA", "MG", "US", "NM", "PET", "EM", "FUNDUS", "OCT", "OCTA",
+    "DERMOSCOPY", "ENDOSCOPY", "HISTOLOGY", "MICROSCOPY", "PHOTO",
+]  # fmt: skip
 
 
 class Part(BaseModel):

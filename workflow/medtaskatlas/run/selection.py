@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.datasets.dataset import Dataset
@@ -24,20 +25,18 @@ def with_own(
                 "give your dataset another `name` in its dataset.yaml",
             )
     known = {**catalogue, **own}
-    partners: dict[str, set[str]] = {}
-    messages = []
-    for name, dataset in own.items():
-        for other in dataset.overlaps:
-            if other in known:
-                partners.setdefault(name, set()).add(other)
-                partners.setdefault(other, set()).add(name)
-            else:
-                messages.append(f"{name}: `overlaps` names {other}, which is no known dataset")
-    for name, others in partners.items():
-        joined = list(dict.fromkeys([*known[name].overlaps, *sorted(others)]))
+    named = [(name, other) for name, dataset in own.items() for other in dataset.overlaps]
+    both_ways = [pair for a, b in named if b in known for pair in ((a, b), (b, a))]
+    for name in dict.fromkeys(name for name, _ in both_ways):
+        others = sorted({other for one, other in both_ways if one == name})
+        joined = dict.fromkeys([*known[name].overlaps, *others])
         kept = [other for other in joined if other in known]
         known[name] = known[name].model_copy(update={"overlaps": kept})
-    return known, messages
+    return known, [
+        f"{name}: `overlaps` names {other}, which is no known dataset"
+        for name, other in named
+        if other not in known
+    ]
 
 
 def select_datasets(
@@ -64,14 +63,14 @@ def select_datasets(
     ConfigError
         If a name or a filter's value is unknown, or nothing is left.
     """
-    asked = config.datasets
+    wanted = config.datasets
     shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
-    if asked == "all":
+    if wanted == "all":
         names = list(shared)
-    elif isinstance(asked, DatasetFilter):
-        names = _filtered(asked, shared)
+    elif isinstance(wanted, DatasetFilter):
+        names = _filtered(wanted, shared)
     else:
-        names = list(asked)
+        names = list(wanted)
         for name in names:
             if name not in catalogue:
                 raise ConfigError(
@@ -111,10 +110,10 @@ def licence_parts(licence: str) -> set[str]:
     return set(licence.split(" AND "))
 
 
-def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
+def _filtered(wanted: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
     """Names of the datasets that meet all conditions of a filter."""
     names = list(catalogue)
-    for key, values in asked.model_dump(exclude_none=True).items():
+    for key, values in wanted.model_dump(exclude_none=True).items():
         known = {getattr(dataset, key) for dataset in catalogue.values()}
         for value in values:
             if value not in known:
@@ -170,24 +169,11 @@ def heldout_datasets(
         raise ConfigError(
             "config: heldout.datasets holds out every dataset", "leave some to train on"
         )
-    messages += _shared_images(chosen, held, catalogue)
-    return [name for name in chosen if name in held], messages
-
-
-def _shared_images(
-    chosen: list[str], held: set[str], catalogue: Mapping[str, Dataset]
-) -> list[str]:
-    """Warnings about datasets that are trained on and share images."""
-    trained = [name for name in chosen if name not in held]
-    pairs = [
-        (name, other)
-        for i, name in enumerate(trained)
-        for other in trained[i + 1 :]
+    messages += [
+        f"caution: {name} and {other} share images and are split apart from each other; hold one "
+        "out, or leave one out, for unseen groups that are unseen in both"
+        for name, other in combinations([name for name in chosen if name not in held], 2)
         if other in catalogue[name].overlaps
         and not (catalogue[name].split_alike and catalogue[other].split_alike)
     ]
-    return [
-        f"caution: {name} and {other} share images and are split apart from each other; hold one "
-        "out, or leave one out, for unseen groups that are unseen in both"
-        for name, other in pairs
-    ]
+    return [name for name in chosen if name in held], messages

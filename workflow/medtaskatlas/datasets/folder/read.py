@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,50 +98,46 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     except DataError as error:  # its remedy is meant for files that can be fetched anew
         raise DataError(error.problem, remedy(item)) from error
     d, values = found.description, decoded.values
+
+    def as_the_file_says(index: int) -> np.ndarray:
+        return dicom.to_grey(decoded, values[index])
+
+    cut: Cut = as_the_file_says
     if values.ndim == 4:
-        cut: Cut = partial(np.take, values, axis=0)
-    elif d.window or d.percentiles or _modality(found, item) in ("CT", "MR", "PET", "NM"):
+        cut = values.__getitem__
+    elif d.window or d.percentiles or found.modality(item) in ("CT", "MR", "PET", "NM"):
         cut = _ramp(values, _levels(found, item, values))
-    else:
-        cut = partial(_as_the_file_says, decoded)
-    if dicom.inverted(decoded.header):
-        cut = partial(_negative, cut)
+    # Bright where much was measured.
+    shown: Cut = (lambda index: 255 - cut(index)) if dicom.inverted(decoded.header) else cut
     facts: dict[str, Any] = {"spacing_mm": decoded.spacing_mm}
     if group := dicom.study(header):
         facts |= {"group_id": group, "group_source": "derived"}
-    yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
+    yield from _pictures(found, item, shown, count=len(values), facts=facts, note=note)
 
 
 def _pictures(
     found: Survey, item: Item, cut: Cut, *, count: int, facts: dict[str, Any], note: Note
 ) -> Iterator[Frame | Excluded]:
     """Frames of what has no place in space: a picture, pages, a cine."""
-    d, many = found.description, count > 1
-    content = d.content or (volume.CONTENT if many else Content())
+    many = count > 1
     size = cut(0).shape[:2]
-    maps = {kind: flat_labels(found, item, kind, count, size) for kind in _kinds(found)}
+    maps = {KINDS[k][0]: flat_labels(found, item, k, count, size) for k in found.kinds}
     if many:
-        facts = {"group_id": item.stem, "group_source": "derived", **facts}
-        facts["volume_id"] = item.stem
+        facts = {"group_id": item.stem, "group_source": "derived", **facts, "volume_id": item.stem}
     facts |= _known(found, item, facts)
     if many:
         _refuse_boxes(found, item)
     else:
         facts["boxes"] = _boxes(found, item, size, note)
-    for index, pixels in volume.choose(count, cut, content, d.slices):
-        name = f"{item.stem}-{index:03d}" if many else item.stem
-        if isinstance(pixels, str):
-            yield Excluded(name, pixels)
-            continue
-        if many:
-            facts["slice_index"] = index
-        planes: dict[str, Any] = {KINDS[kind][0]: maps[kind][index] for kind in maps}
-        yield Frame(pixels=pixels, image_id=name, **planes, **facts)
+
+    def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
+        return {"pixels": pixels, **facts, **{name: planes[index] for name, planes in maps.items()}}
+
+    yield from _frames(found, item, cut, frame, count=count, many=many)
 
 
 def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """Slices of a volume."""
-    d = found.description
     loaded = load(found, item)
     yield from loaded.left
     if loaded.values is None:
@@ -155,36 +150,50 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
         yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
         return
     mm = volume.spacings(loaded.affine)
-    axis = volume.plane_of(d.axis, mm)
-    # As display() lays them out: the lower axis runs along the columns.
+    axis = volume.plane_of(found.description.axis, mm)
+    # As volume.display() lays them out: the lower axis runs along the columns.
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
-    black, white = _levels(found, item, values)
-    maps = {
-        kind: volume_labels(found, item, kind, values.shape, loaded.affine)
-        for kind in _kinds(found)
-    }
+    levels = _levels(found, item, values)
+    grid = values.shape, loaded.affine
+    maps = {KINDS[kind][0]: volume_labels(found, item, kind, *grid) for kind in found.kinds}
     facts |= _known(found, item, facts)
     _refuse_boxes(found, item)
     facts |= {"axis": axis, "volume_id": item.stem, "spacing_mm": min(rows_mm, columns_mm)}
 
     def cut_slice(index: int) -> np.ndarray:
-        return window.between(volume.display(values, axis, index), black, white)
+        return window.between(volume.display(values, axis, index), *levels)
 
-    count = values.shape[volume.AXES[axis]]
-    content = d.content or volume.CONTENT
-    for index, pixels in volume.choose(count, cut_slice, content, d.slices):
-        name = f"{item.stem}-{index:03d}"
-        if isinstance(pixels, str):
-            yield Excluded(name, pixels)
-            continue
-        planes: dict[str, Any] = {
-            KINDS[kind][0]: volume.square(
+    def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
+        planes = {
+            name: volume.square(
                 table[volume.display(labels, axis, index)], rows_mm, columns_mm, labels=True
             )
-            for kind, (labels, table) in maps.items()
+            for name, (labels, table) in maps.items()
         }
-        planes["pixels"] = volume.square(pixels, rows_mm, columns_mm)
-        yield Frame(image_id=name, slice_index=index, **planes, **facts)
+        return {"pixels": volume.square(pixels, rows_mm, columns_mm), **planes, **facts}
+
+    count = values.shape[volume.AXES[axis]]
+    yield from _frames(found, item, cut_slice, frame, count=count, many=True)
+
+
+def _frames(
+    found: Survey,
+    item: Item,
+    cut: Cut,
+    frame: Callable[[int, np.ndarray], dict[str, Any]],
+    *,
+    count: int,
+    many: bool,
+) -> Iterator[Frame | Excluded]:
+    """Slices that have content; `frame` gives all of a frame but its name and number."""
+    content = found.description.content or (volume.CONTENT if many else Content())
+    for index, pixels in volume.choose(count, cut, content, found.description.slices):
+        name = f"{item.stem}-{index:03d}" if many else item.stem
+        if isinstance(pixels, str):
+            yield Excluded(name, pixels)
+        else:
+            place = index if many else None
+            yield Frame(image_id=name, slice_index=place, **frame(index, pixels))
 
 
 def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
@@ -200,16 +209,6 @@ def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _kinds(found: Survey) -> list[str]:
-    """Kinds of label maps that the dataset has."""
-    return [kind for kind in KINDS if getattr(found.description, kind)]
-
-
-def _modality(found: Survey, item: Item) -> str:
-    """How one image was made."""
-    return found.description.modality_exceptions.get(item.name, found.description.modality)
-
-
 def _levels(
     found: Survey, item: Item, values: np.ndarray, flat: bool = False
 ) -> tuple[float, float]:
@@ -218,7 +217,7 @@ def _levels(
     coloured = values.ndim == 4 and values.dtype == np.uint8
     return volume.levels(
         values,
-        _modality(found, item),
+        found.modality(item),
         d.body_part,
         flat=flat,
         window=None if coloured else d.window,
@@ -229,28 +228,17 @@ def _levels(
 def _ramp(values: np.ndarray, black_white: tuple[float, float]) -> Cut:
     """Pages of a stack in 8 bits."""
     if values.dtype == np.uint8 and black_white == (0, 255):
-        return lambda index: values[index]
+        return values.__getitem__
     return lambda index: window.between(values[index], *black_white)
-
-
-def _as_the_file_says(decoded: Any, index: int) -> np.ndarray:
-    """A DICOM frame by the window of its file."""
-    from medtaskatlas.datasets.io.dicom import to_grey
-
-    return to_grey(decoded, decoded.values[index])
-
-
-def _negative(cut: Cut, index: int) -> np.ndarray:
-    """A frame of MONOCHROME1, bright where much was measured."""
-    return 255 - cut(index)
 
 
 def _finite(found: Survey, item: Item, values: np.ndarray, note: Note) -> np.ndarray:
     """Values without NaN and infinity."""
     values, bad = volume.finite(values, found.path(item))
     if bad:
+        file = f"{found.description.images}/{item.name}"
         said = f"{bad} values are NaN or infinite and are taken as the smallest value"
-        note(Finding("warning", _file(found, item), "", said, "mend the file if they matter"))
+        note(Finding("warning", file, "", said, "mend the file if they matter"))
     return values
 
 
@@ -281,8 +269,3 @@ def _refuse_boxes(found: Survey, item: Item) -> None:
             f"{found.folder / str(found.description.boxes)}: {item.name} is a volume or a stack",
             "boxes belong to pictures: save the slices as PNG, or remove these lines",
         )
-
-
-def _file(found: Survey, item: Item) -> str:
-    """An image relative to the dataset's folder."""
-    return f"{found.description.images}/{item.name}"

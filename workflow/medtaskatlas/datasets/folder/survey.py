@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
@@ -25,6 +26,7 @@ from medtaskatlas.datasets.folder.tables import (
     read_table,
 )
 
+MAPS: tuple[Literal["masks", "instances"], ...] = ("masks", "instances")
 SPLITS_FILE = "splits.csv"
 _SHOWN = 10  # names in a message
 
@@ -49,6 +51,15 @@ class Survey:
     def path(self, item: Item, kind: str = "images") -> Path:
         """First file of an item in the folder of images, masks or instances."""
         return self.folder / str(getattr(self.description, kind)) / item.files[0]
+
+    def modality(self, item: Item) -> str:
+        """Modality of one image."""
+        return self.description.modality_exceptions.get(item.name, self.description.modality)
+
+    @property
+    def kinds(self) -> list[Literal["masks", "instances"]]:
+        """Kinds of label maps that the dataset has."""
+        return [kind for kind in MAPS if getattr(self.description, kind)]
 
     def error(self, file: str, where: str, problem: str, remedy: str) -> None:
         """Note a mistake."""
@@ -82,9 +93,8 @@ def survey(folder: Path, description: Description) -> Survey:
     found = Survey(folder, description)
     entries = list_files(folder)
     names = _images(found, entries)
-    for kind in ("masks", "instances"):
-        if getattr(description, kind):
-            _label_maps(found, entries, kind, names)
+    for kind in found.kinds:
+        _label_maps(found, entries, kind, names)
     _tables(found, [item.name for item in names])
     _patterns(found)
     _splits_are_whole(found)

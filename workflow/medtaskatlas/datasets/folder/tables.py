@@ -100,11 +100,8 @@ def _fill(
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            table.error(
-                reader.line_num,
-                f"has {len(cells)} columns, the header {len(header)}",
-                'put names with a comma in "quotes"',
-            )
+            said = f"has {len(cells)} columns, the header {len(header)}"
+            table.error(reader.line_num, said, 'put names with a comma in "quotes"')
             continue
         values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         if not values["image"]:
@@ -113,20 +110,16 @@ def _fill(
         table.rows.append(Row(reader.line_num, {name: values[name] for name in table.columns}))
 
 
-def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]:
+def by_image(table: Table, known: set[str]) -> dict[str, Row]:
     """Rows by the image that they name, of those that are `known`; a second one is a mistake."""
-    there = None if known is None else set(known)
     found: dict[str, Row] = {}
     for row in table.rows:
         name = row.values["image"]
         if name in found:
-            table.error(
-                row.line,
-                f"{name} is listed twice (first in line {found[name].line})",
-                "keep one of the lines",
-            )
-        elif there is not None and name not in there:
-            _unknown(table, row, there)
+            said = f"{name} is listed twice (first in line {found[name].line})"
+            table.error(row.line, said, "keep one of the lines")
+        elif name not in known:
+            _unknown(table, row, known)
         else:
             found[name] = row
         if (split := row.values.get("split", "")) and split not in SPLITS:
@@ -134,15 +127,12 @@ def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]
     return found
 
 
-def boxes_by_image(
-    table: Table, known: Iterable[str]
-) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
+def boxes_by_image(table: Table, known: set[str]) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
     """Boxes (x0, y0, x1, y1) in pixels by image, each with its line."""
-    there = set(known)
     found: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for row in table.rows:
-        if row.values["image"] not in there:
-            _unknown(table, row, there)
+        if row.values["image"] not in known:
+            _unknown(table, row, known)
             continue
         corners = [_number(row.values[name]) for name in BOXES[0][1:]]
         if not all(math.isfinite(corner) for corner in corners):
@@ -191,11 +181,8 @@ def _unknown(table: Table, row: Row, there: set[str]) -> None:
     # Thousands of names would take seconds to compare, and nobody would read them.
     close = difflib.get_close_matches(name, sorted(there)[:2000], n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    table.error(
-        row.line,
-        f"there is no image {name}",
-        f"write the file's name with its suffix, or delete the line{hint}",
-    )
+    remedy = f"write the file's name with its suffix, or delete the line{hint}"
+    table.error(row.line, f"there is no image {name}", remedy)
 
 
 def _number(text: str) -> float:
