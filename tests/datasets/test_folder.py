@@ -536,19 +536,19 @@ def test_ct_is_windowed_in_hu_by_body_part(tmp_path, body_part, centre, width):
 
 def test_ct_without_air_is_not_taken_for_hu():
     values = np.linspace(0, 4000, 1000).astype(np.int16)
-    assert volume.levels(values, "CT", "chest") == tuple(np.percentile(values, (0.5, 99.5)))
+    assert volume.grey_range(values, "CT", "chest") == tuple(np.percentile(values, (0.5, 99.5)))
 
 
 def test_mr_has_the_levels_of_the_foreground_window():
     values = head().astype(np.float32)
-    assert volume.levels(values, "MR", "brain") == window.foreground(values, 99.5)
+    assert volume.grey_range(values, "MR", "brain") == window.foreground(values, 99.5)
 
 
 def test_tracers_ignore_a_hot_spot():
     values = np.random.default_rng(0).gamma(2, 1, 10000)
     hot = values.copy()
     hot[:5] = 1000
-    plain, hot = (volume.levels(v, "PET", "body")[1] for v in (values, hot))
+    plain, hot = (volume.grey_range(v, "PET", "body")[1] for v in (values, hot))
     assert hot < 1.2 * plain
 
 

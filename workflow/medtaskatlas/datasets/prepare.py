@@ -50,7 +50,7 @@ def prepare(
     seed
         The run's seed; it decides which group goes where.
     manifest
-        List of the raw files; by default it lies beside them.
+        List of the raw files; by default it lies next to them.
     limit
         Most images; whole groups are taken, evenly spread. None takes all.
 

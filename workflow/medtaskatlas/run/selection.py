@@ -42,26 +42,10 @@ def with_own(
 def select_datasets(
     config: Config, catalogue: Mapping[str, Dataset], own: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Datasets that a configuration asks for, within the licences that it allows.
+    """Datasets that a configuration names, within the licences that it allows, and messages.
 
-    Parameters
-    ----------
-    config
-        The run's configuration.
-    catalogue
-        All datasets.
-    own
-        Names of the user's own datasets among them, which are always taken.
-
-    Returns
-    -------
-    names, messages : list of str
-        Chosen names; sentences for the user about what was left out.
-
-    Raises
-    ------
-    ConfigError
-        If a name or a filter's value is unknown, or nothing is left.
+    Those of the user's `own` are always taken; messages say what was left out. An unknown name or
+    value of a filter is an error, and so is a choice of nothing.
     """
     wanted = config.datasets
     shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
@@ -127,26 +111,10 @@ def _filtered(wanted: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[s
 def heldout_datasets(
     config: Config, chosen: list[str], catalogue: Mapping[str, Dataset]
 ) -> tuple[list[str], list[str]]:
-    """Datasets that no encoder sees in training, with all that overlap them.
+    """Datasets that no encoder sees in training, with all that overlap them, and messages.
 
-    Parameters
-    ----------
-    config
-        The run's configuration.
-    chosen
-        Names from :func:`select_datasets`.
-    catalogue
-        All datasets.
-
-    Returns
-    -------
-    names, messages : list of str
-        Held-out names in the order of `chosen`; sentences about what was held out beside.
-
-    Raises
-    ------
-    ConfigError
-        If a held-out dataset is not among the chosen, or none is left to train on.
+    A held-out dataset that is not among the `chosen` is an error, and so is to leave none to train
+    on.
     """
     held = set(config.heldout.datasets)
     for name in config.heldout.datasets:

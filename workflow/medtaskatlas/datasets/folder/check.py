@@ -1,4 +1,4 @@
-"""Checking a folder dataset: everything is read once, and all mistakes are told."""
+"""Checking a folder dataset: everything is read once, and all mistakes are reported."""
 
 from __future__ import annotations
 
@@ -51,15 +51,7 @@ class _Seen:
 def check_folder(folder: Path) -> list[Finding]:
     """Read a folder dataset once and say what is wrong with it; goes on after each mistake.
 
-    Parameters
-    ----------
-    folder
-        Folder with a dataset.yaml.
-
-    Returns
-    -------
-    list of Finding
-        Errors stop a run; warnings weaken what it can show; the last ones tell what was read.
+    Errors stop a run; warnings weaken what it can show; the last findings tell what was read.
     """
     folder = Path(folder)
     raw, findings = read_description(folder)

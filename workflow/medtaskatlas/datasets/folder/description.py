@@ -174,12 +174,12 @@ def check_description(
         for key, value in raw.items()
         if TODO in str(value)
     ]
-    told = {finding.where for finding in findings}
+    reported = {finding.where for finding in findings}
     try:
         description = Description.model_validate({str(k): v for k, v in raw.items()})
     except ValidationError as error:
         mistakes = [_explain(e) for e in error.errors()]
-        return None, findings + [m for m in mistakes if m.where.split(".")[0] not in told]
+        return None, findings + [m for m in mistakes if m.where.split(".")[0] not in reported]
     return (None if findings else description), findings
 
 
@@ -193,8 +193,8 @@ def _explain(error: Any) -> Finding:
     key = ".".join(str(part) for part in error["loc"])
     keys = Description.model_fields
     if error["type"] == "extra_forbidden":
-        beside = Content.model_fields if len(error["loc"]) > 1 else keys
-        return description_finding(key, "is an unknown key", nearest(str(error["loc"][-1]), beside))
+        near = Content.model_fields if len(error["loc"]) > 1 else keys
+        return description_finding(key, "is an unknown key", nearest(str(error["loc"][-1]), near))
     if error["type"] == "missing":
         what = keys[key].description if key in keys else ""
         return description_finding(key, "is missing", f"write `{key}: ...` ({what})")

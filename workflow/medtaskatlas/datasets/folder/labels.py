@@ -84,14 +84,12 @@ def flat_labels(
         return [np.zeros(size, KINDS[kind][1])] * count
     path = found.path(label_map, kind)
     if label_map.kind != "flat":
-        raise DataError(
-            f"{path} is a volume, but {found.path(item)} is a picture", "save it as PNG or TIFF"
-        )
+        said = f"{path} is a volume, but {found.path(item)} is a picture"
+        raise DataError(said, "save it as PNG or TIFF")
     planes = read_labels(path)
     if len(planes) != count:
-        raise DataError(
-            f"{path} has {len(planes)} pages, {found.path(item)} has {count}", "give it as many"
-        )
+        said = f"{path} has {len(planes)} pages, {found.path(item)} has {count}"
+        raise DataError(said, "give it as many")
     for plane in planes:
         if plane.shape != size:
             raise DataError(
@@ -119,9 +117,8 @@ def volume_labels(
         return np.broadcast_to(np.uint8(0), shape), np.zeros(1, KINDS[kind][1])
     path = found.path(label_map, kind)
     if label_map.kind not in ("nifti", "nrrd", "series"):
-        raise DataError(
-            f"{path} is no volume, but {found.path(item)} is", "save it as NIfTI or NRRD"
-        )
+        said = f"{path} is no volume, but {found.path(item)} is"
+        raise DataError(said, "save it as NIfTI or NRRD")
     loaded = load(found, label_map, kind)
     values = loaded.values
     if values is None or values.shape != shape:
@@ -146,6 +143,8 @@ def volume_labels(
 
 def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) -> np.ndarray:
     """Table from stored to wanted numbers, after all stored ones were found to be declared."""
+    import cv2
+
     seen = np.zeros(65536, bool)
     for plane in planes:  # plane by plane: indexing makes 8 bytes of each pixel
         if plane.size and (plane.min() < 0 or plane.max() >= len(seen)):
@@ -153,7 +152,10 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
                 f"{path} holds the value {plane.min() if plane.min() < 0 else plane.max()}",
                 "ids are 0 to 65535; 0 is background",
             )
-        _mark(seen, plane)
+        if plane.dtype == np.uint8 and plane.ndim == 2:  # ten times faster than indexing
+            seen[:256] |= cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() > 0
+        else:
+            seen[plane] = True
     stored = np.flatnonzero(seen)
     if kind == "instances":
         return np.arange(max(stored.max(initial=0) + 1, 1), dtype=np.uint16)
@@ -168,16 +170,6 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
     table = np.zeros(int(max(ids)) + 1, np.uint8)
     table[ids] = np.arange(1, len(ids) + 1)
     return table
-
-
-def _mark(seen: np.ndarray, plane: np.ndarray) -> None:
-    """Mark the numbers that a plane holds."""
-    import cv2
-
-    if plane.dtype == np.uint8 and plane.ndim == 2:  # ten times faster than indexing
-        seen[:256] |= cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() > 0
-    else:
-        seen[plane] = True
 
 
 def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
@@ -214,7 +206,7 @@ def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
 
 
 def _others(item: Item, many: int, index: int) -> list[Excluded]:
-    """Volumes of a 4-D file that were not asked for."""
+    """Volumes of a 4-D file that are not read."""
     return [
         Excluded(f"{item.stem}-volume{i}", "another volume of a 4-D file (key `index`)")
         for i in range(many)

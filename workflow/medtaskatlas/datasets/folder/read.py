@@ -65,7 +65,7 @@ def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excl
 
 
 def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
-    """One picture, or the slices of a volume; `note` is told what was put right."""
+    """One picture, or the slices of a volume; `note` hears what was put right."""
     readers = {"flat": _flat, "dicom": _dicom}
     yield from readers.get(item.kind, _volume)(found, item, note)
 
@@ -80,7 +80,7 @@ def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
         raise DataError(f"{path}: its pages differ in size or colour", remedy(item))
     values = np.stack(pages) if len(pages) > 1 else pages[0][None]
     values = _finite(found, item, values, note)
-    cut = _ramp(values, _levels(found, item, values, flat=True))
+    cut = _ramp(values, _grey_range(found, item, values, flat=True))
     yield from _pictures(found, item, cut, count=len(pages), facts={}, note=note)
 
 
@@ -106,7 +106,7 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     if values.ndim == 4:
         cut = values.__getitem__
     elif d.window or d.percentiles or found.modality(item) in ("CT", "MR", "PET", "NM"):
-        cut = _ramp(values, _levels(found, item, values))
+        cut = _ramp(values, _grey_range(found, item, values))
     # Bright where much was measured.
     shown: Cut = (lambda index: 255 - cut(index)) if dicom.inverted(decoded.header) else cut
     facts: dict[str, Any] = {"spacing_mm": decoded.spacing_mm}
@@ -146,14 +146,14 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     facts: dict[str, Any] = {"group_id": loaded.group or item.stem, "group_source": "derived"}
     if loaded.affine is None:  # slices without a place in space: as they are stored
         values = np.ascontiguousarray(values.transpose(2, 1, 0))
-        cut = _ramp(values, _levels(found, item, values))
+        cut = _ramp(values, _grey_range(found, item, values))
         yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
         return
     mm = volume.spacings(loaded.affine)
     axis = volume.plane_of(found.description.axis, mm)
     # As volume.display() lays them out: the lower axis runs along the columns.
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
-    levels = _levels(found, item, values)
+    black_white = _grey_range(found, item, values)
     grid = values.shape, loaded.affine
     maps = {KINDS[kind][0]: volume_labels(found, item, kind, *grid) for kind in found.kinds}
     facts |= _known(found, item, facts)
@@ -161,7 +161,7 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     facts |= {"axis": axis, "volume_id": item.stem, "spacing_mm": min(rows_mm, columns_mm)}
 
     def cut_slice(index: int) -> np.ndarray:
-        return window.between(volume.display(values, axis, index), *levels)
+        return window.between(volume.display(values, axis, index), *black_white)
 
     def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
         planes = {
@@ -209,13 +209,13 @@ def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _levels(
+def _grey_range(
     found: Survey, item: Item, values: np.ndarray, flat: bool = False
 ) -> tuple[float, float]:
     """Values of an image that become black and white."""
     d = found.description
     coloured = values.ndim == 4 and values.dtype == np.uint8
-    return volume.levels(
+    return volume.grey_range(
         values,
         found.modality(item),
         d.body_part,

@@ -108,7 +108,7 @@ def _images(found: Survey, entries: list[Entry]) -> list[Item]:
     but = [p for p in (d.masks, d.instances) if p] if loose else []
     names = within(entries, d.images, but)
     items, others = to_items(found.folder / d.images, names)
-    if not loose:  # beside loose images lie dataset.yaml, README and tables
+    if not loose:  # next to loose images lie dataset.yaml, README and tables
         found.left.update(others)
     for name in d.exclude:
         match = [item for item in items if name in (item.name, *item.files)]

@@ -32,21 +32,10 @@ def read_arrays(
 ) -> Iterator[Frame | Excluded]:
     """Pictures of ``{split}_images``; of a volume [D, H, W] four slices, spread evenly.
 
-    Each picture or volume is a group. Label kind ``multi_label`` gives label 0 to an image without
-    finding, 1, 2, ... to one with a single finding, None to one with several.
-
-    Parameters
-    ----------
-    path
-        The file.
-    label_kind, masks
-        Meaning of the labels of whole images, and of the pixels of masks.
-    arrays
-        Split: names of its annotation arrays; by default ``{split}_labels`` or ``{split}_label``.
-    group_source
-        Origin of the groups.
-    limit
-        Most pictures to take, spread evenly over each split.
+    Each picture or volume is a group. `arrays` names the annotation arrays of each split, by
+    default ``{split}_labels`` or ``{split}_label``; at most `limit` pictures are taken, spread
+    evenly over each split. Label kind ``multi_label`` gives label 0 to an image without finding, 1,
+    2, ... to one with a single finding, None to one with several.
     """
     default = "{}_labels" if masks == "none" else "{}_label"
     with NpzStream(path) as stream:

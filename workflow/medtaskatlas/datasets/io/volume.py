@@ -1,4 +1,4 @@
-"""Slices of any volume: levels, planes, content, square pixels, labels on the same grid."""
+"""Slices of any volume: grey range, planes, content, square pixels, labels on the same grid."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def beyond(most: int) -> str:
     return f"has content, but is not among the {most} slices taken of a volume (key `slices`)"
 
 
-def levels(
+def grey_range(
     values: np.ndarray,
     modality: str,
     body_part: str,

@@ -36,7 +36,7 @@ class Picture(Part):
     )
     every: int = Field(1, ge=1, description="keep each n-th frame of a cine")
     whole: bool = Field(True, description="keep the (cropped) picture itself")
-    tiles: Tiles | None = Field(None, description="tiles to cut beside it")
+    tiles: Tiles | None = Field(None, description="tiles to cut from it too")
 
     @model_validator(mode="after")
     def _one_window(self) -> Picture:

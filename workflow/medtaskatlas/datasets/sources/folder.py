@@ -69,24 +69,10 @@ class FolderDataset(Dataset):
 
 
 def load_folder_dataset(folder: Path) -> FolderDataset:
-    """A dataset from its folder; no pixel is read.
+    """A dataset from its folder, with `splits` filled in where a splits.csv lies in it.
 
-    Parameters
-    ----------
-    folder
-        Folder with a dataset.yaml.
-
-    Returns
-    -------
-    FolderDataset
-        With `splits` filled in where a splits.csv lies in the folder.
-
-    Raises
-    ------
-    ConfigError
-        Names the file, the key, the value and the nearest valid keys of each mistake.
-    DataError
-        If the folder cannot be read, or labels.csv has mistakes.
+    No pixel is read. An error names the file, the key, the value and the nearest valid keys of each
+    mistake.
     """
     folder = Path(folder)
     raw, findings = read_description(folder)
@@ -113,7 +99,7 @@ def find_folder_datasets(datasets_dir: Path) -> dict[str, Dataset]:
     -------
     dict of str to Dataset
         By name, in the order of the folders. Where one names another in `overlaps`, the other
-        one names it in turn. What is no dataset is told by :func:`folder_messages`.
+        one names it in turn. For what is no dataset see :func:`folder_messages`.
 
     Raises
     ------

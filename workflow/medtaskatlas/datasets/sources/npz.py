@@ -58,7 +58,7 @@ class NpzDataset(Dataset):
     - ``per_category``: one array a class, non-zero where the class is, all of the same images.
       Paint them from the highest id to the lowest, so that large structures stay under small ones.
 
-    Where a file has ``{split}_images_{category}`` beside masks of another kind, these are subsets
+    Where a file has ``{split}_images_{category}`` next to masks of another kind, these are subsets
     of the images by what they show. They repeat images, partly in another split, and are not read;
     ``categories`` names them only.
 
