@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,10 @@ def _frames(
         mask, instances = (None, None)
         if recipe.derive is not None:
             mask, instances = derive(recipe.derive, pixels, values)
-        pixels = _cropped(pixels, picture)
-        planes = [None if p is None else _cropped(p, picture) for p in (mask, instances)]
+        top, bottom, left, right = picture.crop or (0, None, 0, None)
+        kept = (slice(top, bottom), slice(left, right))
+        pixels = pixels[kept]
+        planes = [None if p is None else p[kept] for p in (mask, instances)]
         name = f"{stem}-{number:03d}" if many else stem
         for suffix, group, source, place in _places(recipe, picture, pixels):
             cut = np.ascontiguousarray(pixels[place])
@@ -146,28 +149,13 @@ def tile_places(
     """
     rows, columns = tiles.regions
     tall, wide = height // rows, width // columns
-    for row in range(rows):
-        for column in range(columns):
-            for top in _starts(tall, tiles):
-                for left in _starts(wide, tiles):
-                    yield (row, column), row * tall + top, column * wide + left
-
-
-def _starts(length: int, tiles: Tiles) -> range:
-    """Where tiles begin along one side of a region; what remains is shared by both ends."""
-    spare = length - tiles.tile
-    if spare < 0:
-        return range(0)
-    first = spare % tiles.stride // 2
-    return range(first, spare + 1, tiles.stride)
-
-
-def _cropped(plane: np.ndarray, picture: Picture) -> np.ndarray:
-    """The part of a plane that the recipe keeps."""
-    if picture.crop is None:
-        return plane
-    top, bottom, left, right = picture.crop
-    return plane[top:bottom, left:right]
+    # Where tiles begin along a side of a region; what remains is shared by both ends.
+    tops, lefts = (
+        range(spare % tiles.stride // 2, spare + 1, tiles.stride) if spare >= 0 else range(0)
+        for spare in (tall - tiles.tile, wide - tiles.tile)
+    )
+    for row, column, top, left in product(range(rows), range(columns), tops, lefts):
+        yield (row, column), row * tall + top, column * wide + left
 
 
 def _grey_levels(picture: Picture, decoded: Decoded, values: np.ndarray) -> np.ndarray:
