@@ -204,7 +204,7 @@ def mirrored() -> list[tuple[str, int]]:
     """Dataset and side of the files of the catalogue that lie in the mirror, however many."""
     return [
         (name, side)
-        for name, dataset in load_catalogue().items()
+        for name, dataset in (load_catalogue() if MIRROR.is_dir() else {}).items()
         if isinstance(dataset, NpzDataset)
         for side, file in dataset.files.items()
         if in_mirror(file.url, str(MIRROR)).is_file()
