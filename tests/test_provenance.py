@@ -29,7 +29,8 @@ def copy(tmp_path, monkeypatch):
 USERS = {
     "pairs": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.transformation"),
     "semantic": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.semantic"),
-    "prepare": ("medtaskatlas.datasets.prepare",),
+    "prepare npz": ("medtaskatlas.datasets.prepare", "medtaskatlas.datasets.sources.npz"),
+    "prepare folder": ("medtaskatlas.datasets.prepare", "medtaskatlas.datasets.sources.folder"),
     "train": ("medtaskatlas.encoders.train",),
     "embed": ("medtaskatlas.encoders.embed", "medtaskatlas.encoders.kinds.pixels"),
     "predict": ("medtaskatlas.atlas.predict",),
@@ -52,7 +53,15 @@ def hashes():
         ("encoders/kinds/pixels.py", {"embed"}),
         ("encoders/kind.py", {"train", "embed"}),
         ("atlas/neighbours.py", {"predict"}),
-        ("formats/images.py", {"pairs", "semantic", "prepare", "train", "embed"}),
+        ("datasets/io/npz_stream.py", {"prepare npz", "prepare folder"}),
+        ("datasets/folder/survey.py", {"prepare folder"}),
+        ("datasets/sources/npz.py", {"prepare npz"}),
+        ("datasets/sources/__init__.py", set()),
+        ("datasets/resize.py", {"prepare npz", "prepare folder"}),
+        (
+            "formats/images.py",
+            {"pairs", "semantic", "prepare npz", "prepare folder", "train", "embed"},
+        ),
         ("cli/__init__.py", set()),
     ],
 )

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from generated import smooth_image
-from medtaskatlas.datasets.folder.dataset import load_folder_dataset
-from medtaskatlas.datasets.io.folder import read
+from medtaskatlas.datasets.folder.read import read
 from medtaskatlas.datasets.prepare import shape
+from medtaskatlas.datasets.sources.folder import load_folder_dataset
 
 SIZE = 224
 ROUNDS = 5
@@ -53,7 +53,10 @@ def make_folder(folder: Path, suffix: str, side: int, n: int) -> Path:
 def ours(folder: Path) -> int:
     """Pictures read and resized."""
     dataset = load_folder_dataset(folder)
-    return sum(shape(frame, SIZE).image.shape == (SIZE, SIZE, 3) for frame in read(dataset, folder))
+    return sum(
+        shape(frame, SIZE).image.shape == (SIZE, SIZE, 3)
+        for frame in read(dataset.description, folder, print)
+    )
 
 
 def monai(folder: Path) -> int:

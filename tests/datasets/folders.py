@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 
 from medfiles import write_dicom
-from medtaskatlas.datasets.folder.dataset import FolderDataset, load_folder_dataset
-from medtaskatlas.datasets.io.folder import read
+from medtaskatlas.datasets.folder.read import read
 from medtaskatlas.datasets.io.frame import Excluded, Frame
+from medtaskatlas.datasets.sources.folder import FolderDataset, load_folder_dataset
 
 KEYS = {
     "name": "mine",
@@ -77,7 +77,7 @@ def load(root: Path) -> FolderDataset:
 
 def read_all(root: Path, note=lambda finding: None) -> tuple[list[Frame], list[Excluded]]:
     """All frames and all that is left out."""
-    found = list(read(load(root), root, note))
+    found = list(read(load(root).description, root, note))
     return (
         [f for f in found if isinstance(f, Frame)],
         [f for f in found if isinstance(f, Excluded)],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medtaskatlas.datasets.catalogue import PackagedDataset
+from medtaskatlas.datasets.sources.packaged import PackagedDataset
 
 SIZE = 64  # side of the images that the tests prepare
 

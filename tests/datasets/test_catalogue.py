@@ -3,18 +3,27 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import get_args
+from typing import Literal, get_args
 
+import numpy as np
 import pytest
 import yaml
 
+from generated import SPLITS
 from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.datasets.catalogue import (
     CATALOGUE,
-    Dataset,
+    dataset_from_entry,
+    listing,
     load_catalogue,
 )
+from medtaskatlas.datasets.dataset import Dataset
+from medtaskatlas.datasets.download import fetch
+from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.pin import pin
+from medtaskatlas.datasets.prepare import prepare
+from medtaskatlas.datasets.sources import SOURCES
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.run.config import parse_config
 from medtaskatlas.run.selection import heldout_datasets, select_datasets, with_own
 from medtaskatlas.tasks.task import NEEDS
@@ -83,6 +92,42 @@ def test_bad_yaml_names_the_file(tmp_path):
     (tmp_path / "mine.yaml").write_text("a: [1\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml is not YAML"):
         load_catalogue(tmp_path)
+
+
+class Striped(Dataset):
+    """A source as somebody would add it: keys, files and pictures in one class."""
+
+    reader: Literal["striped"]
+    stripes: int
+
+    def fetch(self, folder, **_):
+        (folder / "width.txt").write_text("7")
+        return [self.manifest_entry(folder, "width.txt", "made up")]
+
+    def read(self, folder, **_):
+        width = int((folder / "width.txt").read_text())
+        for i in range(self.stripes):
+            pixels = np.random.default_rng(i).integers(0, 256, (16, 16), np.uint8)
+            pixels[:, :width] = 10
+            yield Frame(pixels, f"s{i}", f"s{i}", "published")
+
+
+def test_a_source_is_one_class_and_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(SOURCES, "striped", Striped)
+    about = dict.fromkeys(("title", "body_part", "licence", "citation", "group_note"), "none")
+    entry = {**about, "source": "mine", "modality": "US", "annotation": "none"}
+    entry |= {"reader": "striped", "stripes": 5}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"stripes": entry}))
+    (dataset,) = load_catalogue(tmp_path).values()
+    assert listing([dataset], tmp_path)[1][0][3:7] == ["-", "none", "none", "no"]
+    dataset = dataset_from_entry(dataset.model_dump(mode="json"))
+    raw = tmp_path / dataset.raw_folder(16)
+    fetch(dataset, raw)
+    assert dataset.fetched(tmp_path / "data") == "yes"
+    prepare(dataset, raw, tmp_path / "s.arrow", image_size=16, splits=SPLITS, seed=0)
+    images = ImageSet(tmp_path / "s.arrow")
+    assert len(images) == 5
+    assert (images.images[:, :, :7] == 10).all()
 
 
 def test_select_all_names_and_filter(catalogue):

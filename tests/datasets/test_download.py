@@ -7,8 +7,8 @@ import pytest
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256
-from medtaskatlas.datasets import download
 from medtaskatlas.datasets.download import MANIFEST, fetch
+from medtaskatlas.datasets.sources import packaged
 
 
 def with_file(dataset, **changes):
@@ -77,7 +77,7 @@ def test_interrupted_copy_leaves_no_manifest(catalogue, tmp_path, monkeypatch):
         target.write_bytes(source.read_bytes()[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download.shutil, "copyfile", half)
+    monkeypatch.setattr(packaged.shutil, "copyfile", half)
     with pytest.raises(KeyboardInterrupt):
         fetch(dataset, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"retina.jpg"}

@@ -23,26 +23,26 @@ from medfiles import write_dicom
 from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import dataset_from_entry
-from medtaskatlas.datasets.folder.dataset import (
-    find_folder_datasets,
-    folder_messages,
-    manifest_files,
-)
+from medtaskatlas.datasets.dataset import Content
+from medtaskatlas.datasets.folder.read import read
 from medtaskatlas.datasets.io import volume, window
 from medtaskatlas.datasets.io.flat import read_flat, read_labels
-from medtaskatlas.datasets.io.folder import read
 from medtaskatlas.datasets.io.frame import Frame
-from medtaskatlas.datasets.recipes import Content
+from medtaskatlas.datasets.sources.folder import find_folder_datasets, folder_messages
 
 SHARED = REPOSITORY.parent / "shared" / "datasets"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/datasets is not there")
+
+
+def windowed(values, centre, width):
+    return window.between(values, *window.centre_width(centre, width))
 
 
 # --- what a dataset is
 
 
 def test_import_is_light():
-    code = "import medtaskatlas.datasets.folder.dataset, sys; print(*sys.modules)"
+    code = "import medtaskatlas.datasets.sources.folder, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -93,7 +93,8 @@ def test_manifest_names_what_belongs(tmp_path):
     flat(tmp_path, n=1, masks=True)
     for name in ("README.md", "notes.txt", "labels.csv"):
         (tmp_path / name).write_text("")
-    names = [path.as_posix() for path in manifest_files(load(tmp_path))]
+    listed = load(tmp_path).fetch(tmp_path, image_size=64, mirror=None, limits=None)
+    names = [entry["file"] for entry in listed]
     assert names == ["README.md", "dataset.yaml", "images/a0.png", "masks/a0.png"]
 
 
@@ -309,7 +310,7 @@ def test_window_in_dataset_yaml(tmp_path):
     values = np.arange(10000, dtype=np.uint16).reshape(100, 100)
     write(tmp_path / "images" / "a.png", values)
     (frame,), _ = read_all(describe(tmp_path, window=[5000, 2000]))
-    np.testing.assert_array_equal(frame.pixels, window.centre_width(values, 5000, 2000))
+    np.testing.assert_array_equal(frame.pixels, windowed(values, 5000, 2000))
 
 
 def test_float_tiff(tmp_path):
@@ -512,9 +513,9 @@ def test_square_leaves_nearly_square_pixels_alone():
     assert volume.square(plane, 1.0, 2.0).shape == (24, 64)
     ramp = np.tile(np.arange(0, 200, 10, dtype=np.uint8)[:, None], (1, 20))
     ids = np.array([[1], [2]], np.uint8).repeat(8, axis=1)
-    assert volume.square_labels(ids, 3.0, 1.0)[:, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert volume.square(ids, 3.0, 1.0, labels=True)[:, 0].tolist() == [1, 1, 1, 2, 2, 2]
     three = np.array([[1], [2], [3]], np.uint8).repeat(8, axis=1)
-    assert volume.square_labels(three, 4.0, 3.0)[:, 0].tolist() == [1, 2, 2, 3]
+    assert volume.square(three, 4.0, 3.0, labels=True)[:, 0].tolist() == [1, 2, 2, 3]
     stretched = volume.square(ramp, 2.0, 1.0).astype(int)
     assert stretched[0, 0] == 0
     assert stretched[-1, 0] == 190
@@ -529,26 +530,25 @@ def test_ct_is_windowed_in_hu_by_body_part(tmp_path, body_part, centre, width):
     values = np.tile(np.linspace(-1000, 1000, 32).astype(np.int16)[:, None, None], (1, 32, 10))
     folders.write_nifti(tmp_path / "images" / "v.nii", values)
     frames, _ = read_all(describe(tmp_path, modality="CT", body_part=body_part, content={}))
-    expected = window.centre_width(values[:, 0, 0], centre, width)
+    expected = windowed(values[:, 0, 0], centre, width)
     np.testing.assert_array_equal(frames[0].pixels[0], expected[::-1])
 
 
 def test_ct_without_air_is_not_taken_for_hu():
     values = np.linspace(0, 4000, 1000).astype(np.int16)
-    assert volume.levels(values, "CT", "chest") == tuple(np.percentile(values, (0.5, 99.5)))
+    assert volume.grey_range(values, "CT", "chest") == tuple(np.percentile(values, (0.5, 99.5)))
 
 
 def test_mr_has_the_levels_of_the_foreground_window():
     values = head().astype(np.float32)
-    ramp = window.between(values, *volume.levels(values, "MR", "brain"))
-    np.testing.assert_array_equal(ramp, window.foreground(values, 99.5))
+    assert volume.grey_range(values, "MR", "brain") == window.foreground(values, 99.5)
 
 
 def test_tracers_ignore_a_hot_spot():
     values = np.random.default_rng(0).gamma(2, 1, 10000)
     hot = values.copy()
     hot[:5] = 1000
-    plain, hot = (volume.levels(v, "PET", "body")[1] for v in (values, hot))
+    plain, hot = (volume.grey_range(v, "PET", "body")[1] for v in (values, hot))
     assert hot < 1.2 * plain
 
 
@@ -600,7 +600,7 @@ def test_modality_exceptions_are_windowed_as_they_are(tmp_path):
         folders.write_nifti(tmp_path / "images" / f"{name}.nii", values)
     describe(tmp_path, modality="MR", slices=1, content={}, modality_exceptions={"ct.nii": "CT"})
     (ct, mr), _ = read_all(tmp_path)
-    np.testing.assert_array_equal(ct.pixels[0], window.centre_width(values[::-1, 0, 0], 40, 400))
+    np.testing.assert_array_equal(ct.pixels[0], windowed(values[::-1, 0, 0], 40, 400))
     assert (mr.pixels != ct.pixels).any()
 
 
@@ -620,7 +620,7 @@ def test_loose_dicom_files_are_pictures(tmp_path):
         StudyInstanceUID="1.2",
     )  # without a suffix
     (a, b), _ = read_all(describe(tmp_path, modality="XR"))
-    np.testing.assert_array_equal(a.pixels, window.centre_width(values, 1000, 1500))
+    np.testing.assert_array_equal(a.pixels, windowed(values, 1000, 1500))
     np.testing.assert_array_equal(b.pixels, 255 - a.pixels)
     assert [f.group_source for f in (a, b)] == ["unknown", "derived"]
 
@@ -630,7 +630,7 @@ def test_ct_picture_in_hu(tmp_path):
     hu = np.tile(np.linspace(-1000, 1000, 32).astype(np.int16), (32, 1))
     write_dicom(tmp_path / "images" / "a.dcm", hu + 1024, RescaleIntercept=-1024, RescaleSlope=1)
     (frame,), _ = read_all(describe(tmp_path, modality="CT", body_part="chest"))
-    np.testing.assert_array_equal(frame.pixels, window.centre_width(hu, -600, 1500))
+    np.testing.assert_array_equal(frame.pixels, windowed(hu, -600, 1500))
 
 
 def test_frames_of_a_cine_are_spread(tmp_path):
@@ -640,7 +640,7 @@ def test_frames_of_a_cine_are_spread(tmp_path):
     frames, _ = read_all(describe(tmp_path, slices=3, window=[128, 256]))
     assert [f.slice_index for f in frames] == [1, 4, 7]
     assert {f.group_id for f in frames} == {"a"}
-    np.testing.assert_array_equal(frames[0].pixels, window.centre_width(cine[1], 128, 256))
+    np.testing.assert_array_equal(frames[0].pixels, windowed(cine[1], 128, 256))
 
 
 # --- npz
@@ -669,7 +669,7 @@ def test_npz_is_read_by_its_own_reader(tmp_path):
 )
 def test_real_datasets_are_read(folder):
     dataset = load(folder.parent)
-    found = list(read(dataset, folder.parent))
+    found = list(read(dataset.description, folder.parent, print))
     frames = [f for f in found if isinstance(f, Frame)]
     assert len(frames) >= 6
     for frame in frames:

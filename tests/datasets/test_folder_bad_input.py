@@ -15,8 +15,8 @@ import folders
 from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
 from medtaskatlas.core.errors import AtlasError, ConfigError, DataError
-from medtaskatlas.datasets.folder.dataset import load_folder_dataset
 from medtaskatlas.datasets.io.nrrd import read_nrrd
+from medtaskatlas.datasets.sources.folder import load_folder_dataset
 
 
 def stops(root: Path, problem: str, remedy: str, kind: type[AtlasError] = DataError) -> None:

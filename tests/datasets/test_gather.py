@@ -7,7 +7,7 @@ import pytest
 
 from generated import SPLITS as SHARES
 from generated import smooth_image
-from medtaskatlas.datasets.gather import BEYOND, IDENTICAL, Gathered
+from medtaskatlas.datasets.gather import BEYOND, IDENTICAL, ImageCollector
 from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import shape
 
@@ -24,10 +24,10 @@ def frame(seed, group=None, pixels=None, **keys):
 
 
 def gathered(tmp_path, frames, limit=None):
-    found = Gathered(tmp_path, SIZE)
+    found = ImageCollector(tmp_path, SIZE)
     for one in frames:
         found.add(shape(one, SIZE))
-    found.settle(SHARES, 0, "toy", limit)
+    found.split(SHARES, 0, "toy", limit)
     return found, found.columns()
 
 

@@ -16,10 +16,10 @@ from generated import SPLITS as SHARES
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
 from medtaskatlas.datasets.io.frame import Excluded
-from medtaskatlas.datasets.io.npz import BEYOND, SLICES, UNTAKEN, read, read_arrays
+from medtaskatlas.datasets.io.npz import BEYOND, SLICES, UNTAKEN, read_arrays
 from medtaskatlas.datasets.io.npz_stream import NpzStream
 from medtaskatlas.datasets.prepare import prepare
-from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.sources.npz import NpzDataset
 from medtaskatlas.formats.images import ImageSet
 
 RNG = np.random.default_rng(0)
@@ -74,14 +74,19 @@ def entry(**keys):
     )
 
 
+def read(dataset, path):
+    path.rename(path.with_name(dataset.file_for(28)[1].name))
+    return dataset.read(path.parent, image_size=28, limit=None, note=print)
+
+
 def frames(items):
     return [item for item in items if not isinstance(item, Excluded)]
 
 
 def test_medmnist_pictures(tmp_path):
     path = medmnist(tmp_path / "a.npz")
+    stored = dict(np.load(path))
     found = list(read(entry(), path))
-    stored = np.load(path)
     assert [f.split for f in found] == ["train"] * 6 + ["test"] * 2 + ["val"] * 2
     np.testing.assert_array_equal(found[7].pixels, stored["test_images"][1])
     assert found[7].image_id == found[7].group_id == "test-000001"
@@ -116,7 +121,6 @@ def test_masks(tmp_path, kind, stored, expected):
     names = [f"train_{name}" for name in stored]
     (frame,) = read_arrays(
         tmp_path / "a.npz",
-        layout="medsegbench",
         masks=kind,
         arrays={"train": names},
     )
@@ -212,7 +216,7 @@ def test_arrays_of_another_kind(tmp_path, arrays, says):
 def test_masks_of_another_size(tmp_path):
     np.savez(tmp_path / "a.npz", train_images=noise(2, 32, 32), train_label=noise(2, 16, 16))
     with pytest.raises(DataError, match=r"train_label is \(2, 16, 16\), train_images is"):
-        list(read_arrays(tmp_path / "a.npz", layout="medsegbench", masks="values"))
+        list(read_arrays(tmp_path / "a.npz", masks="values"))
 
 
 def test_another_release(tmp_path):

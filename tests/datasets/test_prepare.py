@@ -13,11 +13,11 @@ from medfiles import SIZE, make_dataset, write_dicom
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
 from medtaskatlas.core.shares import share_out
+from medtaskatlas.datasets.gather import assign_splits
 from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import prepare, shape
 from medtaskatlas.datasets.quality import datasets_table
 from medtaskatlas.datasets.resize import resize, resize_nearest
-from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.formats.images import META_KEYS, SPLITS, ImageSet
 
 

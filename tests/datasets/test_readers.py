@@ -9,10 +9,10 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.io import window
 from medtaskatlas.datasets.io.dicom import read_dicom
 from medtaskatlas.datasets.io.frame import Excluded, Frame
-from medtaskatlas.datasets.io.nifti import display, load_volume, resample_nearest
-from medtaskatlas.datasets.io.packaged import pixels_hash, read
-from medtaskatlas.datasets.io.tiles import cuts
-from medtaskatlas.datasets.recipes import Blocks, Tiles
+from medtaskatlas.datasets.io.nifti import load_volume
+from medtaskatlas.datasets.io.volume import display, resample_nearest
+from medtaskatlas.datasets.packaged.read import pixels_hash, read, tile_places
+from medtaskatlas.datasets.packaged.recipes import Blocks, Tiles
 
 
 def pictures(*entries, **keys):
@@ -20,7 +20,7 @@ def pictures(*entries, **keys):
 
 
 def only(dataset, folder) -> Frame:
-    (frame,) = read(dataset, folder)
+    (frame,) = read(dataset.recipe, folder)
     assert isinstance(frame, Frame)
     return frame
 
@@ -172,7 +172,7 @@ def test_frames_of_a_cine(tmp_path):
     rng = np.random.default_rng(0)
     write_dicom(tmp_path / "a.dcm", rng.integers(0, 255, (10, 16, 16), dtype=np.uint8))
     entry = {"files": ["a.dcm"], "group": "g", "every": 3}
-    frames = list(read(make_dataset(["a.dcm"], pictures(entry)), tmp_path))
+    frames = list(read(make_dataset(["a.dcm"], pictures(entry)).recipe, tmp_path))
     assert [f.slice_index for f in frames] == [0, 3, 6, 9]
     assert {f.group_id for f in frames} == {"g"}
 
@@ -182,7 +182,7 @@ def test_duplicate_under_another_encoding_is_kept_once(tmp_path):
     write_dicom(tmp_path / "a.dcm", values)
     write_dicom(tmp_path / "b.dcm", values, big_endian=True)
     entry = {"files": ["a.dcm", "b.dcm"], "group": "g"}
-    kept, left = read(make_dataset(["a.dcm", "b.dcm"], pictures(entry)), tmp_path)
+    kept, left = read(make_dataset(["a.dcm", "b.dcm"], pictures(entry)).recipe, tmp_path)
     assert kept.image_id == "a"
     assert left == Excluded("b-000", "duplicate of a.dcm")
 
@@ -220,18 +220,17 @@ def test_damaged_dicom(tmp_path):
 
 def test_tiles_stay_in_their_disjoint_region():
     tiles = Tiles(regions=(3, 2), tile=40, stride=17)
-    found = list(cuts(310, 205, tiles))
-    assert {c.region for c in found} == {(r, c) for r in range(3) for c in range(2)}
-    for cut in found:
-        row, column = cut.region
-        assert row * 103 <= cut.top
-        assert cut.top + 40 <= (row + 1) * 103
-        assert column * 102 <= cut.left
-        assert cut.left + 40 <= (column + 1) * 102
+    found = list(tile_places(310, 205, tiles))
+    assert {region for region, _, _ in found} == {(r, c) for r in range(3) for c in range(2)}
+    for (row, column), top, left in found:
+        assert row * 103 <= top
+        assert top + 40 <= (row + 1) * 103
+        assert column * 102 <= left
+        assert left + 40 <= (column + 1) * 102
 
 
 def test_region_too_small_gives_no_tile():
-    assert list(cuts(100, 100, Tiles(regions=(4, 4), tile=30, stride=5))) == []
+    assert list(tile_places(100, 100, Tiles(regions=(4, 4), tile=30, stride=5))) == []
 
 
 def test_content_rule_counts_what_it_drops(tmp_path):
@@ -241,7 +240,7 @@ def test_content_rule_counts_what_it_drops(tmp_path):
     entry = {"files": ["a.dcm"], "group": "g", "whole": False}
     entry["tiles"] = {"regions": [1, 2], "tile": 32, "stride": 32}
     recipe = pictures(entry, content={"min_std": 5, "max_extreme": 0.5})
-    found = list(read(make_dataset(["a.dcm"], recipe), tmp_path))
+    found = list(read(make_dataset(["a.dcm"], recipe).recipe, tmp_path))
     left = [f for f in found if isinstance(f, Excluded)]
     kept = [f for f in found if isinstance(f, Frame)]
     assert {f.reason for f in left} == {"more than 50% of it black or white"}
@@ -256,6 +255,4 @@ def test_foreground_window_ignores_added_air():
     aired[:20, :20] = head
     little = np.zeros((30, 30, 20), head.dtype)
     little[:20, :20] = head
-    np.testing.assert_array_equal(
-        window.foreground(aired, 99)[:20, :20], window.foreground(little, 99)[:20, :20]
-    )
+    assert window.foreground(aired, 99) == window.foreground(little, 99)

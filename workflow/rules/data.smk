@@ -30,7 +30,10 @@ rule download:
         # nothing in what arrives, so the mirror is no param: it is in the run's configuration.
         entry=lambda wildcards: RUN.dataset_at[wildcards.place].model_dump(mode="json"),
         image_size=RUN.config.image_size,
-        code=code_hash("medtaskatlas.datasets.download"),
+        code=lambda wildcards: code_hash(
+            "medtaskatlas.datasets.download",
+            RUN.dataset_at[wildcards.place].__module__,
+        ),
     message:
         "download {wildcards.place}"
     script:
@@ -58,7 +61,9 @@ rule prepare:
         limit=RUN.config.images_per_dataset,
         splits=RUN.config.splits.model_dump(),
         seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.datasets.prepare"),
+        code=lambda wildcards: code_hash(
+            "medtaskatlas.datasets.prepare", RUN.datasets[wildcards.dataset].__module__
+        ),
     message:
         "prepare {wildcards.dataset}"
     script:

@@ -36,9 +36,9 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     """List the datasets: the catalogue's, and those of a folder."""
     if context.invoked_subcommand is not None:
         return
-    from medtaskatlas.datasets.catalogue import Dataset, Modality, load_catalogue
-    from medtaskatlas.datasets.folder.dataset import find_folder_datasets
-    from medtaskatlas.datasets.listing import listing
+    from medtaskatlas.datasets.catalogue import listing, load_catalogue
+    from medtaskatlas.datasets.dataset import Dataset, Modality
+    from medtaskatlas.datasets.sources.folder import find_folder_datasets
     from medtaskatlas.run.selection import licence_allowed, licence_parts
     from medtaskatlas.tasks.needs import NEEDS
 

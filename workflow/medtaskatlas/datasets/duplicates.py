@@ -25,18 +25,7 @@ _MOST_PER_KEY = 32
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Small grey copy of a prepared image.
-
-    Parameters
-    ----------
-    image
-        uint8 [S, S, 3].
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [32, 32].
-    """
+    """Small grey copy, uint8 [32, 32], of a prepared image, uint8 [S, S, 3]."""
     grey = (image.astype(np.uint16).sum(axis=2) // 3).astype(np.uint8)
     return resize(grey, THUMBNAIL)
 
@@ -44,18 +33,9 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
     """Pairs of pictures that are nearly the same, mirrored and turned copies included.
 
-    Candidates share a quarter of the bits of their hashes, so copies that differ in up to three
-    bits are always found; most others are.
-
-    Parameters
-    ----------
-    thumbnails
-        uint8 [N, 32, 32].
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 [K, 2] of rows (i, j), i < j, each pair once, sorted.
+    From thumbnails uint8 [N, 32, 32] to rows int64 [K, 2], (i, j) with i < j, each pair once,
+    sorted. Candidates share a quarter of the bits of their hashes, so copies that differ in up to
+    three bits are always found; most others are.
     """
     own = _hashes(thumbnails, 0)
     by_band = own.view(np.uint16).reshape(len(own), _BANDS)
@@ -72,20 +52,7 @@ def near_duplicates(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def connected(pairs: np.ndarray, n: int) -> np.ndarray:
-    """Number of the connected component of each of `n` things.
-
-    Parameters
-    ----------
-    pairs
-        int [K, 2] of things that belong together.
-    n
-        Number of things.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 [n]: the smallest thing of each one's component.
-    """
+    """Smallest member, int64 [n], of the component of each of `n` things by pairs int [K, 2]."""
     root = np.arange(n)
 
     def find(i: int) -> int:

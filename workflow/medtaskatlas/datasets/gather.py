@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
+from medtaskatlas.core.shares import share_out
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
 from medtaskatlas.datasets.io.frame import BEYOND, Frame
-from medtaskatlas.datasets.splits import assign_splits
 from medtaskatlas.formats.images import SPLITS
 from medtaskatlas.formats.spool import Spool
 
@@ -25,61 +27,41 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 @dataclass(frozen=True)
 class Shaped:
-    """One image as it is written, beside the frame that it came from.
-
-    Attributes
-    ----------
-    frame
-        What the reader said.
-    image
-        uint8 [S, S, 3].
-    mask, instances
-        uint8 and uint16 [S, S], or None.
-    boxes
-        float32 [K, 4] in pixels of the image, or None.
-    side
-        Side of the square at native resolution, pixels.
-    """
+    """One image as it is written, next to the frame that it came from."""
 
     frame: Frame
-    image: np.ndarray
-    mask: np.ndarray | None
-    instances: np.ndarray | None
+    image: np.ndarray  # uint8 [S, S, 3]
+    mask: np.ndarray | None  # uint8 [S, S]
+    instances: np.ndarray | None  # uint16 [S, S]
+    boxes: np.ndarray | None  # float32 [K, 4] in pixels of the image
+    side: int  # of the square at native resolution, pixels
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What stays in memory of an image."""
+
+    frame: Frame  # without its pixels
     boxes: np.ndarray | None
     side: int
+    empty: bool | None  # whether its mask is; None without a mask
+    low: int
+    high: int
 
 
-class Gathered:
-    """All pictures of a dataset; pixels on the disk, facts in memory.
-
-    Parameters
-    ----------
-    folder
-        Where pixels wait: the disk that the result goes to.
-    size
-        Side of the images, pixels.
-
-    Attributes
-    ----------
-    frames
-        Facts of the kept pictures, without their pixels.
-    excluded
-        Reason: how many pictures were left out for it.
-    """
+class ImageCollector:
+    """All images of a dataset: pixels wait in a folder, facts in memory."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.size = size
-        self.frames: list[Frame] = []
-        self.excluded: Counter[str] = Counter()
+        self.excluded: Counter[str] = Counter()  # by reason
         self.highest_class = 0
+        # Whether images have a kind of annotation; both where some have none.
+        self.has: dict[str, set[bool]] = {"mask": set(), "instances": set(), "boxes": set()}
+        self._images: list[_Facts] = []
         self._repaired = 0
         self._folder = folder
         self._planes = {"image": Spool(folder, (size, size, 3), np.uint8)}
-        self._present: dict[str, set[bool]] = {"mask": set(), "instances": set(), "boxes": set()}
-        self._boxes: list[np.ndarray] = []
-        self._sides: list[int] = []
-        self._empty: list[bool] = []
-        self._range: list[tuple[int, int]] = []
         self._thumbnails: list[np.ndarray] = []
         self._seen: dict[bytes, tuple[int, bytes]] = {}
         self._same: list[tuple[int, int]] = []
@@ -88,153 +70,98 @@ class Gathered:
         self._torn = 0
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self._images)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Facts of the kept images, without their pixels."""
+        return [image.frame for image in self._images]
 
     def exclude(self, reason: str, count: int = 1) -> None:
-        """Count a picture that is left out.
-
-        Parameters
-        ----------
-        reason
-            Why.
-        count
-            How many of them.
-        """
+        """Count an image that is left out, by its reason."""
         self.excluded[reason] += count
 
     def repaired(self, what: str) -> None:
-        """Count something that was put right, and write it into the log.
-
-        Parameters
-        ----------
-        what
-            A sentence.
-        """
+        """Count something that was put right, and write it into the log."""
         log.warning("%s", what)
         self._repaired += 1
 
-    def has(self, plane: str) -> set[bool]:
-        """Whether pictures have a kind of annotation.
-
-        Parameters
-        ----------
-        plane
-            mask, instances or boxes.
-
-        Returns
-        -------
-        set of bool
-            Both where some have it and some have not.
-        """
-        return self._present[plane]
-
     def add(self, shaped: Shaped) -> None:
-        """Keep a picture, unless it is there already with the same annotation.
-
-        Parameters
-        ----------
-        shaped
-            The picture.
-        """
-        row = len(self.frames)
+        """Keep an image, unless it is there already with the same annotation."""
+        row = len(self)
         pixels = hashlib.sha256(shaped.image.data).digest()
         annotation = _annotation_hash(shaped)
         if (known := self._seen.setdefault(pixels, (row, annotation)))[0] != row:
             # One picture that two people annotated is kept twice, in one group.
-            other = self.frames[known[0]]
+            other = self._images[known[0]].frame
             if known[1] == annotation or other.split != shaped.frame.split:
                 self.exclude(IDENTICAL)
                 return
             self._same.append((known[0], row))
-        self._append("image", shaped.image)
-        for plane in ("mask", "instances", "boxes"):
-            value = getattr(shaped, plane)
-            self._present[plane].add(value is not None)
-            if value is not None and plane != "boxes":
-                self._append(plane, value)
-        if shaped.boxes is not None:
-            self._boxes.append(shaped.boxes)
+        planes = {"image": shaped.image, "mask": shaped.mask, "instances": shaped.instances}
+        for name, plane in planes.items():
+            if plane is not None:
+                if name not in self._planes:
+                    self._planes[name] = Spool(self._folder, plane.shape, plane.dtype.type)
+                self._planes[name].append(plane)
+        for name, present in self.has.items():
+            present.add(getattr(shaped, name) is not None)
+        empty = None
         if shaped.mask is not None:
             self.highest_class = max(self.highest_class, int(shaped.mask.max()))
-            self._empty.append(not shaped.mask.any())
-        self._sides.append(shaped.side)
-        self._range.append((int(shaped.image.min()), int(shaped.image.max())))
+            empty = not shaped.mask.any()
         self._thumbnails.append(thumbnail(shaped.image))
-        self.frames.append(replace(shaped.frame, pixels=_NO_PIXELS, mask=None, instances=None))
+        frame = replace(shaped.frame, pixels=_NO_PIXELS, mask=None, instances=None)
+        low, high = int(shaped.image.min()), int(shaped.image.max())
+        self._images.append(_Facts(frame, shaped.boxes, shaped.side, empty, low, high))
 
-    def _append(self, plane: str, pixels: np.ndarray) -> None:
-        if plane not in self._planes:
-            self._planes[plane] = Spool(self._folder, (self.size, self.size), pixels.dtype.type)
-        self._planes[plane].append(pixels)
-
-    def settle(
+    def split(
         self, splits: Mapping[str, float], seed: int, dataset: str, limit: int | None
     ) -> None:
-        """Join the groups of near duplicates, take no more than the limit, and split.
-
-        Parameters
-        ----------
-        splits
-            Shares of the groups.
-        seed
-            The run's seed.
-        dataset
-            Name of the dataset.
-        limit
-            Most images; None keeps all.
-        """
+        """Join the groups of near duplicates, take no more than the limit, and split."""
         pairs = near_duplicates(np.stack(self._thumbnails))
         self._thumbnails = []
         self._join(np.concatenate([pairs, np.array(self._same, np.int64).reshape(-1, 2)]))
         kept = _within(self.frames, limit)
         if len(kept) < len(self):
             self.exclude(BEYOND, len(self) - len(kept))
-            for name in ("frames", "_boxes", "_sides", "_empty", "_range"):
-                values = getattr(self, name)
-                setattr(self, name, [values[i] for i in kept] if values else [])
+            self._images = [self._images[i] for i in kept]
         for plane in self._planes.values():
             plane.select(kept)
         self._split_of = assign_splits(self.frames, splits, seed, dataset)
 
     def _join(self, pairs: np.ndarray) -> None:
-        """Give pictures that are nearly the same one group; published splits stay as they are."""
-        split = [frame.split for frame in self.frames]
-        within = np.array([split[i] == split[j] for i, j in pairs], bool).reshape(-1)
+        """Give images that are nearly the same one group; published splits stay as they are."""
+        frames = self.frames
+        within = np.array([frames[i].split == frames[j].split for i, j in pairs], bool).reshape(-1)
         self._torn = int((~within).sum())
-        groups, code = np.unique([f.group_id for f in self.frames], return_inverse=True)
+        groups, code = np.unique([f.group_id for f in frames], return_inverse=True)
         name = groups[connected(code[pairs[within]], len(groups))]
-        joined = [str(n) for n in name[code]]
-        self._joined = sum(f.group_id != j for f, j in zip(self.frames, joined, strict=True))
-        self.frames = [
-            f if f.group_id == j else replace(f, group_id=j)
-            for f, j in zip(self.frames, joined, strict=True)
-        ]
+        for row, (frame, joined) in enumerate(zip(frames, name[code], strict=True)):
+            if frame.group_id != joined:
+                self._joined += 1
+                renamed = replace(frame, group_id=str(joined))
+                self._images[row] = replace(self._images[row], frame=renamed)
 
     def columns(self) -> dict[str, Any]:
-        """Columns of the Arrow file; those that the dataset lacks are absent.
-
-        Returns
-        -------
-        dict
-            Name to column, as :func:`write_images` takes them.
-        """
+        """Columns of the Arrow file, for `write_images`; what the dataset lacks is absent."""
         frames = self.frames
+
+        def facts(name: str) -> list[Any]:
+            return [getattr(frame, name) for frame in frames]
+
         columns: dict[str, Any] = {
-            "image_id": [frame.image_id for frame in frames],
-            "group_id": [frame.group_id for frame in frames],
-            "group_source": [frame.group_source for frame in frames],
+            **{name: facts(name) for name in ("image_id", "group_id", "group_source")},
             "split": [self._split_of[frame.group_id] for frame in frames],
             **self._planes,
-            "volume_id": [frame.volume_id for frame in frames],
-            "slice_index": [frame.slice_index for frame in frames],
-            "axis": [frame.axis for frame in frames],
+            **{name: facts(name) for name in ("volume_id", "slice_index", "axis")},
             # Of the image as written, not of the native picture.
             "spacing_mm": [
-                None if f.spacing_mm is None else round(f.spacing_mm * side / self.size, 6)
-                for f, side in zip(frames, self._sides, strict=True)
+                None if (mm := i.frame.spacing_mm) is None else round(mm * i.side / self.size, 6)
+                for i in self._images
             ],
-            "label": [frame.label for frame in frames],
-            "boxes": self._boxes,
+            "label": facts("label"),
+            "boxes": [image.boxes for image in self._images],
         }
         return {
             name: column
@@ -243,27 +170,46 @@ class Gathered:
         }
 
     def quality(self) -> dict[str, Any]:
-        """What was found, kept and left out.
-
-        Returns
-        -------
-        dict
-            JSON-able counts and ranges.
-        """
+        """Counts and ranges of what was found, kept and left out, JSON-able."""
         split = list(self._split_of.values())
-        low, high = zip(*self._range, strict=True)
+        images = self._images
+        empty = [image.empty for image in images if image.empty is not None]
         return {
             "found": len(self) + sum(self.excluded.values()),
             "kept": len(self),
             "excluded": dict(sorted(self.excluded.items())),
-            "empty_masks": sum(self._empty) if self._empty else None,
+            "empty_masks": sum(empty) if empty else None,
             "repaired": self._repaired,
             "joined": self._joined,
             "torn": self._torn,
             "groups": {s: split.count(s) for s in SPLITS},
-            "sizes_px": [min(self._sides), max(self._sides)],
-            "intensity": [min(low), max(high)],
+            "sizes_px": [min(i.side for i in images), max(i.side for i in images)],
+            "intensity": [min(i.low for i in images), max(i.high for i in images)],
         }
+
+
+def assign_splits(
+    frames: Iterable[Frame], splits: Mapping[str, float], seed: int, dataset: str
+) -> dict[str, str]:
+    """Split of each group; a published or written split is kept.
+
+    Fewer than three free groups are all `test`: one cannot be learnt from, chosen on and measured
+    on at once.
+    """
+    given: dict[str, str | None] = {}
+    for frame in frames:
+        if given.setdefault(frame.group_id, frame.split) != frame.split:
+            raise DataError(
+                f"{dataset}: group {frame.group_id} is in two splits",
+                "mend the catalogue's pattern",
+            )
+    free = sorted(group for group, split in given.items() if split is None)
+    fixed = {group: split for group, split in given.items() if split is not None}
+    if len(free) < len(SPLITS):
+        return {**fixed, **dict.fromkeys(free, "test")}
+    order = generator(seed, "splits", dataset).permutation(len(free))
+    names = [name for name, n in share_out(len(free), splits).items() for _ in range(n)]
+    return {**fixed, **{free[i]: name for i, name in zip(order, names, strict=True)}}
 
 
 def _annotation_hash(shaped: Shaped) -> bytes:

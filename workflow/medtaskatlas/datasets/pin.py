@@ -12,8 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from medtaskatlas.core.files import sha256, whole_file
-from medtaskatlas.datasets.catalogue import PackageFile
-from medtaskatlas.datasets.download import package_path
+from medtaskatlas.datasets.sources.packaged import PackageFile, package_path
 
 # One file a line: - {package: p, version: v, path: a/b.c, sha256: ..., bytes: n}
 _LINE = re.compile(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,9 @@ import numpy as np
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256
-from medtaskatlas.datasets.catalogue import Dataset, PackagedDataset
-from medtaskatlas.datasets.download import MANIFEST
-from medtaskatlas.datasets.gather import Gathered, Shaped
+from medtaskatlas.datasets.dataset import MANIFEST, Dataset
+from medtaskatlas.datasets.gather import ImageCollector, Shaped
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, Excluded, Frame
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
 from medtaskatlas.formats.images import write_images
 
@@ -52,7 +50,7 @@ def prepare(
     seed
         The run's seed; it decides which group goes where.
     manifest
-        List of the raw files; by default it lies beside them.
+        List of the raw files; by default it lies next to them.
     limit
         Most images; whole groups are taken, evenly spread. None takes all.
 
@@ -63,45 +61,27 @@ def prepare(
     """
     folder = Path(folder)
     manifest_hash = verify(folder, manifest)
-    gathered = Gathered(Path(out).parent, image_size)
-    for item in _reader(dataset, folder, image_size, limit, gathered.repaired):
+    images = ImageCollector(Path(out).parent, image_size)
+    for item in dataset.read(folder, image_size=image_size, limit=limit, note=images.repaired):
         if isinstance(item, Excluded):
-            gathered.exclude(item.reason, item.count)
+            images.exclude(item.reason, item.count)
         elif min(item.pixels.shape[:2]) < SMALLEST:
-            gathered.exclude(TOO_SMALL)
+            images.exclude(TOO_SMALL)
         else:
-            gathered.add(shape(item, image_size))
-    if not len(gathered):
-        reasons = ", ".join(f"{n}: {reason}" for reason, n in gathered.excluded.items())
+            images.add(shape(item, image_size))
+    if not len(images):
+        reasons = ", ".join(f"{n}: {reason}" for reason, n in images.excluded.items())
         raise DataError(
             f"{folder}: {dataset.name} has no image left ({reasons or 'none was found'})",
             "loosen `content` in its entry, or leave the dataset out",
         )
-    _check(dataset, gathered)
-    gathered.settle(splits, seed, dataset.name, limit)
-    write_images(out, gathered.columns(), _meta(dataset, manifest_hash, gathered))
+    _check(dataset, images)
+    images.split(splits, seed, dataset.name, limit)
+    write_images(out, images.columns(), _meta(dataset, manifest_hash, images))
 
 
 def verify(folder: Path, manifest: Path | None = None) -> str:
-    """Hold the files of a folder against its manifest.
-
-    Parameters
-    ----------
-    folder
-        A dataset's folder.
-    manifest
-        Its manifest; by default it lies in the folder.
-
-    Returns
-    -------
-    str
-        SHA-256 of the manifest.
-
-    Raises
-    ------
-    DataError
-        If the manifest or a file is missing or a file has changed.
-    """
+    """Check the files of a folder against its manifest, and return the manifest's SHA-256."""
     path = manifest or folder / MANIFEST
     remedy = f"delete {path.parent} and start the run again: the download stage makes it anew"
     if not path.is_file():
@@ -127,20 +107,10 @@ def verify(folder: Path, manifest: Path | None = None) -> str:
 
 
 def shape(frame: Frame, size: int) -> Shaped:
-    """Crop a frame to its centred square and resize it; annotations go along.
+    """Crop a frame to its centred square and resize it to `size` pixels a side.
 
-    Parameters
-    ----------
-    frame
-        What the reader yielded.
-    size
-        Side of the result, pixels.
-
-    Returns
-    -------
-    Shaped
-        Grey is repeated in three channels; masks keep their values; boxes are cut at the border,
-        and those of which less than half of a pixel is left are gone.
+    Grey is repeated in three channels; masks keep their values; boxes are cut at the border, and
+    those of which less than half of a pixel is left are gone.
     """
     square = centre_square(frame.pixels)
     side = square.shape[0]
@@ -164,48 +134,25 @@ def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
     return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 0.5).all(axis=1)]
 
 
-def _reader(
-    dataset: Dataset,
-    folder: Path,
-    image_size: int,
-    limit: int | None,
-    repaired: Callable[[str], None],
-) -> Iterable[Frame | Excluded]:
-    """Frames of a dataset by its reader; `repaired` is told what had to be put right."""
-    if isinstance(dataset, PackagedDataset):
-        from medtaskatlas.datasets.io.packaged import read as read_packaged
-
-        return read_packaged(dataset, folder)
-    if isinstance(dataset, NpzDataset):
-        from medtaskatlas.datasets.io.npz import read as read_npz
-
-        return read_npz(dataset, folder / dataset.file_for(image_size)[1].name, limit)
-    from medtaskatlas.datasets.folder.dataset import FolderDataset
-    from medtaskatlas.datasets.io.folder import read as read_folder
-
-    assert isinstance(dataset, FolderDataset)
-    return read_folder(dataset, folder, lambda finding: repaired(str(finding)))
-
-
-def _check(dataset: Dataset, gathered: Gathered) -> None:
+def _check(dataset: Dataset, images: ImageCollector) -> None:
     """Whether the dataset has what its entry promises."""
-    ids = Counter(frame.image_id for frame in gathered.frames)
+    ids = Counter(frame.image_id for frame in images.frames)
     if twice := [name for name, n in ids.items() if n > 1]:
         raise DataError(f"{dataset.name}: two images are called {twice[0]}", "rename one of them")
     for plane in ("mask", "instances"):
-        has = gathered.has(plane)
+        has = images.has[plane]
         if has != {plane in dataset.provides} and (plane in dataset.provides or plane == "mask"):
             raise DataError(
                 f"{dataset.name}: `provides` and the images disagree about {plane}",
                 "mend `provides` in the catalogue",
             )
-    if gathered.highest_class > len(dataset.classes):
+    if images.highest_class > len(dataset.classes):
         raise DataError(
-            f"{dataset.name}: a mask holds class {gathered.highest_class}, `classes` ends at "
+            f"{dataset.name}: a mask holds class {images.highest_class}, `classes` ends at "
             f"{len(dataset.classes)}",
             "mend `classes` in its entry",
         )
-    for frame in gathered.frames:
+    for frame in images.frames:
         if frame.label is not None and not 0 <= frame.label < len(dataset.labels):
             raise DataError(
                 f"{dataset.name}: {frame.image_id} has label {frame.label}, `labels` has "
@@ -214,7 +161,7 @@ def _check(dataset: Dataset, gathered: Gathered) -> None:
             )
 
 
-def _meta(dataset: Dataset, manifest_hash: str, gathered: Gathered) -> dict[str, Any]:
+def _meta(dataset: Dataset, manifest_hash: str, images: ImageCollector) -> dict[str, Any]:
     """Facts about the file, with the quality of what it was made from."""
     keys = ("source", "modality", "body_part", "licence", "annotation")
     notes = ("title", "citation", "annotation_note", "group_note", "overlaps", "provides", "labels")
@@ -223,5 +170,5 @@ def _meta(dataset: Dataset, manifest_hash: str, gathered: Gathered) -> dict[str,
         **{key: getattr(dataset, key) for key in (*keys, *notes)},
         "classes": [dataset.classes[number] for number in sorted(dataset.classes)],
         "manifest_sha256": manifest_hash,
-        "quality": gathered.quality(),
+        "quality": images.quality(),
     }

@@ -16,19 +16,7 @@ if TYPE_CHECKING:
 
 
 def datasets_table(images: Sequence[str | Path]) -> pd.DataFrame:
-    """One row a dataset.
-
-    Parameters
-    ----------
-    images
-        Files results/<run>/images/<dataset>.arrow.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Who made it and under which licence, numbers of images and groups by split, what was left
-        out and why (JSON), sizes and intensities.
-    """
+    """Rows of tables/datasets.parquet from files images/<dataset>.arrow: one a dataset."""
     import pandas as pd
 
     return pd.DataFrame([_row(ImageSet(path)) for path in images])

@@ -15,18 +15,7 @@ STRIP_BYTES = 128 << 10
 
 
 def centre_square(plane: np.ndarray) -> np.ndarray:
-    """Largest centred square of an image; nothing is padded.
-
-    Parameters
-    ----------
-    plane
-        Array [H, W, ...].
-
-    Returns
-    -------
-    numpy.ndarray
-        View [S, S, ...] with S = min(H, W).
-    """
+    """Largest centred square [S, S, ...] of an image [H, W, ...], as a view; nothing is padded."""
     height, width = plane.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -36,17 +25,7 @@ def centre_square(plane: np.ndarray) -> np.ndarray:
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """Resize a square image: area average when shrinking, bilinear when enlarging.
 
-    Parameters
-    ----------
-    image
-        uint8 [S, S] or [S, S, C] with C at most 4.
-    size
-        Wanted side, pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [size, size] or [size, size, C]; areas are rounded half up.
+    uint8 [S, S] or [S, S, C], C at most 4, to [size, size, ...]; areas are rounded half up.
     """
     side = image.shape[0]
     if side == size:
@@ -59,20 +38,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_nearest(labels: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square label map by the nearest pixel centre (OpenCV's INTER_NEAREST_EXACT).
-
-    Parameters
-    ----------
-    labels
-        Integers [S, S].
-    size
-        Wanted side, pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        [size, size] of the same type; every value occurs in `labels`.
-    """
+    """Resize a square label map by the nearest pixel centre (OpenCV's INTER_NEAREST_EXACT)."""
     at = ((2 * np.arange(size) + 1) * labels.shape[0]) // (2 * size)
     return np.ascontiguousarray(labels[np.ix_(at, at)])
 

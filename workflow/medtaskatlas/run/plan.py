@@ -10,13 +10,9 @@ from typing import Any
 
 from medtaskatlas.core.code_hash import code_hash, modules, read_module
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.datasets.catalogue import Dataset, load_catalogue
-from medtaskatlas.datasets.folder.dataset import (
-    FolderDataset,
-    find_folder_datasets,
-    folder_messages,
-)
-from medtaskatlas.datasets.published import NpzDataset
+from medtaskatlas.datasets.catalogue import load_catalogue
+from medtaskatlas.datasets.dataset import Dataset
+from medtaskatlas.datasets.sources.folder import find_folder_datasets, folder_messages
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.run.config import Config, dropped_encoders, parse_config
 from medtaskatlas.run.selection import heldout_datasets, select_datasets, with_own
@@ -141,11 +137,7 @@ class Plan:
 
         The side where the dataset is published at several sizes.
         """
-        entry = self.datasets[dataset]
-        place = f"{entry.source}/{dataset}"
-        if isinstance(entry, NpzDataset):
-            return f"{place}/{entry.file_for(self.config.image_size)[0]}"
-        return place
+        return self.datasets[dataset].place(self.config.image_size)
 
     @cached_property
     def dataset_at(self) -> dict[str, Dataset]:
@@ -158,8 +150,7 @@ class Plan:
 
     def raw_folder(self, dataset: str) -> str:
         """Folder of a dataset's raw files: the user's own, or where its manifest lies."""
-        entry = self.datasets[dataset]
-        return entry.folder if isinstance(entry, FolderDataset) else f"data/{self.place(dataset)}"
+        return self.datasets[dataset].raw_folder(self.config.image_size)
 
     def entry(self, dataset: str) -> dict[str, Any]:
         """Entry of a dataset for a script; without times of files: content is in the manifest."""

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.datasets.catalogue import Dataset
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.run.config import Config, DatasetFilter
 
 
 def with_own(
     catalogue: Mapping[str, Dataset], own: Mapping[str, Dataset]
 ) -> tuple[dict[str, Dataset], list[str]]:
-    """The catalogue together with the user's own datasets.
+    """The catalogue together with the user's own datasets, and sentences for the user.
 
-    An overlap that one of them names holds both ways; one with an unknown dataset is passed over.
-
-    Parameters
-    ----------
-    catalogue
-        All datasets of the catalogue.
-    own
-        Folder datasets.
-
-    Returns
-    -------
-    known, messages
-        Name to dataset; sentences for the user.
-
-    Raises
-    ------
-    ConfigError
-        If a name is in both.
+    An overlap that one of them names holds both ways; one with an unknown dataset is passed over. A
+    name that is in both is an error.
     """
     for name in own:
         if name in catalogue:
@@ -40,54 +25,36 @@ def with_own(
                 "give your dataset another `name` in its dataset.yaml",
             )
     known = {**catalogue, **own}
-    partners: dict[str, set[str]] = {}
-    messages = []
-    for name, dataset in own.items():
-        for other in dataset.overlaps:
-            if other in known:
-                partners.setdefault(name, set()).add(other)
-                partners.setdefault(other, set()).add(name)
-            else:
-                messages.append(f"{name}: `overlaps` names {other}, which is no known dataset")
-    for name, others in partners.items():
-        joined = list(dict.fromkeys([*known[name].overlaps, *sorted(others)]))
+    named = [(name, other) for name, dataset in own.items() for other in dataset.overlaps]
+    both_ways = [pair for a, b in named if b in known for pair in ((a, b), (b, a))]
+    for name in dict.fromkeys(name for name, _ in both_ways):
+        others = sorted({other for one, other in both_ways if one == name})
+        joined = dict.fromkeys([*known[name].overlaps, *others])
         kept = [other for other in joined if other in known]
         known[name] = known[name].model_copy(update={"overlaps": kept})
-    return known, messages
+    return known, [
+        f"{name}: `overlaps` names {other}, which is no known dataset"
+        for name, other in named
+        if other not in known
+    ]
 
 
 def select_datasets(
     config: Config, catalogue: Mapping[str, Dataset], own: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Datasets that a configuration asks for, within the licences that it allows.
+    """Datasets that a configuration names, within the licences that it allows, and messages.
 
-    Parameters
-    ----------
-    config
-        The run's configuration.
-    catalogue
-        All datasets.
-    own
-        Names of the user's own datasets among them, which are always taken.
-
-    Returns
-    -------
-    names, messages : list of str
-        Chosen names; sentences for the user about what was left out.
-
-    Raises
-    ------
-    ConfigError
-        If a name or a filter's value is unknown, or nothing is left.
+    Those of the user's `own` are always taken; messages say what was left out. An unknown name or
+    value of a filter is an error, and so is a choice of nothing.
     """
-    asked = config.datasets
+    wanted = config.datasets
     shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
-    if asked == "all":
+    if wanted == "all":
         names = list(shared)
-    elif isinstance(asked, DatasetFilter):
-        names = _filtered(asked, shared)
+    elif isinstance(wanted, DatasetFilter):
+        names = _filtered(wanted, shared)
     else:
-        names = list(asked)
+        names = list(wanted)
         for name in names:
             if name not in catalogue:
                 raise ConfigError(
@@ -118,43 +85,19 @@ def select_datasets(
 
 
 def licence_allowed(licence: str, allowed: set[str]) -> bool:
-    """Whether a licence is within the allowed ones.
-
-    Parameters
-    ----------
-    licence
-        SPDX expression; parts joined by AND must all be allowed.
-    allowed
-        Licences, or whole expressions.
-
-    Returns
-    -------
-    bool
-        True where it may be used.
-    """
+    """Whether an SPDX expression is allowed: as a whole, or all its parts joined by AND."""
     return licence in allowed or licence_parts(licence) <= allowed
 
 
 def licence_parts(licence: str) -> set[str]:
-    """Licences of an SPDX expression joined by AND.
-
-    Parameters
-    ----------
-    licence
-        The expression.
-
-    Returns
-    -------
-    set of str
-        Its parts.
-    """
+    """Licences of an SPDX expression joined by AND."""
     return set(licence.split(" AND "))
 
 
-def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
+def _filtered(wanted: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[str]:
     """Names of the datasets that meet all conditions of a filter."""
     names = list(catalogue)
-    for key, values in asked.model_dump(exclude_none=True).items():
+    for key, values in wanted.model_dump(exclude_none=True).items():
         known = {getattr(dataset, key) for dataset in catalogue.values()}
         for value in values:
             if value not in known:
@@ -168,26 +111,10 @@ def _filtered(asked: DatasetFilter, catalogue: Mapping[str, Dataset]) -> list[st
 def heldout_datasets(
     config: Config, chosen: list[str], catalogue: Mapping[str, Dataset]
 ) -> tuple[list[str], list[str]]:
-    """Datasets that no encoder sees in training, with all that overlap them.
+    """Datasets that no encoder sees in training, with all that overlap them, and messages.
 
-    Parameters
-    ----------
-    config
-        The run's configuration.
-    chosen
-        Names from :func:`select_datasets`.
-    catalogue
-        All datasets.
-
-    Returns
-    -------
-    names, messages : list of str
-        Held-out names in the order of `chosen`; sentences about what was held out beside.
-
-    Raises
-    ------
-    ConfigError
-        If a held-out dataset is not among the chosen, or none is left to train on.
+    A held-out dataset that is not among the `chosen` is an error, and so is to leave none to train
+    on.
     """
     held = set(config.heldout.datasets)
     for name in config.heldout.datasets:
@@ -210,24 +137,11 @@ def heldout_datasets(
         raise ConfigError(
             "config: heldout.datasets holds out every dataset", "leave some to train on"
         )
-    messages += _shared_images(chosen, held, catalogue)
-    return [name for name in chosen if name in held], messages
-
-
-def _shared_images(
-    chosen: list[str], held: set[str], catalogue: Mapping[str, Dataset]
-) -> list[str]:
-    """Warnings about datasets that are trained on and share images."""
-    trained = [name for name in chosen if name not in held]
-    pairs = [
-        (name, other)
-        for i, name in enumerate(trained)
-        for other in trained[i + 1 :]
+    messages += [
+        f"caution: {name} and {other} share images and are split apart from each other; hold one "
+        "out, or leave one out, for unseen groups that are unseen in both"
+        for name, other in combinations([name for name in chosen if name not in held], 2)
         if other in catalogue[name].overlaps
         and not (catalogue[name].split_alike and catalogue[other].split_alike)
     ]
-    return [
-        f"caution: {name} and {other} share images and are split apart from each other; hold one "
-        "out, or leave one out, for unseen groups that are unseen in both"
-        for name, other in pairs
-    ]
+    return [name for name in chosen if name in held], messages

@@ -18,7 +18,6 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.core.section import parts_of
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.folder.description import Description
-from medtaskatlas.datasets.listing import images
 from medtaskatlas.encoders.kinds import KINDS
 from medtaskatlas.figures.registry import FIGURES
 from medtaskatlas.run.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
@@ -249,7 +248,7 @@ def datasets_page() -> str:
             f"`{d.name}`",
             d.title,
             d.modality,
-            images(d),
+            d.n_published,
             d.annotation + (f": {d.annotation_note}" if d.annotation_note else ""),
             d.group_note,
             d.licence,

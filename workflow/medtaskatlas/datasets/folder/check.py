@@ -1,10 +1,10 @@
-"""Checking a folder dataset: everything is read once, and all mistakes are told."""
+"""Checking a folder dataset: everything is read once, and all mistakes are reported."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from medtaskatlas.core.errors import AtlasError, DataError
-from medtaskatlas.datasets.folder.dataset import missing_files, to_dataset
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
@@ -21,19 +20,15 @@ from medtaskatlas.datasets.folder.description import (
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
-from medtaskatlas.datasets.folder.survey import survey
-from medtaskatlas.datasets.io.folder import read_item, read_packed
+from medtaskatlas.datasets.folder.read import read_item, read_packed
+from medtaskatlas.datasets.folder.survey import SPLITS_FILE, missing_files, survey
 from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 # What stands in for a key that is missing or wrong, so that the rest can be checked.
 _STAND_IN = {"name": "checked", "modality": "PHOTO", "body_part": "unknown", "images": "images"}
 # Files that a key should name, if they are there.
-_USUAL = {
-    "masks": "masks",
-    "instances": "instances",
-    "labels": "labels.csv",
-    "boxes": "boxes.csv",
-}
+_USUAL = {"masks": "masks", "instances": "instances"}
+_USUAL |= {"labels": "labels.csv", "boxes": "boxes.csv"}
 _MASK_KEYS = {"masks", "classes", "masks_optional"}
 # Keys that may contradict each other.
 _TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes"}
@@ -50,21 +45,13 @@ class _Seen:
     classes: Counter[int] = field(default_factory=Counter)
     labels: Counter[int] = field(default_factory=Counter)
     excluded: Counter[str] = field(default_factory=Counter)
-    pictures: dict[bytes, Frame] = field(default_factory=dict)
+    pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)  # image and group
 
 
 def check_folder(folder: Path) -> list[Finding]:
     """Read a folder dataset once and say what is wrong with it; goes on after each mistake.
 
-    Parameters
-    ----------
-    folder
-        Folder with a dataset.yaml.
-
-    Returns
-    -------
-    list of Finding
-        Errors stop a run; warnings weaken what it can show; the last ones tell what was read.
+    Errors stop a run; warnings weaken what it can show; the last findings tell what was read.
     """
     folder = Path(folder)
     raw, findings = read_description(folder)
@@ -72,8 +59,7 @@ def check_folder(folder: Path) -> list[Finding]:
         return findings
     description, mistakes = check_description(raw)
     findings += mistakes
-    if description is None:
-        description = _mended(raw)
+    description = description or _mended(raw)
     if description is None:
         return findings
     findings += _about(folder, raw, description)
@@ -96,20 +82,16 @@ def check_folder(folder: Path) -> list[Finding]:
 def _mended(raw: dict[Any, Any]) -> Description | None:
     """The description without its wrong keys, so that the images can be checked all the same."""
     kept = {str(key): value for key, value in raw.items()}
-    # Twice: first keys that are wrong by themselves, then those that do not go together.
-    for _ in range(2):
+    # First keys that are wrong by themselves go, then those that do not go together.
+    for _ in range(3):
         try:
             return Description.model_validate(kept)
         except ValidationError as error:
             wrong = {str(e["loc"][0]) for e in error.errors() if e["loc"]} or _TOGETHER
-        kept = {key: value for key, value in kept.items() if key not in wrong}
-        if not {"masks", "classes"} <= kept.keys():
-            kept = {key: value for key, value in kept.items() if key not in _MASK_KEYS}
-        kept = {**_STAND_IN, **kept}
-    try:
-        return Description.model_validate(kept)
-    except ValidationError:
-        return None
+        if not {"masks", "classes"} <= kept.keys() - wrong:
+            wrong |= _MASK_KEYS
+        kept = {**_STAND_IN, **{key: value for key, value in kept.items() if key not in wrong}}
+    return None
 
 
 def _without(description: Description, lost: set[str]) -> Description:
@@ -164,13 +146,13 @@ def _read(
     notes: list[Finding] = []
     if description.packed:
         try:
-            for frame in read_packed(to_dataset(folder, description, entries), folder):
+            for frame in read_packed(description, folder):
                 yield from _take(frame, seen, description.images)
         except AtlasError as error:
             yield Finding("error", description.images, "", _short(error, folder), error.remedy)
         return
-    if description.splits is None and "splits.csv" in {entry.name for entry in entries}:
-        description = description.model_copy(update={"splits": "splits.csv"})
+    if description.splits is None and SPLITS_FILE in {entry.name for entry in entries}:
+        description = description.model_copy(update={"splits": SPLITS_FILE})
     found = survey(folder, description)
     yield from found.findings
     for name, reason in found.left.items():
@@ -206,24 +188,17 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
         seen.labels[frame.label] += 1
     digest = hashlib.sha256(repr(frame.pixels.shape).encode())
     digest.update(frame.pixels.data)
-    # The pixels themselves need not be kept to tell two pictures apart.
-    first = seen.pictures.setdefault(digest.digest(), _without_pixels(frame))
-    if first.image_id != frame.image_id:
-        apart = first.group_id != frame.group_id
-        yield Finding(
-            "warning",
-            file,
-            "",
-            f"{frame.image_id} is the same picture as {first.image_id}"
-            + (", in another group" if apart else ""),
-            "only one of them is used"
-            + ("; put both into one group, or delete one" if apart else ""),
+    own = (frame.image_id, frame.group_id)
+    image, group = seen.pictures.setdefault(digest.digest(), own)
+    if image != frame.image_id:
+        said, remedy = (
+            f"{frame.image_id} is the same picture as {image}",
+            "only one of them is used",
         )
-
-
-def _without_pixels(frame: Frame) -> Frame:
-    """Names of a frame."""
-    return Frame(frame.pixels[:0, :0].copy(), frame.image_id, frame.group_id, frame.group_source)
+        if group != frame.group_id:
+            said += ", in another group"
+            remedy += "; put both into one group, or delete one"
+        yield Finding("warning", file, "", said, remedy)
 
 
 def _sums(description: Description, seen: _Seen) -> Iterator[Finding]:
@@ -275,19 +250,3 @@ def _warning(where: str, problem: str, remedy: str) -> Finding:
 def _short(error: AtlasError, folder: Path) -> str:
     """What is wrong, with paths relative to the dataset's folder."""
     return error.problem.replace(f"{folder}/", "")
-
-
-def has_errors(findings: Iterable[Finding]) -> bool:
-    """Whether a run would stop.
-
-    Parameters
-    ----------
-    findings
-        From :func:`check_folder`.
-
-    Returns
-    -------
-    bool
-        True where one of them is an error.
-    """
-    return any(finding.severity == "error" for finding in findings)

@@ -11,9 +11,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import nearest, yaml_mistake
-from medtaskatlas.datasets.catalogue import Modality
+from medtaskatlas.datasets.dataset import Content, Modality, Part
 from medtaskatlas.datasets.folder.files import Finding
-from medtaskatlas.datasets.recipes import Content, Part
 
 DESCRIPTION = "dataset.yaml"
 TODO = "TODO"  # what `init` writes for the user to fill in
@@ -136,35 +135,13 @@ class Description(Part):
 
 
 def identifier(folder: Path) -> str:
-    """Name of a dataset made from the name of its folder.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-
-    Returns
-    -------
-    str
-        Small letters, digits and underscores, a letter first.
-    """
+    """Name of a dataset from that of its folder: small letters, digits, underscores."""
     name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
     return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
 
 
 def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
-    """Keys of dataset.yaml as they are written.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-
-    Returns
-    -------
-    raw, findings
-        Keys and values; mistakes of the file as YAML.
-    """
+    """Keys of dataset.yaml as they are written, and mistakes of the file as YAML."""
     path = folder / DESCRIPTION
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -191,47 +168,23 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
 def check_description(
     raw: Mapping[Any, Any],
 ) -> tuple[Description | None, list[Finding]]:
-    """Hold the keys of dataset.yaml against what they may be.
-
-    Parameters
-    ----------
-    raw
-        Keys and values.
-
-    Returns
-    -------
-    description, findings
-        None where there are mistakes; one finding for each.
-    """
+    """Description of the keys of dataset.yaml, or None, and a finding for each mistake."""
     findings = [
         description_finding(str(key), "is not filled in", "write what it is, or delete the line")
         for key, value in raw.items()
         if TODO in str(value)
     ]
-    told = {finding.where for finding in findings}
+    reported = {finding.where for finding in findings}
     try:
         description = Description.model_validate({str(k): v for k, v in raw.items()})
     except ValidationError as error:
         mistakes = [_explain(e) for e in error.errors()]
-        return None, findings + [m for m in mistakes if m.where.split(".")[0] not in told]
+        return None, findings + [m for m in mistakes if m.where.split(".")[0] not in reported]
     return (None if findings else description), findings
 
 
 def description_finding(where: str, problem: str, remedy: str) -> Finding:
-    """A mistake in dataset.yaml.
-
-    Parameters
-    ----------
-    where
-        Key, or empty.
-    problem, remedy
-        What is wrong and what to do.
-
-    Returns
-    -------
-    Finding
-        An error.
-    """
+    """A mistake in dataset.yaml."""
     return Finding("error", DESCRIPTION, where, problem, remedy)
 
 
@@ -240,8 +193,8 @@ def _explain(error: Any) -> Finding:
     key = ".".join(str(part) for part in error["loc"])
     keys = Description.model_fields
     if error["type"] == "extra_forbidden":
-        beside = Content.model_fields if len(error["loc"]) > 1 else keys
-        return description_finding(key, "is an unknown key", nearest(str(error["loc"][-1]), beside))
+        near = Content.model_fields if len(error["loc"]) > 1 else keys
+        return description_finding(key, "is an unknown key", nearest(str(error["loc"][-1]), near))
     if error["type"] == "missing":
         what = keys[key].description if key in keys else ""
         return description_finding(key, "is missing", f"write `{key}: ...` ({what})")

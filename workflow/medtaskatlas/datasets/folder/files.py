@@ -26,23 +26,12 @@ Kind = Literal["flat", "nifti", "nrrd", "dicom", "series"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found in a folder dataset.
+    """One thing that was found in a folder dataset."""
 
-    Attributes
-    ----------
-    severity
-        ``error`` stops a run, ``warning`` weakens what it can show, ``info`` is worth knowing.
-    file
-        File or folder, relative to the dataset's folder; empty for the dataset as a whole.
-    where
-        Line (``line 7``) or key in that file, or empty.
-    problem, remedy
-        What is wrong and what to do.
-    """
-
+    # An error stops a run, a warning weakens what it can show, an info is worth knowing.
     severity: Literal["error", "warning", "info"]
-    file: str
-    where: str
+    file: str  # relative to the dataset's folder; empty for the dataset as a whole
+    where: str  # line (`line 7`) or key in that file, or empty
     problem: str
     remedy: str
 
@@ -52,18 +41,7 @@ class Finding:
         return f"{said}\n  remedy: {self.remedy}" if self.remedy else said
 
     def error(self, folder: Path) -> DataError:
-        """The finding as an error.
-
-        Parameters
-        ----------
-        folder
-            The dataset's folder.
-
-        Returns
-        -------
-        DataError
-            With the path of the file.
-        """
+        """The finding as an error, with the path of the file."""
         place = ": ".join(part for part in (str(folder / self.file), self.where) if part)
         return DataError(f"{place}: {self.problem}", self.remedy)
 
@@ -79,43 +57,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Item:
-    """One image or volume.
+    """An image or volume."""
 
-    Attributes
-    ----------
-    name
-        As tables name it: relative to the folder of the images; a DICOM series by its folder.
-    stem
-        Without suffix: what a mask must be called, and the image's id.
-    kind
-        Which reader understands it.
-    files
-        Its files, relative to the folder of the images.
-    """
-
-    name: str
-    stem: str
+    name: str  # as tables name it: relative to the folder of images; a DICOM series by its folder
+    stem: str  # without suffix: what a mask must be called, and the image's id
     kind: Kind
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # relative to the folder of images
 
 
 def list_files(folder: Path) -> list[Entry]:
-    """All files below a folder; hidden ones and litter of file managers are no part of it.
+    """All files below a folder, sorted by name.
 
-    Parameters
-    ----------
-    folder
-        The dataset's folder; it may itself be a link.
-
-    Returns
-    -------
-    list of Entry
-        Sorted by name.
-
-    Raises
-    ------
-    DataError
-        If a folder cannot be read, a name is not UTF-8, or a link leads out of the folder.
+    Hidden ones and litter of file managers are no part of it. A folder that cannot be read, a name
+    that is not UTF-8 and a link that leads out of the folder are errors.
     """
     root = Path(folder)
     return sorted(_walk(root, root.resolve(), ""), key=lambda entry: entry.name)
@@ -170,18 +124,7 @@ def _check_link(link: Path, real: Path) -> None:
 
 
 def fingerprint(entries: Iterable[Entry]) -> str:
-    """Hash over names, sizes and times of files; no content is read.
-
-    Parameters
-    ----------
-    entries
-        From :func:`list_files`.
-
-    Returns
-    -------
-    str
-        SHA-256 as hexadecimal digits.
-    """
+    """SHA-256 over names, sizes and times of files; no content is read."""
     digest = hashlib.sha256()
     for entry in entries:
         digest.update(f"{entry.name}\0{entry.size}\0{entry.mtime_ns}\n".encode())
@@ -189,56 +132,19 @@ def fingerprint(entries: Iterable[Entry]) -> str:
 
 
 def suffix(name: str) -> str:
-    """Suffix of a file name in lower case; ``.nii.gz`` is one suffix.
-
-    Parameters
-    ----------
-    name
-        Name or path.
-
-    Returns
-    -------
-    str
-        With its dot, or empty.
-    """
+    """Suffix of a file name in lower case, with its dot; ``.nii.gz`` is one suffix."""
     lower = PurePosixPath(name).name.lower()
     double = next((end for end in _DOUBLE if lower.endswith(end)), None)
     return double or PurePosixPath(lower).suffix
 
 
 def stem(name: str) -> str:
-    """Path without its suffix, in the composed form (NFC) that all systems agree on.
-
-    Parameters
-    ----------
-    name
-        Relative posix path.
-
-    Returns
-    -------
-    str
-        What image and mask have in common.
-    """
+    """Path without its suffix, which image and mask have in common, composed (NFC)."""
     return unicodedata.normalize("NFC", name[: len(name) - len(suffix(name))])
 
 
 def within(entries: Iterable[Entry], below: str, but: Iterable[str] = ()) -> list[str]:
-    """Names of the files in a folder of a dataset.
-
-    Parameters
-    ----------
-    entries
-        All files of the dataset.
-    below
-        The folder; ``.`` is the dataset's own.
-    but
-        Files and folders that are not meant.
-
-    Returns
-    -------
-    list of str
-        Relative to the folder, sorted.
-    """
+    """Names of the files in a folder of a dataset (``.``: its own), relative to it, sorted."""
     start = "" if below == "." else f"{below.rstrip('/')}/"
     out = tuple(f"{name}/" for name in but)
     return [
@@ -249,40 +155,15 @@ def within(entries: Iterable[Entry], below: str, but: Iterable[str] = ()) -> lis
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file without a telling suffix begins like DICOM.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    bool
-        True where the letters DICM stand behind the preamble.
-    """
+    """Whether the letters DICM stand behind the preamble of a file."""
     with path.open("rb") as handle:
         return handle.read(132)[128:] == b"DICM"
 
 
 def to_items(folder: Path, names: Iterable[str]) -> tuple[list[Item], dict[str, str]]:
-    """Sort files into images and volumes.
+    """Images and volumes among the files of a folder, by name, and why the others are none.
 
     DICOM files of a sub-folder are one series; a DICOM file that lies loose is an image.
-
-    Parameters
-    ----------
-    folder
-        Folder that the names are relative to.
-    names
-        Names of files.
-
-    Returns
-    -------
-    items : list of Item
-        Sorted by name.
-    left : dict of str to str
-        Other files, each with the reason why it is no image.
     """
     items: list[Item] = []
     left: dict[str, str] = {}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.core.files import existing_folder, whole_file
-from medtaskatlas.datasets.folder.description import DESCRIPTION, Description, identifier
+from medtaskatlas.datasets.dataset import Modality
+from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
 
 _IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
@@ -50,29 +50,12 @@ images: {images}
 
 
 def init_folder(folder: Path) -> str:
-    """Look at a folder of images and write a dataset.yaml to fill in.
-
-    Parameters
-    ----------
-    folder
-        Folder with images, loose or in a sub-folder, and what belongs to them.
-
-    Returns
-    -------
-    str
-        What was written and what was guessed, a line each.
-
-    Raises
-    ------
-    DataError
-        If there is a dataset.yaml already, or no image.
-    """
+    """Look at a folder of images, write a dataset.yaml to fill in, and say what was guessed."""
     folder = existing_folder(folder)
     path = folder / DESCRIPTION
     if path.exists():
-        raise DataError(
-            f"{path} is there already", "edit it, or move it away; it is never written over"
-        )
+        remedy = "edit it, or move it away; it is never written over"
+        raise DataError(f"{path} is there already", remedy)
     entries = list_files(folder)
     said: list[str] = []
     masks = _folder_of(entries, _MASKS)
@@ -90,7 +73,7 @@ def init_folder(folder: Path) -> str:
     values: dict[str, Any] = {
         "folder": folder,
         "name": _text(identifier(folder)),
-        "modality": modality or f"TODO one of {_modalities()}",
+        "modality": modality or f"TODO one of {', '.join(get_args(Modality))}",
         "body_part": _text(body_part or "TODO what is shown, e.g. chest"),
         "images": _text(images),
         "annotation": "\n".join(lines),
@@ -103,13 +86,6 @@ def init_folder(folder: Path) -> str:
         f"wrote {path}; guessed from what lies there:\n{found}\n"
         f"Replace every TODO, then: medtaskatlas datasets check {folder}"
     )
-
-
-def _modalities() -> str:
-    """The modalities that there are."""
-    from typing import get_args
-
-    return ", ".join(get_args(Description.model_fields["modality"].annotation))
 
 
 def _text(value: str) -> str:
@@ -156,9 +132,8 @@ def _mask_lines(
         except AtlasError as error:
             said.append(f"could not look into a mask: {error.problem}")
         if len(ids - {0}) > _MOST_CLASSES and not with_objects:
-            said.append(
-                f"instances: {masks} (more than {_MOST_CLASSES} numbers are objects, not classes)"
-            )
+            why = f"more than {_MOST_CLASSES} numbers are objects, not classes"
+            said.append(f"instances: {masks} ({why})")
             return [f"instances: {_text(masks)}"]
     ids -= {0}
     said.append(f"masks: {masks} ({len(items)} files; ids {sorted(ids) or 'not found'})")
@@ -199,7 +174,8 @@ def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str
     if "labels.csv" not in names:
         start = "" if images == "." else f"{images}/"
         inner = [n[len(start) :] for n in names if n.startswith(start)]
-        tops = Counter(n.split("/")[0] for n in inner if n.count("/") == 1 and _is_flat(n))
+        pictures = [n for n in inner if n.lower().endswith(FLAT)]
+        tops = {n.split("/")[0] for n in pictures if n.count("/") == 1}
         if len(tops) > 1 and images != ".":
             said.append(
                 f"sub-folders of {images} ({', '.join(sorted(tops)[:6])}): if they are labels, "
@@ -207,11 +183,6 @@ def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str
                 f"{sorted(n for n in inner if '/' in n)[0]},{min(tops)}"
             )
     return lines
-
-
-def _is_flat(name: str) -> bool:
-    """Whether a name is that of a picture."""
-    return name.lower().endswith(FLAT)
 
 
 def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, str]:

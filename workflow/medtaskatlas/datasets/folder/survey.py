@@ -1,21 +1,19 @@
-"""What belongs to what in a folder dataset: images, masks, rows of tables, groups; stdlib only."""
+"""What belongs to what in a folder dataset: images, masks, rows of tables, groups."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from medtaskatlas.datasets.folder.description import Description
-from medtaskatlas.datasets.folder.files import (
-    Entry,
-    Finding,
-    Item,
-    list_files,
-    to_items,
-    within,
+from medtaskatlas.datasets.folder.description import (
+    DESCRIPTION,
+    Description,
+    description_finding,
 )
+from medtaskatlas.datasets.folder.files import Entry, Finding, Item, list_files, to_items, within
 from medtaskatlas.datasets.folder.tables import (
     BOXES,
     LABELS,
@@ -28,86 +26,75 @@ from medtaskatlas.datasets.folder.tables import (
     read_table,
 )
 
+MAPS: tuple[Literal["masks", "instances"], ...] = ("masks", "instances")
+SPLITS_FILE = "splits.csv"
 _SHOWN = 10  # names in a message
 
 
 @dataclass
 class Survey:
-    """The parts of a folder dataset, put together.
-
-    Attributes
-    ----------
-    folder
-        The dataset's folder.
-    description
-        Its dataset.yaml.
-    items
-        Images and volumes to read, sorted by name.
-    left
-        Image id to reason, of all that is left out.
-    masks, instances
-        Stem to label map.
-    labels, splits
-        Name of an image to its label's number, or its published split.
-    groups
-        Name of an image to its group and who says so; those that are absent are not known.
-    boxes
-        Name of an image to lines and boxes; None where the dataset has no boxes.
-    findings
-        Mistakes and doubts.
-    """
+    """The parts of a folder dataset, put together."""
 
     folder: Path
     description: Description
-    items: list[Item] = field(default_factory=list)
-    left: dict[str, str] = field(default_factory=dict)
-    masks: dict[str, Item] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)  # to read, sorted by name
+    left: dict[str, str] = field(default_factory=dict)  # image id: why it is left out
+    masks: dict[str, Item] = field(default_factory=dict)  # by stem
     instances: dict[str, Item] = field(default_factory=dict)
+    # By name of an image; what is absent is not known.
     labels: dict[str, int] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
-    groups: dict[str, tuple[str, str]] = field(default_factory=dict)
-    boxes: dict[str, list[tuple[int, tuple[float, ...]]]] | None = None
-    findings: list[Finding] = field(default_factory=list)
+    groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # and who says so
+    boxes: dict[str, list[tuple[int, tuple[float, ...]]]] | None = None  # with their lines
+    findings: list[Finding] = field(default_factory=list)  # mistakes and doubts
 
     def path(self, item: Item, kind: str = "images") -> Path:
-        """First file of an item.
-
-        Parameters
-        ----------
-        item
-            An image or label map.
-        kind
-            Key of the folder: images, masks or instances.
-
-        Returns
-        -------
-        pathlib.Path
-            Its path.
-        """
+        """First file of an item in the folder of images, masks or instances."""
         return self.folder / str(getattr(self.description, kind)) / item.files[0]
+
+    def modality(self, item: Item) -> str:
+        """Modality of one image."""
+        return self.description.modality_exceptions.get(item.name, self.description.modality)
+
+    @property
+    def kinds(self) -> list[Literal["masks", "instances"]]:
+        """Kinds of label maps that the dataset has."""
+        return [kind for kind in MAPS if getattr(self.description, kind)]
+
+    def error(self, file: str, where: str, problem: str, remedy: str) -> None:
+        """Note a mistake."""
+        self.findings.append(Finding("error", file, where, problem, remedy))
+
+
+def missing_files(description: Description, entries: list[Entry]) -> list[Finding]:
+    """Keys of a description that name no file or folder, or an empty one."""
+    names = {entry.name for entry in entries}
+    findings = []
+    for key in ("images", "masks", "instances", "labels", "boxes", "splits"):
+        value = getattr(description, key)
+        if value is None:
+            continue
+        as_file = key in ("labels", "boxes", "splits") or description.packed
+        if value not in names if as_file else not within(entries, value):
+            kind = "file" if as_file else "folder with files"
+            remedy = f"put it there, or mend `{key}`; there are {_beside(names)}"
+            findings.append(description_finding(key, f"there is no {kind} {value!r}", remedy))
+    return findings
+
+
+def _beside(names: set[str]) -> str:
+    """What lies in the folder, for a message."""
+    tops = sorted({name.split("/")[0] + "/" * ("/" in name) for name in names} - {DESCRIPTION})
+    return ", ".join(tops[:12]) + (" ..." if len(tops) > 12 else "") or "no other files"
 
 
 def survey(folder: Path, description: Description) -> Survey:
-    """Put the parts of a folder dataset together; no pixel is read.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-    description
-        Its dataset.yaml, checked; no .npz file.
-
-    Returns
-    -------
-    Survey
-        With all mistakes in its findings.
-    """
+    """Put the parts of a folder dataset together; no pixel is read, mistakes become findings."""
     found = Survey(folder, description)
     entries = list_files(folder)
     names = _images(found, entries)
-    for kind in ("masks", "instances"):
-        if getattr(description, kind):
-            _label_maps(found, entries, kind, names)
+    for kind in found.kinds:
+        _label_maps(found, entries, kind, names)
     _tables(found, [item.name for item in names])
     _patterns(found)
     _splits_are_whole(found)
@@ -121,26 +108,18 @@ def _images(found: Survey, entries: list[Entry]) -> list[Item]:
     but = [p for p in (d.masks, d.instances) if p] if loose else []
     names = within(entries, d.images, but)
     items, others = to_items(found.folder / d.images, names)
-    if not loose:  # beside loose images lie dataset.yaml, README and tables
+    if not loose:  # next to loose images lie dataset.yaml, README and tables
         found.left.update(others)
     for name in d.exclude:
         match = [item for item in items if name in (item.name, *item.files)]
         if match:
             found.left[match[0].stem] = f"excluded in dataset.yaml: {d.exclude[name]}"
         elif name not in others:
-            found.findings.append(
-                _error("dataset.yaml", f"exclude.{name}", "there is no such image", "mend the name")
-            )
+            found.error(DESCRIPTION, f"exclude.{name}", "there is no such image", "mend the name")
     found.items = [item for item in items if not {item.name, *item.files} & d.exclude.keys()]
     for name in d.modality_exceptions.keys() - {item.name for item in items}:
-        found.findings.append(
-            _error(
-                "dataset.yaml",
-                f"modality_exceptions.{name}",
-                "there is no such image",
-                "mend the name",
-            )
-        )
+        where = f"modality_exceptions.{name}"
+        found.error(DESCRIPTION, where, "there is no such image", "mend the name")
     _one_name_each(found, found.items, d.images)
     return items
 
@@ -152,14 +131,12 @@ def _one_name_each(found: Survey, items: Iterable[Item], place: str) -> dict[str
     for item in items:
         other = seen.setdefault(item.stem.casefold(), item)
         if other is not item:
-            found.findings.append(
-                _error(
-                    place,
-                    "",
-                    f"{other.name} and {item.name} have one name"
-                    + ("" if other.stem == item.stem else " but for capital letters"),
-                    "rename one of them, or leave it out by `exclude` in dataset.yaml",
-                )
+            found.error(
+                place,
+                "",
+                f"{other.name} and {item.name} have one name"
+                + ("" if other.stem == item.stem else " but for capital letters"),
+                "rename one of them, or leave it out by `exclude` in dataset.yaml",
             )
         else:
             by_stem[item.stem] = item
@@ -180,27 +157,19 @@ def _label_maps(found: Survey, entries: list[Entry], kind: str, images: list[Ite
     used = {item.stem for item in found.items}
     word = "mask" if kind == "masks" else "instance map"
     if extra := sorted(maps[stem].name for stem in maps.keys() - stems):
-        found.findings.append(
-            _error(
-                place,
-                "",
-                f"{len(extra)} of its files belong to no image: {_some(extra)}",
-                f"name each {word} like its image, or delete them",
-            )
-        )
+        said = f"{len(extra)} of its files belong to no image: {_some(extra)}"
+        found.error(place, "", said, f"name each {word} like its image, or delete them")
     if absent := sorted(item.name for item in found.items if item.stem not in maps):
         if d.masks_optional:
             said = f"{len(absent)} images have no {word} and count as empty: {_some(absent)}"
             found.findings.append(Finding("info", place, "", said, ""))
         else:
-            found.findings.append(
-                _error(
-                    place,
-                    "",
-                    f"{len(absent)} images have no {word}: {_some(absent)}",
-                    f"add the {word}s, leave the images out by `exclude`, or write "
-                    "`masks_optional: true` in dataset.yaml if nothing is to be seen in them",
-                )
+            found.error(
+                place,
+                "",
+                f"{len(absent)} images have no {word}: {_some(absent)}",
+                f"add the {word}s, leave the images out by `exclude`, or write "
+                "`masks_optional: true` in dataset.yaml if nothing is to be seen in them",
             )
     getattr(found, kind).update({stem: maps[stem] for stem in maps.keys() & used})
 
@@ -270,13 +239,11 @@ def _patterns(found: Survey) -> None:
         else:
             odd.append(item.name)
     if odd:
-        found.findings.append(
-            _error(
-                "dataset.yaml",
-                "group_pattern",
-                f"{pattern!r} finds no group in {len(odd)} names: {_some(odd)}",
-                "widen the pattern, or write groups into labels.csv or splits.csv",
-            )
+        found.error(
+            DESCRIPTION,
+            "group_pattern",
+            f"{pattern!r} finds no group in {len(odd)} names: {_some(odd)}",
+            "widen the pattern, or write groups into labels.csv or splits.csv",
         )
 
 
@@ -290,25 +257,15 @@ def _splits_are_whole(found: Survey) -> None:
         other = first.setdefault(group, item.name)
         a, b = (found.splits.get(name, "(none)") for name in (other, item.name))
         if a != b:
-            found.findings.append(
-                _error(
-                    found.description.splits or str(found.description.labels),
-                    "",
-                    f"group {group} is in two splits: {other} in {a}, {item.name} in {b}",
-                    "put all images of a group into one split",
-                )
+            found.error(
+                found.description.splits or str(found.description.labels),
+                "",
+                f"group {group} is in two splits: {other} in {a}, {item.name} in {b}",
+                "put all images of a group into one split",
             )
-
-
-def _error(file: str, where: str, problem: str, remedy: str) -> Finding:
-    """A mistake."""
-    return Finding("error", file, where, problem, remedy)
 
 
 def _some(names: list[str]) -> str:
     """The first few names."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-Note = Callable[[Finding], None]

@@ -29,54 +29,23 @@ class Row:
 
 @dataclass
 class Table:
-    """A table with what is wrong with it.
+    """A table with what is wrong with it."""
 
-    Attributes
-    ----------
-    file
-        Name of the file, relative to the dataset's folder.
-    columns
-        Its columns.
-    rows
-        Those that can be used.
-    findings
-        Mistakes, by line.
-    """
-
-    file: str
+    file: str  # relative to the dataset's folder
     columns: tuple[str, ...] = ()
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # those that can be used
     findings: list[Finding] = field(default_factory=list)
 
     def error(self, line: int, problem: str, remedy: str) -> None:
-        """Note a mistake.
-
-        Parameters
-        ----------
-        line
-            Where.
-        problem, remedy
-            What is wrong and what to do.
-        """
+        """Note a mistake in a line."""
         self.findings.append(Finding("error", self.file, f"line {line}", problem, remedy))
 
 
 def read_table(folder: Path, file: str, columns: tuple[tuple[str, ...], tuple[str, ...]]) -> Table:
     """Read a CSV file: comma-separated, UTF-8 (with or without byte-order mark), with a header.
 
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-    file
-        Name of the table.
-    columns
-        Required and optional columns.
-
-    Returns
-    -------
-    Table
-        Rows whose line is whole; empty lines do not count.
+    `columns` are the required and the optional ones. Empty lines do not count; mistakes become
+    findings.
     """
     table = Table(file)
     required, optional = columns
@@ -131,11 +100,8 @@ def _fill(
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            table.error(
-                reader.line_num,
-                f"has {len(cells)} columns, the header {len(header)}",
-                'put names with a comma in "quotes"',
-            )
+            said = f"has {len(cells)} columns, the header {len(header)}"
+            table.error(reader.line_num, said, 'put names with a comma in "quotes"')
             continue
         values = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         if not values["image"]:
@@ -144,33 +110,16 @@ def _fill(
         table.rows.append(Row(reader.line_num, {name: values[name] for name in table.columns}))
 
 
-def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]:
-    """Rows by the image that they name; a second row for it is a mistake.
-
-    Parameters
-    ----------
-    table
-        A table; mistakes are added to its findings.
-    known
-        Names of the images that there are; None does not check them.
-
-    Returns
-    -------
-    dict of str to Row
-        Image to row.
-    """
-    there = None if known is None else set(known)
+def by_image(table: Table, known: set[str]) -> dict[str, Row]:
+    """Rows by the image that they name, of those that are `known`; a second one is a mistake."""
     found: dict[str, Row] = {}
     for row in table.rows:
         name = row.values["image"]
         if name in found:
-            table.error(
-                row.line,
-                f"{name} is listed twice (first in line {found[name].line})",
-                "keep one of the lines",
-            )
-        elif there is not None and name not in there:
-            _unknown(table, row, there)
+            said = f"{name} is listed twice (first in line {found[name].line})"
+            table.error(row.line, said, "keep one of the lines")
+        elif name not in known:
+            _unknown(table, row, known)
         else:
             found[name] = row
         if (split := row.values.get("split", "")) and split not in SPLITS:
@@ -178,50 +127,12 @@ def by_image(table: Table, known: Iterable[str] | None = None) -> dict[str, Row]
     return found
 
 
-def split_of_groups(table: Table, rows: Iterable[Row]) -> None:
-    """Note groups that a table puts into two splits.
-
-    Parameters
-    ----------
-    table
-        The table; mistakes are added to its findings.
-    rows
-        Its rows.
-    """
-    first: dict[str, Row] = {}
-    for row in rows:
-        group, split = row.values.get("group", ""), row.values.get("split", "")
-        if group and first.setdefault(group, row).values.get("split", "") != split:
-            table.error(
-                row.line,
-                f"group {group} is in split {split or '(none)'} here, "
-                f"in line {first[group].line} in {first[group].values['split'] or '(none)'}",
-                "put all images of a group into one split",
-            )
-
-
-def boxes_by_image(
-    table: Table, known: Iterable[str]
-) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
-    """Boxes by image.
-
-    Parameters
-    ----------
-    table
-        boxes.csv; mistakes are added to its findings.
-    known
-        Names of the images that there are.
-
-    Returns
-    -------
-    dict of str to list
-        Image to pairs of line and (x0, y0, x1, y1), pixels.
-    """
-    there = set(known)
+def boxes_by_image(table: Table, known: set[str]) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
+    """Boxes (x0, y0, x1, y1) in pixels by image, each with its line."""
     found: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for row in table.rows:
-        if row.values["image"] not in there:
-            _unknown(table, row, there)
+        if row.values["image"] not in known:
+            _unknown(table, row, known)
             continue
         corners = [_number(row.values[name]) for name in BOXES[0][1:]]
         if not all(math.isfinite(corner) for corner in corners):
@@ -240,20 +151,7 @@ def boxes_by_image(
 def outside(
     boxes: Iterable[tuple[int, tuple[float, ...]]], height: int, width: int
 ) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """Boxes that do not lie within their picture.
-
-    Parameters
-    ----------
-    boxes
-        Lines and boxes of one picture.
-    height, width
-        Its size, pixels.
-
-    Returns
-    -------
-    wholly, partly : list of (int, str)
-        Line and box as text.
-    """
+    """Boxes, as line and text, that lie wholly or partly outside of a picture."""
     wholly, partly = [], []
     for line, (x0, y0, x1, y1) in boxes:
         shown = (line, _shown((x0, y0, x1, y1)))
@@ -265,19 +163,9 @@ def outside(
 
 
 def label_names(rows: Iterable[Row], given: dict[str, str]) -> dict[str, int]:
-    """Number of each label as it is written.
+    """Number of each label as it is written: sorted by text, or in the order of `given` by number.
 
-    Parameters
-    ----------
-    rows
-        Rows of labels.csv; an empty label is none.
-    given
-        ``label_names`` of dataset.yaml: label as written to its name; may be empty.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of the numbers: sorted by text, or the order of `given` by number.
+    `given` are the `label_names` of dataset.yaml; an empty label is none.
     """
     if given:
         # 10 comes behind 9; names that are no numbers come last.
@@ -293,11 +181,8 @@ def _unknown(table: Table, row: Row, there: set[str]) -> None:
     # Thousands of names would take seconds to compare, and nobody would read them.
     close = difflib.get_close_matches(name, sorted(there)[:2000], n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    table.error(
-        row.line,
-        f"there is no image {name}",
-        f"write the file's name with its suffix, or delete the line{hint}",
-    )
+    remedy = f"write the file's name with its suffix, or delete the line{hint}"
+    table.error(row.line, f"there is no image {name}", remedy)
 
 
 def _number(text: str) -> float:

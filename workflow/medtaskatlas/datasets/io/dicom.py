@@ -17,45 +17,21 @@ from medtaskatlas.datasets.io import window
 
 @dataclass(frozen=True)
 class Decoded:
-    """Decoded pixels of a file.
+    """Decoded pixels of a file."""
 
-    Attributes
-    ----------
-    stored
-        Pixels as they were decoded, native byte order, [F, H, W] or [F, H, W, 3]: what two
-        encodings of one picture have in common.
-    values
-        [F, H, W] after the modality LUT (CT: HU), or uint8 RGB [F, H, W, 3].
-    spacing_mm
-        Side of a pixel, or None.
-    header
-        The pydicom dataset, or None where the file is no DICOM.
-    """
-
+    # As decoded, native byte order, [F, H, W] or [F, H, W, 3]: what two encodings of one picture
+    # have in common.
     stored: np.ndarray
-    values: np.ndarray
-    spacing_mm: float | None = None
-    header: Any = None
+    values: np.ndarray  # [F, H, W] after the modality LUT (CT: HU), or uint8 RGB [F, H, W, 3]
+    spacing_mm: float | None = None  # side of a pixel
+    header: Any = None  # the pydicom dataset, or None where the file is no DICOM
 
 
 def read_dicom(path: Path) -> Decoded:
-    """Decode a DICOM file.
+    """Decode a DICOM file of any transfer syntax that pydicom and its plugins decode.
 
-    Parameters
-    ----------
-    path
-        The file, of any transfer syntax that pydicom and its plugins decode.
-
-    Returns
-    -------
-    Decoded
-        YBR is turned into RGB, palettes are applied (16-bit ones scaled to 8 bits), grey values
-        have gone through the modality LUT.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or cannot be decoded.
+    YBR is turned into RGB, palettes are applied (16-bit ones scaled to 8 bits), grey values have
+    gone through the modality LUT.
     """
     import pydicom
     from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels
@@ -87,21 +63,9 @@ def read_dicom(path: Path) -> Decoded:
 
 
 def to_grey(decoded: Decoded, values: np.ndarray) -> np.ndarray:
-    """Window one frame as its file says.
+    """Window one frame [H, W] of :attr:`Decoded.values` as its file says; uint8, not yet inverted.
 
     The file's VOI LUT is taken, else its first window, else its whole range.
-
-    Parameters
-    ----------
-    decoded
-        The file.
-    values
-        [H, W] of :attr:`Decoded.values`.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [H, W], not yet inverted.
     """
     from pydicom.pixels import apply_voi
 
@@ -113,44 +77,17 @@ def to_grey(decoded: Decoded, values: np.ndarray) -> np.ndarray:
     if centre is not None and width is not None:
         # Several windows may be given; the first is the one that a viewer opens with.
         first = [float(v[0]) if hasattr(v, "__iter__") else float(v) for v in (centre, width)]
-        return window.centre_width(values, *first)
+        return window.between(values, *window.centre_width(*first))
     return window.between(values, float(values.min()), float(values.max()))
 
 
 def inverted(header: Any) -> bool:
-    """Whether large values mean dark.
-
-    Parameters
-    ----------
-    header
-        The pydicom dataset.
-
-    Returns
-    -------
-    bool
-        True for MONOCHROME1.
-    """
+    """Whether large values mean dark (MONOCHROME1)."""
     return header is not None and str(header.PhotometricInterpretation) == "MONOCHROME1"
 
 
 def read_header(path: Path) -> Any:
-    """Header of a DICOM file; large values, such as pixels, stay on the disk.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    pydicom.Dataset
-        The header.
-
-    Raises
-    ------
-    DataError
-        If the file is no DICOM.
-    """
+    """Header of a DICOM file; large values, such as pixels, stay on the disk."""
     import pydicom
 
     try:
@@ -165,35 +102,12 @@ def read_header(path: Path) -> Any:
 
 
 def has_pixels(header: Any) -> bool:
-    """Whether a DICOM file holds a picture, and not a report, a plan or contours.
-
-    Parameters
-    ----------
-    header
-        From :func:`read_header`.
-
-    Returns
-    -------
-    bool
-        True where there are pixels.
-    """
+    """Whether a DICOM file holds a picture, and not a report, a plan or contours."""
     return "PixelData" in header and "Rows" in header
 
 
 def study(header: Any) -> str | None:
-    """Name of the examination that a file belongs to.
-
-    Parameters
-    ----------
-    header
-        The pydicom dataset.
-
-    Returns
-    -------
-    str or None
-        Hash of the StudyInstanceUID, so that no identifier leaves the file; None where it is
-        absent.
-    """
+    """Hash of the StudyInstanceUID, so that no identifier leaves the file; None without one."""
     uid = str(header.get("StudyInstanceUID", "") or "")
     return f"study-{hashlib.sha256(uid.encode()).hexdigest()[:10]}" if uid else None
 
@@ -201,27 +115,11 @@ def study(header: Any) -> str | None:
 def read_series(
     paths: Sequence[Path], headers: Sequence[Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """One volume from the slices of a series, sorted by position.
+    """One volume [I, J, K] (columns, rows, slices) from the slices of a series, sorted by position.
 
-    Parameters
-    ----------
-    paths
-        Files with one slice each, in any order.
-    headers
-        Their headers.
-
-    Returns
-    -------
-    values : numpy.ndarray
-        [I, J, K] after the modality LUT: columns, rows, slices.
-    affine : numpy.ndarray or None
-        [4, 4] to RAS+ millimetres; None where the files have no position (then the slices are
-        sorted by InstanceNumber).
-
-    Raises
-    ------
-    DataError
-        If the files are of several series or sizes, in colour, or two are at one place.
+    Values are after the modality LUT; the affine [4, 4] is to RAS+ millimetres, or None where the
+    files have no position (then they are sorted by InstanceNumber). Several series or sizes,
+    colour, and two slices at one place are errors.
     """
     folder = paths[0].parent
     _one_series(folder, headers)

@@ -18,26 +18,11 @@ _REMEDY = (
 
 
 def read_flat(path: Path) -> list[np.ndarray]:
-    """Decode a picture; several pages of a TIFF are a stack.
+    """Decode a picture, [H, W] or [H, W, 3] in RGB order; several pages of a TIFF are a stack.
 
-    EXIF orientation is applied: the picture is as a viewer shows it, and masks and boxes are
-    taken to be drawn on that. Where a picture is transparent it is laid over black. A grey
-    picture that is stored as RGB is grey.
-
-    Parameters
-    ----------
-    path
-        PNG, JPEG, BMP or TIFF.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        One a page: [H, W] or [H, W, 3] in RGB order; uint8, uint16, or what a TIFF holds.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or of a kind that is not understood.
+    EXIF orientation is applied: the picture is as a viewer shows it, and masks and boxes are taken
+    to be drawn on that. Where a picture is transparent it is laid over black. A grey picture that
+    is stored as RGB is grey. Values are uint8, uint16, or what a TIFF holds.
     """
     data = _bytes(path)
     pages = _decode(data, path)
@@ -49,23 +34,7 @@ def read_flat(path: Path) -> list[np.ndarray]:
 
 
 def read_labels(path: Path) -> list[np.ndarray]:
-    """Decode a label map: the stored numbers, whatever colours a palette gives them.
-
-    Parameters
-    ----------
-    path
-        PNG, BMP or TIFF.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        One a page: integers [H, W].
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, a JPEG, or a colour picture.
-    """
+    """Integers [H, W] of each page of a label map, whatever colours a palette gives them."""
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise DataError(
             f"{path} is a label map in JPEG, whose compression changes the numbers",

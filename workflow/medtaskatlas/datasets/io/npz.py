@@ -1,18 +1,18 @@
-"""The reader of npz files of MedMNIST and MedSegBench, some rows at a time."""
+"""Arrays of npz files as MedMNIST and MedSegBench have them, some rows at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.dataset import Content, GroupSource, LabelKind, MaskKind, Split
 from medtaskatlas.datasets.io.frame import BEYOND, Excluded, Frame
 from medtaskatlas.datasets.io.npz_stream import NpzStream
-from medtaskatlas.datasets.io.tiles import lacking
-from medtaskatlas.datasets.published import LabelKind, Layout, MaskKind, NpzDataset
-from medtaskatlas.datasets.recipes import Content, GroupSource, Split
+from medtaskatlas.datasets.io.volume import lacking, spread
 
 # In this order: where a published split repeats others, its copies are the ones that are dropped.
 ORDER: tuple[Split, ...] = ("train", "test", "val")
@@ -21,88 +21,23 @@ CONTENT = Content(min_std=1)
 UNTAKEN = f"a slice between the {SLICES} that are taken of a volume"
 
 
-def read(dataset: NpzDataset, path: Path, limit: int | None = None) -> Iterator[Frame | Excluded]:
-    """All pictures of a published dataset.
-
-    Parameters
-    ----------
-    dataset
-        Its entry.
-    path
-        One of its files.
-    limit
-        Most pictures to take, spread evenly over each split; None takes all.
-
-    Yields
-    ------
-    Frame or Excluded
-        In the order of the file, split by split.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or does not hold what the entry says.
-    """
-    with NpzStream(path) as stream:
-        for split, count in dataset.samples.items():
-            found = stream.shape(f"{split}_images")[0]
-            if found != count:
-                raise DataError(
-                    f"{path}: {split} has {found} images, the catalogue says {count}",
-                    "delete it and fetch it again; if it is a newer release, mend `samples`",
-                )
-    yield from read_arrays(
-        path,
-        layout=dataset.layout,
-        label_kind=dataset.label_kind,
-        masks=dataset.masks,
-        arrays={split: dataset.annotation_arrays(split) for split in ORDER},
-        group_source=dataset.group_source,
-        limit=limit,
-    )
-
-
 def read_arrays(
     path: Path,
     *,
-    layout: Layout = "medmnist",
     label_kind: LabelKind = "none",
     masks: MaskKind = "none",
     arrays: Mapping[Split, list[str]] | None = None,
     group_source: GroupSource = "unknown",
     limit: int | None = None,
 ) -> Iterator[Frame | Excluded]:
-    """Pictures of an npz file with ``{split}_images`` and annotations beside them.
+    """Pictures of ``{split}_images``; of a volume [D, H, W] four slices, spread evenly.
 
-    Parameters
-    ----------
-    path
-        The file.
-    layout
-        Whose names the arrays have.
-    label_kind
-        What labels of whole images are; ``multi_label`` gives label 0 to an image without finding,
-        1, 2, ... to one with a single finding, None to one with several.
-    masks
-        What pixels of masks mean; see :class:`NpzDataset`.
-    arrays
-        Split: names of its annotation arrays; by default ``{split}_labels`` or ``{split}_label``.
-    group_source
-        Who says what a group is; each picture or volume is a group.
-    limit
-        Most pictures to take, spread evenly over each split.
-
-    Yields
-    ------
-    Frame or Excluded
-        Of a volume [D, H, W], four slices spread evenly over those with content.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or its arrays do not fit together.
+    Each picture or volume is a group. `arrays` names the annotation arrays of each split, by
+    default ``{split}_labels`` or ``{split}_label``; at most `limit` pictures are taken, spread
+    evenly over each split. Label kind ``multi_label`` gives label 0 to an image without finding, 1,
+    2, ... to one with a single finding, None to one with several.
     """
-    default = "{}_labels" if layout == "medmnist" else "{}_label"
+    default = "{}_labels" if masks == "none" else "{}_label"
     with NpzStream(path) as stream:
         shapes = {s: stream.shape(f"{s}_images") for s in ORDER if f"{s}_images" in stream}
         if not shapes:
@@ -115,7 +50,7 @@ def read_arrays(
             volumes = len(shape) == 4 and shape[-1] not in (1, 3)
             each = min(SLICES, shape[1]) if volumes else 1
             share = 1.0 if limit is None else min(1.0, limit / max(total * each, 1))
-            taken = _spread(shape[0], share)
+            taken = _share(shape[0], share)
             names = arrays[split] if arrays else [default.format(split)]
             labels = None
             if masks == "none" and label_kind != "none":
@@ -207,7 +142,7 @@ def _labels(stream: NpzStream, name: str, kind: LabelKind, n: int) -> list[int |
     return [int(v) for v in values[:, 0]]
 
 
-def _spread(n: int, share: float) -> np.ndarray:
+def _share(n: int, share: float) -> np.ndarray:
     """Which of n rows are taken: evenly spread, bool [n]."""
     taken = np.zeros(n, bool)
     count = min(n, max(1, int(n * share)))
@@ -224,20 +159,10 @@ def _whole(frame: Frame) -> Iterator[Frame | Excluded]:
 def _slices(volume: Frame) -> Iterator[Frame | Excluded]:
     """Slices of a volume along its first axis."""
     reasons = [lacking(plane, CONTENT) for plane in volume.pixels]
-    full = [i for i, reason in enumerate(reasons) if reason is None]
-    taken = {full[(2 * k + 1) * len(full) // (2 * SLICES)] for k in range(SLICES) if full}
+    taken = spread(reasons, SLICES)
     for i, plane in enumerate(volume.pixels):
         name = f"{volume.image_id}-{i:03d}"
         if i not in taken:
             yield Excluded(name, reasons[i] or UNTAKEN)
             continue
-        yield Frame(
-            pixels=plane,
-            image_id=name,
-            group_id=volume.group_id,
-            group_source=volume.group_source,
-            label=volume.label,
-            split=volume.split,
-            volume_id=volume.image_id,
-            slice_index=i,
-        )
+        yield replace(volume, pixels=plane, image_id=name, volume_id=volume.image_id, slice_index=i)

@@ -6,7 +6,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -20,18 +19,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImpl
 
 
 class NpzStream:
-    """An open npz file.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    DataError
-        If it is no whole npz file.
-    """
+    """An open npz file; anything but a whole one is an error."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -44,70 +32,25 @@ class NpzStream:
     def __enter__(self) -> NpzStream:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._zip.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of an array, from its header.
-
-        Parameters
-        ----------
-        name
-            Name of the array.
-
-        Returns
-        -------
-        tuple of int
-            The shape.
-        """
+        """Shape of an array, from its header."""
         with self._open(name) as member:
             return self._header(name, member)[0]
 
     def whole(self, name: str) -> np.ndarray:
-        """A small array, such as labels, as a whole.
-
-        Parameters
-        ----------
-        name
-            Name of the array.
-
-        Returns
-        -------
-        numpy.ndarray
-            The array.
-        """
+        """A small array, such as labels, as a whole."""
         shape = self.shape(name)
         parts = list(self.rows(name))
         return np.concatenate(parts) if parts else np.empty(shape)
 
     def rows(self, name: str, at_once: int | None = None) -> Iterator[np.ndarray]:
-        """An array, some rows at a time.
-
-        Parameters
-        ----------
-        name
-            Name of the array.
-        at_once
-            Rows of a chunk; by default as many as fit into four megabytes.
-
-        Yields
-        ------
-        numpy.ndarray
-            [n, ...] of consecutive rows, native byte order.
-
-        Raises
-        ------
-        DataError
-            If the array is absent, holds Python objects, is truncated or fails its checksum.
-        """
+        """An array, `at_once` rows at a time, by default as many as fit into four megabytes."""
         with self._open(name) as member:
             shape, dtype = self._header(name, member)
             row_bytes = int(np.prod(shape[1:])) * dtype.itemsize

@@ -38,25 +38,11 @@ _REMEDY = (
 
 
 def read_nrrd(path: Path, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A volume as it is stored, with its way to the world.
+    """A volume [I, J, K] as it is stored, and its affine [4, 4] to millimetres in RAS+.
 
-    Parameters
-    ----------
-    path
-        A .nrrd or .nhdr file; data in another file must lie in the same folder or below it.
-    index
-        Which volume of a 4-D file.
-
-    Returns
-    -------
-    values, affine : numpy.ndarray
-        [I, J, K]; float64 [4, 4] from indices to millimetres in RAS+. A file without a space is
-        taken as left-posterior-superior, so that it is shown as it is stored.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or uses a part of the format that is not understood.
+    Data in another file must lie in the same folder or below it; `index` chooses a volume of a 4-D
+    file. A file without a space is taken as left-posterior-superior, so that it is shown as it is
+    stored.
     """
     try:
         raw = path.read_bytes()
@@ -95,18 +81,7 @@ def read_nrrd(path: Path, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def n_volumes(path: Path) -> int:
-    """How many volumes a file holds.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    int
-        1, or the length of the axis of a 4-D file that is not in space.
-    """
+    """Number of volumes: 1, or the length of that axis of a 4-D file that is not in space."""
     with path.open("rb") as handle:
         fields, _ = _header(handle.read(_HEADER_BYTES), path)
     sizes = _numbers(fields, "sizes", path)
@@ -114,24 +89,6 @@ def n_volumes(path: Path) -> int:
         return 1
     spatial, _ = _space(fields, 4, path)
     return int(next(sizes[axis] for axis in range(4) if axis not in spatial))
-
-
-def data_file(path: Path) -> str | None:
-    """Name of the file that a detached header points to.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    str or None
-        Relative to the header; None where the data follow the header.
-    """
-    with path.open("rb") as handle:
-        fields, _ = _header(handle.read(_HEADER_BYTES), path)
-    return fields.get("data file")
 
 
 def _header(raw: bytes, path: Path) -> tuple[dict[str, str], int]:

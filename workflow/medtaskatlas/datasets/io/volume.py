@@ -1,4 +1,4 @@
-"""Slices of any volume: levels, planes, content, square pixels, labels on the same grid."""
+"""Slices of any volume: grey range, planes, content, square pixels, labels on the same grid."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.dataset import Content
+from medtaskatlas.datasets.io import window as ramps
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL
-from medtaskatlas.datasets.io.tiles import lacking
-from medtaskatlas.datasets.recipes import Content
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 # A slice that is nearly all black or white, or nearly flat, shows nothing of the body.
@@ -26,25 +26,15 @@ _CT = (
 _HU_BELOW = -200
 _ROBUST = (0.5, 99.5)
 _TRACER = (1.0, 99.5)
+Grid = tuple[np.ndarray, np.ndarray]  # values [X, Y, Z] and affine [4, 4] to RAS+ millimetres
 
 
 def beyond(most: int) -> str:
-    """Reason of slices that are left out because there are enough.
-
-    Parameters
-    ----------
-    most
-        The key `slices`.
-
-    Returns
-    -------
-    str
-        The same for all of them, so that they are counted together.
-    """
+    """Reason of the slices beyond the key `slices`, the same for all, so that it is one count."""
     return f"has content, but is not among the {most} slices taken of a volume (key `slices`)"
 
 
-def levels(
+def grey_range(
     values: np.ndarray,
     modality: str,
     body_part: str,
@@ -53,68 +43,35 @@ def levels(
     window: tuple[float, float] | None = None,
     percentiles: tuple[float, float] | None = None,
 ) -> tuple[float, float]:
-    """Values that become black and white.
+    """Values of a volume or `flat` picture, finite, that become black and white.
 
-    Parameters
-    ----------
-    values
-        A volume or picture, finite.
-    modality, body_part
-        What it shows.
-    flat
-        Whether it is a picture; those of 8 bits are taken as they are.
-    window
-        Centre and width, instead of all rules.
-    percentiles
-        Percentiles of the values, instead of all rules.
-
-    Returns
-    -------
-    black, white : float
-        CT in HU: a window by body part. MR: from the smallest value to the 99.5th percentile of
-        the foreground (:func:`~medtaskatlas.datasets.io.window.foreground`). 8 bits: as they
-        are. PET and NM: percentiles 1 and 99.5. All others: percentiles 0.5 and 99.5.
+    A `window` (centre, width) or `percentiles` go before all rules. CT in HU: a window by body
+    part. MR: :func:`~medtaskatlas.datasets.io.window.foreground` at 99.5. 8 bits: as they are. PET
+    and NM: percentiles 1 and 99.5. All others: percentiles 0.5 and 99.5.
     """
     if window is not None:
-        return _window(*window)
+        return ramps.centre_width(*window)
     if percentiles is None:
         if flat and values.dtype == np.uint8:
             return 0, 255
         if modality == "CT" and values.min() < _HU_BELOW:
             part = body_part.lower()
             fits = (hu for words, hu in _CT if not words or any(word in part for word in words))
-            return _window(*next(fits))
+            return ramps.centre_width(*next(fits))
         if modality == "MR":
-            inside = values[values > values.mean(dtype=np.float64)]
-            top = float(np.percentile(inside, 99.5)) if inside.size else float(values.max())
-            return float(values.min()), top
+            return ramps.foreground(values, 99.5)
         if values.dtype == np.uint8:
             return 0, 255
         percentiles = _TRACER if modality in ("PET", "NM") else _ROBUST
-    black, white = (float(v) for v in np.percentile(values, percentiles))
+    black, white = ramps.percentiles(values, *percentiles)
     # A few bright spots on nothing have no width between the percentiles.
     return (black, white) if white > black else (float(values.min()), float(values.max()))
 
 
 def finite(values: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
-    """Values without NaN and infinity: a few become the smallest value.
+    """Values without NaN and infinity, which become the smallest value, and how many there were.
 
-    Parameters
-    ----------
-    values
-        A volume or picture.
-    path
-        Where it comes from.
-
-    Returns
-    -------
-    values, count
-        And how many there were.
-
-    Raises
-    ------
-    DataError
-        If they are 1 % or more.
+    1 % or more of them are an error.
     """
     if values.dtype.kind != "f":
         return values, 0
@@ -130,19 +87,8 @@ def finite(values: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
     return np.where(good, values, values[good].min()), bad
 
 
-def canonical(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A volume with its axes towards right, front and top, by flips and swaps alone.
-
-    Parameters
-    ----------
-    values, affine
-        [I, J, K] and the way to RAS+ millimetres.
-
-    Returns
-    -------
-    values, affine : numpy.ndarray
-        [X, Y, Z] and its affine.
-    """
+def canonical(values: np.ndarray, affine: np.ndarray) -> Grid:
+    """A volume with its axes towards right, front and top, by flips and swaps alone."""
     from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
     turn = io_orientation(affine)
@@ -150,18 +96,7 @@ def canonical(values: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def spacings(affine: np.ndarray) -> tuple[float, float, float]:
-    """Sides of a voxel.
-
-    Parameters
-    ----------
-    affine
-        To millimetres, [4, 4].
-
-    Returns
-    -------
-    tuple of float
-        Along x, y and z, mm.
-    """
+    """Sides of a voxel along x, y and z, mm."""
     x, y, z = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).round(4)
     return float(x), float(y), float(z)
 
@@ -169,20 +104,10 @@ def spacings(affine: np.ndarray) -> tuple[float, float, float]:
 def plane_of(
     choice: Literal["axial", "coronal", "sagittal", "thickest"], mm: Sequence[float]
 ) -> str:
-    """Plane of the slices.
+    """Plane of the slices of a volume whose voxels are `mm` along x, y and z.
 
-    Parameters
-    ----------
-    choice
-        A plane, or thickest.
-    mm
-        Sides of a voxel along x, y and z.
-
-    Returns
-    -------
-    str
-        Thickest: across the axis with the coarsest spacing, since such volumes were acquired
-        slice by slice; axial, unless another spacing is coarser than the axial one by a tenth.
+    Thickest: across the axis with the coarsest spacing, since such volumes were acquired slice by
+    slice; axial, unless another spacing is coarser than the axial one by a tenth.
     """
     if choice != "thickest":
         return choice
@@ -190,91 +115,68 @@ def plane_of(
     return coarsest if mm[AXES[coarsest]] > 1.1 * mm[AXES["axial"]] else "axial"
 
 
-def square(plane: np.ndarray, row_mm: float, column_mm: float) -> np.ndarray:
-    """A slice with square pixels: the coarser side is brought to the spacing of the finer one.
+def display(values: np.ndarray, axis: str, index: int) -> np.ndarray:
+    """One slice [H, W] of a volume [X, Y, Z] in RAS+ as radiologists look at it.
 
-    Parameters
-    ----------
-    plane
-        [H, W]; uint8 pixels are interpolated in whole numbers, so that all machines agree.
-    row_mm, column_mm
-        Distance of its rows, and of its columns.
-
-    Returns
-    -------
-    numpy.ndarray
-        [H, W] as it is, where the two differ by at most 1 %.
+    Axial and coronal slices have the patient's right on the left of the picture, sagittal ones
+    the front on the left; front (axial) or head (others) is at the top.
     """
-    return _stretched(plane, row_mm, column_mm, _linear)
+    plane = np.moveaxis(values, AXES[axis], 0)[index]
+    return np.ascontiguousarray(plane[::-1, ::-1].T)
 
 
-def square_labels(plane: np.ndarray, row_mm: float, column_mm: float) -> np.ndarray:
-    """Labels on the pixels of :func:`square`: the nearest one.
+def resample_nearest(labels: Grid, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Labels on another grid: the label at the nearest voxel centre, 0 outside."""
+    values, own = labels
+    to_own = np.linalg.inv(own) @ affine
+    out = np.zeros(shape, values.dtype)
+    y, z = np.indices(shape[1:], dtype=np.float64).reshape(2, -1)
+    in_plane = to_own[:3, 1, None] * y + to_own[:3, 2, None] * z + to_own[:3, 3, None]
+    for x in range(shape[0]):  # plane by plane: indices of a whole volume take half a gigabyte
+        # Rounded before flooring: half-way points must not depend on the last bit of the inverse.
+        place = np.round(in_plane + to_own[:3, 0, None] * x, 6)
+        where = np.floor(place + 0.5).astype(np.int64)
+        inside = np.all((where >= 0) & (where < np.array(values.shape)[:, None]), axis=0)
+        out[x].reshape(-1)[inside] = values[tuple(where[:, inside])]
+    return out
 
-    Parameters
-    ----------
-    plane
-        Integers [H, W].
-    row_mm, column_mm
-        Distance of its rows, and of its columns.
 
-    Returns
-    -------
-    numpy.ndarray
-        Integers [H, W].
+def square(
+    plane: np.ndarray, row_mm: float, column_mm: float, *, labels: bool = False
+) -> np.ndarray:
+    """A slice [H, W] with square pixels: its coarser side is brought to the finer spacing.
+
+    It stays as it is where the distances of its rows and columns differ by at most 1 %. uint8
+    pixels are interpolated in whole numbers, so that all machines agree; labels are the nearest.
     """
-    return _stretched(plane, row_mm, column_mm, _nearest)
+    along = _nearest if labels else _linear
+    fine = min(row_mm, column_mm)
+    if not fine > 0 or max(row_mm, column_mm) <= 1.01 * fine:
+        return plane
+    if row_mm > column_mm:
+        return along(plane, round(plane.shape[0] * row_mm / fine))
+    return np.ascontiguousarray(along(plane.T, round(plane.shape[1] * column_mm / fine)).T)
+
+
+def spread(reasons: Sequence[str | None], most: int) -> set[int]:
+    """At most so many slices, evenly spread over those that no reason leaves out."""
+    full = [index for index, reason in enumerate(reasons) if reason is None]
+    n = min(most, len(full))
+    return {full[(2 * i + 1) * len(full) // (2 * n)] for i in range(n)}
 
 
 def choose(
     count: int, pixels_of: Callable[[int], np.ndarray], content: Content, most: int
 ) -> Iterator[tuple[int, np.ndarray | str]]:
-    """Slices with content, evenly spread; masks have no say, so that empty ones stay honest.
-
-    Parameters
-    ----------
-    count
-        Number of slices.
-    pixels_of
-        Makes uint8 [H, W] or [H, W, 3] of a slice.
-    content
-        When a slice holds too little.
-    most
-        How many to take.
-
-    Yields
-    ------
-    int, numpy.ndarray or str
-        Every slice: its pixels, or why it is left out.
-    """
+    """Every slice: its pixels, or why it is left out; masks have no say, so empty ones stay."""
     reasons = [poor(pixels_of(index), content) for index in range(count)]
-    full = [index for index, reason in enumerate(reasons) if reason is None]
-    n = min(most, len(full))
-    taken = {full[(2 * i + 1) * len(full) // (2 * n)] for i in range(n)}
+    taken = spread(reasons, most)
     for index, reason in enumerate(reasons):
-        if reason is not None:
-            yield index, reason
-        elif index not in taken:
-            yield index, beyond(most)
-        else:
-            yield index, pixels_of(index)
+        yield index, pixels_of(index) if index in taken else reason or beyond(most)
 
 
 def poor(pixels: np.ndarray, content: Content) -> str | None:
-    """Why a picture shows nothing.
-
-    Parameters
-    ----------
-    pixels
-        uint8 [H, W] or [H, W, 3].
-    content
-        When it holds too little.
-
-    Returns
-    -------
-    str or None
-        The reason: too small, constant, or lacking by the rule.
-    """
+    """Why a picture, uint8 [H, W] or [H, W, 3], shows nothing: too small, constant or lacking."""
     if min(pixels.shape[:2]) < SMALLEST:
         return TOO_SMALL
     # The middle row tells most pictures at once.
@@ -285,25 +187,15 @@ def poor(pixels: np.ndarray, content: Content) -> str | None:
     return lacking(pixels, content)
 
 
-def _window(centre: float, width: float) -> tuple[float, float]:
-    """Black and white of a DICOM window (PS3.3 C.11.2.1.2.1, linear)."""
-    half = (max(width, 2) - 1) / 2
-    return centre - 0.5 - half, centre - 0.5 + half
-
-
-def _stretched(
-    plane: np.ndarray,
-    row_mm: float,
-    column_mm: float,
-    along: Callable[[np.ndarray, int], np.ndarray],
-) -> np.ndarray:
-    """A plane with its coarser side stretched."""
-    fine = min(row_mm, column_mm)
-    if not fine > 0 or max(row_mm, column_mm) <= 1.01 * fine:
-        return plane
-    if row_mm > column_mm:
-        return along(plane, round(plane.shape[0] * row_mm / fine))
-    return np.ascontiguousarray(along(plane.T, round(plane.shape[1] * column_mm / fine)).T)
+def lacking(pixels: np.ndarray, content: Content) -> str | None:
+    """Why a cut-out, uint8 [H, W] or [H, W, 3], holds too little by the written rule."""
+    grey = pixels.astype(np.int64).sum(axis=-1) // 3 if pixels.ndim == 3 else pixels
+    extreme = float(((grey <= 8) | (grey >= 247)).mean())
+    if extreme > content.max_extreme:
+        return f"more than {content.max_extreme:.0%} of it black or white"
+    if float(np.round(grey.std(dtype=np.float64), 6)) < content.min_std:
+        return f"flat: standard deviation below {content.min_std:g}"
+    return None
 
 
 def _linear(plane: np.ndarray, size: int) -> np.ndarray:

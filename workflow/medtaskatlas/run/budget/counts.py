@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.run.budget.networks import Cost, cost_of
 from medtaskatlas.run.plan import Plan
@@ -18,8 +17,6 @@ from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS, Point
 Cells = Iterable[tuple[str, str]]
 
 ASSUMED = Path(__file__).parent / "assumed.json"
-# Of a published volume, as the reader takes them; that module imports cv2.
-SLICES = 4
 # Text of a row of pairs, and names and numbers beside an embedding; measured on the embedded run.
 PAIR_ROW_BYTES = 330
 EMBEDDING_ROW_BYTES = 200
@@ -64,9 +61,8 @@ class Counts:
 
     def _images(self, name: str) -> Images:
         dataset, config = self.plan.datasets[name], self.plan.config
-        if isinstance(dataset, NpzDataset):
-            slices = SLICES if dataset.dimensions == 3 else 1
-            n, known = slices * sum(dataset.samples.values()), "published"
+        if dataset.n_images is not None:
+            n, known = dataset.n_images, "published"
         elif dataset.source == "embedded" and name in self.measured:
             n, known = self.measured[name], "measured"
         else:
@@ -138,21 +134,13 @@ class Counts:
 
     def download_mb(self, dataset: str) -> float:
         """Size of what is fetched; without compression where the source does not state it."""
-        entry = self.plan.datasets[dataset]
-        if not isinstance(entry, NpzDataset):
-            return sum(file.bytes for file in getattr(entry, "files", [])) / 1e6
-        side, file = entry.file_for(self.plan.config.image_size)
-        if file.bytes is not None:
-            return file.bytes / 1e6
-        planes = entry.channels + max(1, len(entry.classes)) * (entry.masks != "none")
-        return sum(entry.samples.values()) * side**entry.dimensions * planes / 1e6
+        return self.plan.datasets[dataset].most_raw_bytes(self.plan.config.image_size) / 1e6
 
     @property
     def unstated_downloads(self) -> list[str]:
         """Datasets whose source does not state a size."""
         size = self.plan.config.image_size
-        published = {n: d for n, d in self.plan.datasets.items() if isinstance(d, NpzDataset)}
-        return [name for name, entry in published.items() if entry.file_for(size)[1].bytes is None]
+        return [name for name, d in self.plan.datasets.items() if d.raw_bytes(size) is None]
 
     def disk_mb(self, trainings_at_once: int) -> dict[str, float]:
         """Size of each part of a run: exact for pixels, at most for embeddings and raw data."""

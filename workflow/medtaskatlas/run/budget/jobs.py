@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medtaskatlas.atlas.registry import TABLES
-from medtaskatlas.datasets.published import NpzDataset
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.run.batching import cells_per_job, pair_batches
 from medtaskatlas.run.budget.counts import Cells, Counts
@@ -56,7 +55,7 @@ def jobs_of(counts: Counts, *, sent_away: bool = False) -> list[Job]:
 def _data(counts: Counts) -> Iterator[Job]:
     plan = counts.plan
     for name, dataset in plan.datasets.items():
-        mb = counts.download_mb(name) if isinstance(dataset, NpzDataset) else 0.0
+        mb = counts.download_mb(name) if dataset.downloaded else 0.0
         place = f"download/{plan.place(name)}"
         yield Job("download", "data", "download", 0, 0, place, download_mb=mb)
         work = counts.images[name].n * counts.megapixels

@@ -1,29 +1,30 @@
-"""Your own data by folder: dataset.yaml with what the folder holds.
-
-Imported for every dry run, so it needs pydantic and yaml only, and no pixel is read.
-"""
+"""Your own data by folder: dataset.yaml with what the folder holds; no pixel is read for it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from medtaskatlas.core.errors import ConfigError
-from medtaskatlas.datasets.catalogue import Dataset
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
     check_description,
-    description_finding,
     read_description,
 )
-from medtaskatlas.datasets.folder.files import Entry, Finding, fingerprint, list_files, within
+from medtaskatlas.datasets.folder.files import Entry, Finding, fingerprint, list_files
+from medtaskatlas.datasets.folder.survey import SPLITS_FILE, missing_files
 from medtaskatlas.datasets.folder.tables import LABELS, label_names, read_table
 
-SPLITS_FILE = "splits.csv"
+if TYPE_CHECKING:
+    from medtaskatlas.datasets.io.frame import Excluded, Frame
+    from medtaskatlas.datasets.remote.remote_file import Limits
+
 COLOURED = frozenset({"DERMOSCOPY", "ENDOSCOPY", "HISTOLOGY", "FUNDUS", "MICROSCOPY", "PHOTO"})
 _PAPERS = re.compile(r"^(readme|licen[cs]e|copying|citation)", re.IGNORECASE)
 
@@ -31,31 +32,47 @@ _PAPERS = re.compile(r"^(readme|licen[cs]e|copying|citation)", re.IGNORECASE)
 class FolderDataset(Dataset):
     """A dataset that is a folder of images with a dataset.yaml."""
 
+    in_catalogue: ClassVar[bool] = False
+
     reader: Literal["folder"]
     folder: str = Field(description="where it is, as a posix path")
     fingerprint: str = Field(description="over names, sizes and times of its files")
     description: Description = Field(description="its dataset.yaml")
 
+    def fetch(
+        self, folder: Path, *, image_size: int, mirror: str | None, limits: Limits | None
+    ) -> list[dict[str, Any]]:
+        """List the files, which stay where they are: description, papers, tables, images, maps."""
+        root = Path(self.folder)
+        own = _own(self.description, list_files(root))
+        return [self.manifest_entry(root, entry.name, "folder") for entry in own]
+
+    def read(
+        self, folder: Path, *, image_size: int, limit: int | None, note: Callable[[str], None]
+    ) -> Iterator[Frame | Excluded]:
+        """Pictures and slices in the order of the names, one image or volume in memory at a time.
+
+        What is left out as a file comes first. `note` hears of boxes that were clipped and values
+        that were not finite.
+        """
+        from medtaskatlas.datasets.folder.read import read
+
+        return read(self.description, folder, lambda finding: note(str(finding)))
+
+    def raw_folder(self, image_size: int) -> str:
+        """The user's own folder."""
+        return self.folder
+
+    def fetched(self, data: Path) -> str:
+        """It is on this disk."""
+        return "yes"
+
 
 def load_folder_dataset(folder: Path) -> FolderDataset:
-    """A dataset from its folder; no pixel is read.
+    """A dataset from its folder, with `splits` filled in where a splits.csv lies in it.
 
-    Parameters
-    ----------
-    folder
-        Folder with a dataset.yaml.
-
-    Returns
-    -------
-    FolderDataset
-        What it is and what it provides.
-
-    Raises
-    ------
-    ConfigError
-        Names the file, the key, the value and the nearest valid keys of each mistake.
-    DataError
-        If the folder cannot be read, or labels.csv has mistakes.
+    No pixel is read. An error names the file, the key, the value and the nearest valid keys of each
+    mistake.
     """
     folder = Path(folder)
     raw, findings = read_description(folder)
@@ -67,7 +84,7 @@ def load_folder_dataset(folder: Path) -> FolderDataset:
     entries = list_files(folder)
     if findings := missing_files(description, entries):
         raise _config_error(folder, findings)
-    return to_dataset(folder, description, entries)
+    return _to_dataset(folder, description, entries)
 
 
 def find_folder_datasets(datasets_dir: Path) -> dict[str, Dataset]:
@@ -82,7 +99,7 @@ def find_folder_datasets(datasets_dir: Path) -> dict[str, Dataset]:
     -------
     dict of str to Dataset
         By name, in the order of the folders. Where one names another in `overlaps`, the other
-        one names it in turn. What is no dataset is told by :func:`folder_messages`.
+        one names it in turn. For what is no dataset see :func:`folder_messages`.
 
     Raises
     ------
@@ -104,31 +121,15 @@ def find_folder_datasets(datasets_dir: Path) -> dict[str, Dataset]:
             f"{datasets_dir} holds no folder with a {DESCRIPTION}",
             "write one with: medtaskatlas datasets init FOLDER",
         )
-    return {
-        name: dataset.model_copy(
-            update={
-                "overlaps": sorted(
-                    {*dataset.overlaps, *(n for n, d in found.items() if name in d.overlaps)}
-                )
-            }
-        )
+    both_ways = {
+        name: sorted({*dataset.overlaps, *(n for n, d in found.items() if name in d.overlaps)})
         for name, dataset in found.items()
     }
+    return {n: d.model_copy(update={"overlaps": both_ways[n]}) for n, d in found.items()}
 
 
 def folder_messages(datasets_dir: Path) -> list[str]:
-    """Sentences about sub-folders that are no datasets.
-
-    Parameters
-    ----------
-    datasets_dir
-        Folder of folders.
-
-    Returns
-    -------
-    list of str
-        One a sub-folder; hidden ones are not told.
-    """
+    """Sentences about the sub-folders that are no datasets; hidden ones are passed over."""
     return [
         f"{folder} is no dataset: it has no {DESCRIPTION} "
         f"(write one with: medtaskatlas datasets init {folder})"
@@ -136,79 +137,12 @@ def folder_messages(datasets_dir: Path) -> list[str]:
     ]
 
 
-def manifest_files(dataset: FolderDataset) -> list[Path]:
-    """Files that belong to a dataset: description, papers, tables, images and annotation.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-
-    Returns
-    -------
-    list of pathlib.Path
-        Relative to its folder, sorted.
-    """
-    entries = list_files(Path(dataset.folder))
-    return [Path(entry.name) for entry in _own(dataset.description, entries)]
-
-
-def missing_files(description: Description, entries: list[Entry]) -> list[Finding]:
-    """Keys of a description that name no file or folder, or an empty one.
-
-    Parameters
-    ----------
-    description
-        The checked dataset.yaml.
-    entries
-        Files of the folder.
-
-    Returns
-    -------
-    list of Finding
-        One a key.
-    """
-    names = {entry.name for entry in entries}
-    findings = []
-    for key in ("images", "masks", "instances", "labels", "boxes", "splits"):
-        value = getattr(description, key)
-        if value is None:
-            continue
-        as_file = key in ("labels", "boxes", "splits") or description.packed
-        if value not in names if as_file else not within(entries, value):
-            kind = "file" if as_file else "folder with files"
-            remedy = f"put it there, or mend `{key}`; there are {_beside(names)}"
-            findings.append(description_finding(key, f"there is no {kind} {value!r}", remedy))
-    return findings
-
-
-def to_dataset(folder: Path, description: Description, entries: list[Entry]) -> FolderDataset:
-    """The dataset of a description that has no mistakes.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-    description
-        The checked dataset.yaml.
-    entries
-        Its files.
-
-    Returns
-    -------
-    FolderDataset
-        With `splits` filled in where a splits.csv lies in the folder.
-
-    Raises
-    ------
-    DataError
-        If labels.csv has mistakes.
-    """
+def _to_dataset(folder: Path, d: Description, entries: list[Entry]) -> FolderDataset:
+    """The dataset of a description that has no mistakes."""
     written = SPLITS_FILE in {entry.name for entry in entries}
-    if written and description.splits is None and not description.packed:
-        description = description.model_copy(update={"splits": SPLITS_FILE})
-    numbers = label_numbers(folder, description)
-    d = description
+    if written and d.splits is None and not d.packed:
+        d = d.model_copy(update={"splits": SPLITS_FILE})
+    numbers = _label_numbers(folder, d)
     has = {
         "mask": bool(d.masks),
         "classes": len(d.classes) >= 2,
@@ -245,62 +179,42 @@ def to_dataset(folder: Path, description: Description, entries: list[Entry]) -> 
     )
 
 
-def label_numbers(folder: Path, description: Description) -> dict[str, int]:
-    """Number of each label as it is written; empty where there are none.
-
-    Parameters
-    ----------
-    folder
-        The dataset's folder.
-    description
-        Its dataset.yaml.
-
-    Returns
-    -------
-    dict of str to int
-        In the order of the numbers.
-
-    Raises
-    ------
-    DataError
-        If labels.csv has mistakes.
-    """
-    if description.labels is None:
+def _label_numbers(folder: Path, d: Description) -> dict[str, int]:
+    """Number of each label as it is written, in their order; empty where there are none."""
+    if d.labels is None:
         return {}
-    if description.packed:
-        return label_names([], description.label_names)
-    table = read_table(folder, description.labels, LABELS)
+    if d.packed:
+        return label_names([], d.label_names)
+    table = read_table(folder, d.labels, LABELS)
     mistakes = [finding for finding in table.findings if finding.severity == "error"]
     if mistakes:
         raise mistakes[0].error(folder)
-    return label_names(table.rows, description.label_names)
+    return label_names(table.rows, d.label_names)
 
 
-def _own(description: Description, entries: list[Entry]) -> list[Entry]:
+def _own(d: Description, entries: list[Entry]) -> list[Entry]:
     """Files that belong to the dataset."""
-    d = description
     files = {DESCRIPTION, d.labels, d.boxes, d.splits, d.images if d.packed else None}
     places = tuple(f"{p}/" for p in (d.images, d.masks, d.instances) if p and p != ".")
-    loose = d.images == "."
     return [
         entry
         for entry in entries
-        if loose
+        if d.images == "."
         or entry.name in files
         or entry.name.startswith(places)
         or _PAPERS.match(entry.name)
     ]
 
 
-def _group_note(folder: Path, description: Description) -> str:
+def _group_note(folder: Path, d: Description) -> str:
     """What a group is, where the description does not say it."""
-    for file in (description.splits, description.labels):
-        if file and not description.packed:
+    for file in (d.splits, d.labels):
+        if file and not d.packed:
             columns = read_table(folder, file, (("image",), ("group", "label", "split"))).columns
             if "group" in columns:
                 return f"The column group of {file}."
-    if description.group_pattern:
-        return f"What {description.group_pattern} finds in the file name."
+    if d.group_pattern:
+        return f"What {d.group_pattern} finds in the file name."
     return "Not known: every image or volume is a group of its own."
 
 
@@ -311,19 +225,11 @@ def _dataset_folders(datasets_dir: Path) -> tuple[list[Path], list[Path]]:
     if (datasets_dir / DESCRIPTION).is_file():
         return [datasets_dir], []
     folders = sorted(p for p in datasets_dir.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return (
-        [p for p in folders if (p / DESCRIPTION).is_file()],
-        [p for p in folders if not (p / DESCRIPTION).is_file()],
-    )
+    described = [p for p in folders if (p / DESCRIPTION).is_file()]
+    return described, [p for p in folders if p not in described]
 
 
 def _config_error(folder: Path, findings: list[Finding]) -> ConfigError:
     """All mistakes of a description as one error."""
     lines = [f.error(folder).problem for f in findings]
     return ConfigError("\n".join(lines), "; ".join(dict.fromkeys(f.remedy for f in findings)))
-
-
-def _beside(names: set[str]) -> str:
-    """What lies in the folder, for a message."""
-    tops = sorted({name.split("/")[0] + "/" * ("/" in name) for name in names} - {DESCRIPTION})
-    return ", ".join(tops[:12]) + (" ..." if len(tops) > 12 else "") or "no other files"

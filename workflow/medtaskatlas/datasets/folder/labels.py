@@ -24,40 +24,16 @@ KINDS: dict[str, tuple[str, type]] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A volume.
+    """A volume: [X, Y, Z] in RAS+, or [I, J, K] as stored where there is no affine."""
 
-    Attributes
-    ----------
-    values
-        [X, Y, Z] in RAS+, or [I, J, K] as stored where there is no affine; None where nothing is
-        left.
-    affine
-        To millimetres, or None.
-    group
-        Examination that it belongs to, or None.
-    left
-        Parts that were left out.
-    """
-
-    values: np.ndarray | None
-    affine: np.ndarray | None = None
-    group: str | None = None
+    values: np.ndarray | None  # None where nothing is left
+    affine: np.ndarray | None = None  # to millimetres
+    group: str | None = None  # examination that it belongs to
     left: list[Excluded] = field(default_factory=list)
 
 
 def remedy(item: Item) -> str:
-    """What to do about a file that is damaged.
-
-    Parameters
-    ----------
-    item
-        The image.
-
-    Returns
-    -------
-    str
-        Mend it or leave it out.
-    """
+    """What to do about a file that is damaged."""
     return (
         "replace the file, or leave the image out on purpose: "
         f"`exclude: {{{item.name}: <reason>}}` in dataset.yaml"
@@ -65,43 +41,12 @@ def remedy(item: Item) -> str:
 
 
 def no_pixels(header: Any) -> str:
-    """Why a DICOM file without pixels is left out.
-
-    Parameters
-    ----------
-    header
-        Its header.
-
-    Returns
-    -------
-    str
-        The reason.
-    """
+    """Why a DICOM file without pixels is left out."""
     return f"DICOM file without pixels ({header.get('Modality') or 'unknown modality'})"
 
 
 def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
-    """Load a volume.
-
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        NIfTI, NRRD or a DICOM series.
-    kind
-        Key of its folder: images, masks or instances.
-
-    Returns
-    -------
-    Loaded
-        The volume.
-
-    Raises
-    ------
-    DataError
-        If it is damaged or of a shape that is not understood.
-    """
+    """Load a volume (NIfTI, NRRD or a DICOM series) from the folder of images or label maps."""
     path = found.path(item, kind)
     index = found.description.index if kind == "images" else 0
     try:
@@ -127,28 +72,10 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
 def flat_labels(
     found: Survey, item: Item, kind: str, count: int, size: tuple[int, ...]
 ) -> list[np.ndarray]:
-    """Label map of a picture, or of each page of a stack.
+    """Label map of each of `count` pages of `size` [H, W]; zeros where a map is optional.
 
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        The image.
-    kind
-        masks or instances.
-    count, size
-        Number and size [H, W] of its pages.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        uint8 class numbers or uint16 object numbers [H, W]; zeros where a map is optional.
-
-    Raises
-    ------
-    DataError
-        If it does not fit the image, or holds a value that is not declared.
+    uint8 class numbers or uint16 object numbers [H, W]. One that does not fit the image, or holds a
+    value that is not declared, is an error.
     """
     from medtaskatlas.datasets.io.flat import read_labels
 
@@ -157,14 +84,12 @@ def flat_labels(
         return [np.zeros(size, KINDS[kind][1])] * count
     path = found.path(label_map, kind)
     if label_map.kind != "flat":
-        raise DataError(
-            f"{path} is a volume, but {found.path(item)} is a picture", "save it as PNG or TIFF"
-        )
+        said = f"{path} is a volume, but {found.path(item)} is a picture"
+        raise DataError(said, "save it as PNG or TIFF")
     planes = read_labels(path)
     if len(planes) != count:
-        raise DataError(
-            f"{path} has {len(planes)} pages, {found.path(item)} has {count}", "give it as many"
-        )
+        said = f"{path} has {len(planes)} pages, {found.path(item)} has {count}"
+        raise DataError(said, "give it as many")
     for plane in planes:
         if plane.shape != size:
             raise DataError(
@@ -182,37 +107,18 @@ def flat_labels(
 def volume_labels(
     found: Survey, item: Item, kind: str, shape: tuple[int, ...], affine: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Label map of a volume.
+    """Label map of a volume on the grid of `shape` and `affine` in RAS+.
 
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        The volume.
-    kind
-        masks or instances.
-    shape, affine
-        Grid of the volume in RAS+.
-
-    Returns
-    -------
-    values, table : numpy.ndarray
-        Stored integers [X, Y, Z] and the table that makes class or object numbers of them.
-
-    Raises
-    ------
-    DataError
-        If it lies on another grid, or holds a value that is not declared.
+    Stored integers [X, Y, Z] and the table that makes class or object numbers of them. One on
+    another grid, or with a value that is not declared, is an error.
     """
     label_map = getattr(found, kind).get(item.stem)
     if label_map is None:
         return np.broadcast_to(np.uint8(0), shape), np.zeros(1, KINDS[kind][1])
     path = found.path(label_map, kind)
     if label_map.kind not in ("nifti", "nrrd", "series"):
-        raise DataError(
-            f"{path} is no volume, but {found.path(item)} is", "save it as NIfTI or NRRD"
-        )
+        said = f"{path} is no volume, but {found.path(item)} is"
+        raise DataError(said, "save it as NIfTI or NRRD")
     loaded = load(found, label_map, kind)
     values = loaded.values
     if values is None or values.shape != shape:
@@ -237,6 +143,8 @@ def volume_labels(
 
 def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) -> np.ndarray:
     """Table from stored to wanted numbers, after all stored ones were found to be declared."""
+    import cv2
+
     seen = np.zeros(65536, bool)
     for plane in planes:  # plane by plane: indexing makes 8 bytes of each pixel
         if plane.size and (plane.min() < 0 or plane.max() >= len(seen)):
@@ -244,7 +152,10 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
                 f"{path} holds the value {plane.min() if plane.min() < 0 else plane.max()}",
                 "ids are 0 to 65535; 0 is background",
             )
-        _mark(seen, plane)
+        if plane.dtype == np.uint8 and plane.ndim == 2:  # ten times faster than indexing
+            seen[:256] |= cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() > 0
+        else:
+            seen[plane] = True
     stored = np.flatnonzero(seen)
     if kind == "instances":
         return np.arange(max(stored.max(initial=0) + 1, 1), dtype=np.uint16)
@@ -259,16 +170,6 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
     table = np.zeros(int(max(ids)) + 1, np.uint8)
     table[ids] = np.arange(1, len(ids) + 1)
     return table
-
-
-def _mark(seen: np.ndarray, plane: np.ndarray) -> None:
-    """Mark the numbers that a plane holds."""
-    import cv2
-
-    if plane.dtype == np.uint8 and plane.ndim == 2:  # ten times faster than indexing
-        seen[:256] |= cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel() > 0
-    else:
-        seen[plane] = True
 
 
 def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
@@ -305,7 +206,7 @@ def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
 
 
 def _others(item: Item, many: int, index: int) -> list[Excluded]:
-    """Volumes of a 4-D file that were not asked for."""
+    """Volumes of a 4-D file that are not read."""
     return [
         Excluded(f"{item.stem}-volume{i}", "another volume of a 4-D file (key `index`)")
         for i in range(many)

@@ -1,21 +1,18 @@
-"""The reader of your own data by folder."""
+"""Pictures and slices of a folder dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.folder.dataset import FolderDataset
+from medtaskatlas.datasets.dataset import Content
+from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.folder.files import Finding, Item
-from medtaskatlas.datasets.folder.survey import Note, Survey, survey
-from medtaskatlas.datasets.folder.tables import outside
-from medtaskatlas.datasets.io import volume, window
-from medtaskatlas.datasets.io.folder_labels import (
+from medtaskatlas.datasets.folder.labels import (
     KINDS,
     flat_labels,
     load,
@@ -23,42 +20,19 @@ from medtaskatlas.datasets.io.folder_labels import (
     remedy,
     volume_labels,
 )
+from medtaskatlas.datasets.folder.survey import Survey, survey
+from medtaskatlas.datasets.folder.tables import outside
+from medtaskatlas.datasets.io import volume, window
 from medtaskatlas.datasets.io.frame import Excluded, Frame
-from medtaskatlas.datasets.recipes import Content
 
 Cut = Callable[[int], np.ndarray]
+Note = Callable[[Finding], None]
 
 
-def _silent(finding: Finding) -> None:
-    """A note that nobody takes."""
-
-
-def read(dataset: FolderDataset, folder: Path, note: Note = _silent) -> Iterator[Frame | Excluded]:
-    """All pictures and slices of a folder dataset, one image or volume in memory at a time.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    folder
-        Its folder.
-    note
-        Told what was put right without a trace in the result: boxes that were clipped, values
-        that were not finite.
-
-    Yields
-    ------
-    Frame or Excluded
-        In the order of the names; what is left out as a file comes first.
-
-    Raises
-    ------
-    DataError
-        If something does not fit together, or a file is damaged; names the file and the line.
-    """
-    folder, description = Path(folder), dataset.description
+def read(description: Description, folder: Path, note: Note) -> Iterator[Frame | Excluded]:
+    """All pictures and slices, one image or volume in memory at a time; mistakes are errors."""
     if description.packed:
-        yield from read_packed(dataset, folder)
+        yield from read_packed(description, folder)
         return
     found = survey(folder, description)
     errors = [finding for finding in found.findings if finding.severity == "error"]
@@ -75,36 +49,14 @@ def read(dataset: FolderDataset, folder: Path, note: Note = _silent) -> Iterator
         yield from read_item(found, item, note)
 
 
-def read_packed(dataset: FolderDataset, folder: Path) -> Iterator[Frame | Excluded]:
-    """Pictures of a dataset whose images are one .npz file.
-
-    Parameters
-    ----------
-    dataset
-        The dataset.
-    folder
-        Its folder.
-
-    Yields
-    ------
-    Frame or Excluded
-        In the order of the file.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or holds other arrays.
-    """
+def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excluded]:
+    """Pictures of a dataset whose images are one .npz file, in its order."""
     from medtaskatlas.datasets.io.npz import read_arrays
 
-    path = folder / dataset.description.images
-    for frame in read_arrays(
-        path,
-        layout="medmnist",
-        label_kind="multi_class" if dataset.labels else "none",
-    ):
+    path, n_labels = folder / description.images, len(description.label_names)
+    for frame in read_arrays(path, label_kind="multi_class" if n_labels else "none"):
         label = frame.label if isinstance(frame, Frame) else None
-        if label is not None and not 0 <= label < len(dataset.labels):
+        if label is not None and not 0 <= label < n_labels:
             raise DataError(
                 f"{path}: {frame.image_id} has the label {label}, which is not in `label_names`",
                 "add it to `label_names` in dataset.yaml",
@@ -112,34 +64,10 @@ def read_packed(dataset: FolderDataset, folder: Path) -> Iterator[Frame | Exclud
         yield frame
 
 
-def read_item(found: Survey, item: Item, note: Note = _silent) -> Iterator[Frame | Excluded]:
-    """The frames of one image or volume.
-
-    Parameters
-    ----------
-    found
-        The dataset, put together.
-    item
-        One of its items.
-    note
-        Told what was put right.
-
-    Yields
-    ------
-    Frame or Excluded
-        One picture, or the slices of a volume.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged or does not fit.
-    """
-    if item.kind == "flat":
-        yield from _flat(found, item, note)
-    elif item.kind == "dicom":
-        yield from _dicom(found, item, note)
-    else:
-        yield from _volume(found, item, note)
+def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
+    """One picture, or the slices of a volume; `note` hears what was put right."""
+    readers = {"flat": _flat, "dicom": _dicom}
+    yield from readers.get(item.kind, _volume)(found, item, note)
 
 
 def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
@@ -152,7 +80,7 @@ def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
         raise DataError(f"{path}: its pages differ in size or colour", remedy(item))
     values = np.stack(pages) if len(pages) > 1 else pages[0][None]
     values = _finite(found, item, values, note)
-    cut = _ramp(values, _levels(found, item, values, flat=True))
+    cut = _ramp(values, _grey_range(found, item, values, flat=True))
     yield from _pictures(found, item, cut, count=len(pages), facts={}, note=note)
 
 
@@ -170,52 +98,46 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     except DataError as error:  # its remedy is meant for files that can be fetched anew
         raise DataError(error.problem, remedy(item)) from error
     d, values = found.description, decoded.values
+
+    def as_the_file_says(index: int) -> np.ndarray:
+        return dicom.to_grey(decoded, values[index])
+
+    cut: Cut = as_the_file_says
     if values.ndim == 4:
-        cut: Cut = partial(np.take, values, axis=0)
-    elif d.window or d.percentiles or _modality(found, item) in ("CT", "MR", "PET", "NM"):
-        cut = _ramp(values, _levels(found, item, values))
-    else:
-        cut = partial(_as_the_file_says, decoded)
-    if dicom.inverted(decoded.header):
-        cut = partial(_negative, cut)
+        cut = values.__getitem__
+    elif d.window or d.percentiles or found.modality(item) in ("CT", "MR", "PET", "NM"):
+        cut = _ramp(values, _grey_range(found, item, values))
+    # Bright where much was measured.
+    shown: Cut = (lambda index: 255 - cut(index)) if dicom.inverted(decoded.header) else cut
     facts: dict[str, Any] = {"spacing_mm": decoded.spacing_mm}
     if group := dicom.study(header):
         facts |= {"group_id": group, "group_source": "derived"}
-    yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
+    yield from _pictures(found, item, shown, count=len(values), facts=facts, note=note)
 
 
 def _pictures(
     found: Survey, item: Item, cut: Cut, *, count: int, facts: dict[str, Any], note: Note
 ) -> Iterator[Frame | Excluded]:
     """Frames of what has no place in space: a picture, pages, a cine."""
-    d, many = found.description, count > 1
-    content = d.content or (volume.CONTENT if many else Content())
+    many = count > 1
     size = cut(0).shape[:2]
-    maps = {kind: flat_labels(found, item, kind, count, size) for kind in _kinds(found)}
+    maps = {KINDS[k][0]: flat_labels(found, item, k, count, size) for k in found.kinds}
     if many:
-        facts = {"group_id": item.stem, "group_source": "derived", **facts}
-        facts["volume_id"] = item.stem
+        facts = {"group_id": item.stem, "group_source": "derived", **facts, "volume_id": item.stem}
     facts |= _known(found, item, facts)
     if many:
         _refuse_boxes(found, item)
     else:
         facts["boxes"] = _boxes(found, item, size, note)
-    for index, pixels in volume.choose(count, cut, content, d.slices):
-        name = f"{item.stem}-{index:03d}" if many else item.stem
-        if isinstance(pixels, str):
-            yield Excluded(name, pixels)
-            continue
-        if many:
-            facts["slice_index"] = index
-        planes: dict[str, Any] = {KINDS[kind][0]: maps[kind][index] for kind in maps}
-        yield Frame(pixels=pixels, image_id=name, **planes, **facts)
+
+    def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
+        return {"pixels": pixels, **facts, **{name: planes[index] for name, planes in maps.items()}}
+
+    yield from _frames(found, item, cut, frame, count=count, many=many)
 
 
 def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """Slices of a volume."""
-    from medtaskatlas.datasets.io.nifti import display
-
-    d = found.description
     loaded = load(found, item)
     yield from loaded.left
     if loaded.values is None:
@@ -224,40 +146,54 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     facts: dict[str, Any] = {"group_id": loaded.group or item.stem, "group_source": "derived"}
     if loaded.affine is None:  # slices without a place in space: as they are stored
         values = np.ascontiguousarray(values.transpose(2, 1, 0))
-        cut = _ramp(values, _levels(found, item, values))
+        cut = _ramp(values, _grey_range(found, item, values))
         yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
         return
     mm = volume.spacings(loaded.affine)
-    axis = volume.plane_of(d.axis, mm)
-    # As display() lays them out: the lower axis runs along the columns.
+    axis = volume.plane_of(found.description.axis, mm)
+    # As volume.display() lays them out: the lower axis runs along the columns.
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
-    black, white = _levels(found, item, values)
-    maps = {
-        kind: volume_labels(found, item, kind, values.shape, loaded.affine)
-        for kind in _kinds(found)
-    }
+    black_white = _grey_range(found, item, values)
+    grid = values.shape, loaded.affine
+    maps = {KINDS[kind][0]: volume_labels(found, item, kind, *grid) for kind in found.kinds}
     facts |= _known(found, item, facts)
     _refuse_boxes(found, item)
     facts |= {"axis": axis, "volume_id": item.stem, "spacing_mm": min(rows_mm, columns_mm)}
 
     def cut_slice(index: int) -> np.ndarray:
-        return window.between(display(values, axis, index), black, white)
+        return window.between(volume.display(values, axis, index), *black_white)
+
+    def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
+        planes = {
+            name: volume.square(
+                table[volume.display(labels, axis, index)], rows_mm, columns_mm, labels=True
+            )
+            for name, (labels, table) in maps.items()
+        }
+        return {"pixels": volume.square(pixels, rows_mm, columns_mm), **planes, **facts}
 
     count = values.shape[volume.AXES[axis]]
-    content = d.content or volume.CONTENT
-    for index, pixels in volume.choose(count, cut_slice, content, d.slices):
-        name = f"{item.stem}-{index:03d}"
+    yield from _frames(found, item, cut_slice, frame, count=count, many=True)
+
+
+def _frames(
+    found: Survey,
+    item: Item,
+    cut: Cut,
+    frame: Callable[[int, np.ndarray], dict[str, Any]],
+    *,
+    count: int,
+    many: bool,
+) -> Iterator[Frame | Excluded]:
+    """Slices that have content; `frame` gives all of a frame but its name and number."""
+    content = found.description.content or (volume.CONTENT if many else Content())
+    for index, pixels in volume.choose(count, cut, content, found.description.slices):
+        name = f"{item.stem}-{index:03d}" if many else item.stem
         if isinstance(pixels, str):
             yield Excluded(name, pixels)
-            continue
-        planes: dict[str, Any] = {
-            KINDS[kind][0]: volume.square_labels(
-                table[display(labels, axis, index)], rows_mm, columns_mm
-            )
-            for kind, (labels, table) in maps.items()
-        }
-        planes["pixels"] = volume.square(pixels, rows_mm, columns_mm)
-        yield Frame(image_id=name, slice_index=index, **planes, **facts)
+        else:
+            place = index if many else None
+            yield Frame(image_id=name, slice_index=place, **frame(index, pixels))
 
 
 def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
@@ -273,25 +209,15 @@ def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _kinds(found: Survey) -> list[str]:
-    """Kinds of label maps that the dataset has."""
-    return [kind for kind in KINDS if getattr(found.description, kind)]
-
-
-def _modality(found: Survey, item: Item) -> str:
-    """How one image was made."""
-    return found.description.modality_exceptions.get(item.name, found.description.modality)
-
-
-def _levels(
+def _grey_range(
     found: Survey, item: Item, values: np.ndarray, flat: bool = False
 ) -> tuple[float, float]:
     """Values of an image that become black and white."""
     d = found.description
     coloured = values.ndim == 4 and values.dtype == np.uint8
-    return volume.levels(
+    return volume.grey_range(
         values,
-        _modality(found, item),
+        found.modality(item),
         d.body_part,
         flat=flat,
         window=None if coloured else d.window,
@@ -302,28 +228,17 @@ def _levels(
 def _ramp(values: np.ndarray, black_white: tuple[float, float]) -> Cut:
     """Pages of a stack in 8 bits."""
     if values.dtype == np.uint8 and black_white == (0, 255):
-        return lambda index: values[index]
+        return values.__getitem__
     return lambda index: window.between(values[index], *black_white)
-
-
-def _as_the_file_says(decoded: Any, index: int) -> np.ndarray:
-    """A DICOM frame by the window of its file."""
-    from medtaskatlas.datasets.io.dicom import to_grey
-
-    return to_grey(decoded, decoded.values[index])
-
-
-def _negative(cut: Cut, index: int) -> np.ndarray:
-    """A frame of MONOCHROME1, bright where much was measured."""
-    return 255 - cut(index)
 
 
 def _finite(found: Survey, item: Item, values: np.ndarray, note: Note) -> np.ndarray:
     """Values without NaN and infinity."""
     values, bad = volume.finite(values, found.path(item))
     if bad:
+        file = f"{found.description.images}/{item.name}"
         said = f"{bad} values are NaN or infinite and are taken as the smallest value"
-        note(Finding("warning", _file(found, item), "", said, "mend the file if they matter"))
+        note(Finding("warning", file, "", said, "mend the file if they matter"))
     return values
 
 
@@ -354,8 +269,3 @@ def _refuse_boxes(found: Survey, item: Item) -> None:
             f"{found.folder / str(found.description.boxes)}: {item.name} is a volume or a stack",
             "boxes belong to pictures: save the slices as PNG, or remove these lines",
         )
-
-
-def _file(found: Survey, item: Item) -> str:
-    """An image relative to the dataset's folder."""
-    return f"{found.description.images}/{item.name}"

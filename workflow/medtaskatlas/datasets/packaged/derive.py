@@ -11,27 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.datasets.recipes import Bone, Cells, Derive, Stains, Vessels
+from medtaskatlas.datasets.packaged.recipes import Bone, Cells, Derive, Stains, Vessels
 
 Annotation = tuple[np.ndarray, np.ndarray | None]
 
 
 def derive(recipe: Derive, pixels: np.ndarray, values: np.ndarray) -> Annotation:
-    """Mask and instances of a picture.
+    """Mask, uint8 [H, W] class ids, and instances, uint16 [H, W], or None where there are none.
 
-    Parameters
-    ----------
-    recipe
-        Method and its parameters.
-    pixels
-        uint8 [H, W] or [H, W, 3]: the picture as it will be seen.
-    values
-        [H, W] measured values (CT: HU), or the same as `pixels`.
-
-    Returns
-    -------
-    mask, instances : numpy.ndarray
-        uint8 [H, W] class ids; uint16 [H, W] object numbers, or None where the method has none.
+    `pixels` are uint8 [H, W] or [H, W, 3] as they will be seen, `values` [H, W] as measured (CT:
+    HU).
     """
     methods: dict[type, Callable[[Any, np.ndarray, np.ndarray], Annotation]] = {
         Bone: bone,
@@ -43,20 +32,10 @@ def derive(recipe: Derive, pixels: np.ndarray, values: np.ndarray) -> Annotation
 
 
 def bone(recipe: Bone, pixels: np.ndarray, values: np.ndarray) -> Annotation:
-    """Bone in CT: values from a threshold on within the body, which leaves out table and holder.
+    """Bone in CT: values from a threshold in HU on within the body, without table and holder.
 
     The body is the largest component above -300 HU after an opening that parts it from the table,
-    with its holes filled.
-
-    Parameters
-    ----------
-    recipe, pixels, values
-        See :func:`derive`; values in HU.
-
-    Returns
-    -------
-    mask, instances : numpy.ndarray
-        1 is bone; components are instances.
+    with its holes filled. Components of bone are instances.
     """
     from scipy import ndimage
     from skimage.morphology import disk
@@ -76,16 +55,6 @@ def vessels(recipe: Vessels, pixels: np.ndarray, values: np.ndarray) -> Annotati
 
     Sato et al., Medical Image Analysis 2(2), 1998; the threshold is a quantile of the response
     within the field of view, from which a rim is taken off.
-
-    Parameters
-    ----------
-    recipe, pixels, values
-        See :func:`derive`.
-
-    Returns
-    -------
-    mask, instances : numpy.ndarray, None
-        1 is vessel.
     """
     from scipy import ndimage
     from skimage.filters import sato
@@ -104,21 +73,11 @@ def vessels(recipe: Vessels, pixels: np.ndarray, values: np.ndarray) -> Annotati
 
 
 def stains(recipe: Stains, pixels: np.ndarray, values: np.ndarray) -> Annotation:
-    """Nuclei and DAB in immunohistochemistry by colour deconvolution.
+    """Nuclei (1, and instances) and DAB (2) in immunohistochemistry by colour deconvolution.
 
     Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23(4), 2001. Each stain is cut at Otsu's
     threshold; DAB goes before haematoxylin, since it hides what lies below it. Touching nuclei are
     parted by a watershed of the distance to their border.
-
-    Parameters
-    ----------
-    recipe, pixels, values
-        See :func:`derive`; pixels in RGB.
-
-    Returns
-    -------
-    mask, instances : numpy.ndarray
-        1 is a nucleus (haematoxylin), 2 is DAB-positive; instances are nuclei.
     """
     from scipy import ndimage
     from skimage.color import rgb2hed
@@ -134,18 +93,7 @@ def stains(recipe: Stains, pixels: np.ndarray, values: np.ndarray) -> Annotation
 
 
 def cells(recipe: Cells, pixels: np.ndarray, values: np.ndarray) -> Annotation:
-    """Bright cells: Otsu's threshold, holes filled, touching ones parted by watershed.
-
-    Parameters
-    ----------
-    recipe, pixels, values
-        See :func:`derive`.
-
-    Returns
-    -------
-    mask, instances : numpy.ndarray
-        1 is a cell; instances are cells.
-    """
+    """Bright cells: Otsu's threshold, holes filled, touching ones parted by watershed."""
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 

