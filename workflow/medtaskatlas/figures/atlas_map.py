@@ -41,26 +41,7 @@ def atlas_map(
     heldout_tasks: Collection[str] = (),
     seed: int = 0,
 ) -> None:
-    """Draw held-out pairs, coloured by family and by modality.
-
-    Parameters
-    ----------
-    embeddings
-        results/<run>/embeddings/<encoder>/seed<k>.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder, for the title.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    seed
-        The run's seed.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged.
-    """
+    """Draw held-out pairs, coloured by family and by modality."""
     use_style()
     frame, vectors = _heldout(Path(embeddings), heldout_datasets, heldout_tasks)
     figure, (left, right) = plt.subplots(
@@ -110,18 +91,7 @@ def _heldout(
 
 
 def dot_size(n: int) -> float:
-    """Area of a dot, so that many do not hide each other and few can be seen.
-
-    Parameters
-    ----------
-    n
-        How many dots.
-
-    Returns
-    -------
-    float
-        Square points.
-    """
+    """Area of a dot, so that many do not hide each other and few can be seen."""
     return float(np.clip(17000 / max(n, 1), 7, 30))
 
 

@@ -18,17 +18,7 @@ SPLITS = ("groups", "datasets")
 
 
 def confusion(table: str | Path, svg: str | Path, png: str | Path, *, encoder: str) -> None:
-    """Draw the row-normalised confusion of one encoder, tasks in the order of their families.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/confusion.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    """
+    """Draw the row-normalised confusion of one encoder, tasks in the order of their families."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & rows["seed"].isna()]

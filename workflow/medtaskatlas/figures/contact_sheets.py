@@ -39,22 +39,7 @@ def contact_sheets(
     *,
     heldout: Collection[str] = (),
 ) -> None:
-    """Draw about ten images of every dataset, spread over its splits and groups.
-
-    Parameters
-    ----------
-    image_paths
-        Images files of the datasets.
-    svg, png
-        The files to make.
-    heldout
-        Names of the datasets kept out of training.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged.
-    """
+    """Draw about ten images of every dataset, spread over its splits and groups."""
     use_style()
     figure, axes = sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
     for i, images in enumerate(map(ImageSet, image_paths)):
@@ -109,22 +94,7 @@ def _annotated(images: ImageSet) -> np.ndarray:
 def spread_rows(
     splits: np.ndarray, groups: np.ndarray, n: int, first: np.ndarray | None = None
 ) -> list[int]:
-    """Rows that show as many splits and groups as possible.
-
-    Parameters
-    ----------
-    splits, groups
-        [N] split and group of every image.
-    n
-        How many rows at most.
-    first
-        bool [N]: images that go before the others of their group.
-
-    Returns
-    -------
-    list of int
-        By split and then as they stand in the file.
-    """
+    """Rows that show as many splits and groups as possible."""
     names = [split for split in SPLITS if (splits == split).any()]
     order = []
     for s, split in enumerate(names):

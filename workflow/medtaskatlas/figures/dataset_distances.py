@@ -42,19 +42,7 @@ def dataset_distances(
     encoder: str,
     metric: str = "centroid_cosine",
 ) -> None:
-    """Draw the dataset x dataset distances of one encoder, a panel a query set.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/dataset_distances.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    metric
-        A value of the table's column ``metric``.
-    """
+    """Draw the dataset x dataset distances of one encoder, a panel a query set."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]

@@ -34,42 +34,18 @@ MIXED = "#444444"
 
 @dataclass(frozen=True)
 class Node:
-    """A leaf or an inner node of the tree.
+    """A leaf or an inner node of the tree."""
 
-    Attributes
-    ----------
-    tasks
-        Names of the tasks below it, in the order of drawing.
-    height
-        Distance at which its parts are joined; 0 for a leaf.
-    support
-        Share of bootstrap draws, or None.
-    parts
-        The nodes below it.
-    """
-
-    tasks: tuple[str, ...]
-    height: float = 0.0
-    support: float | None = None
-    parts: tuple[Node, ...] = ()
+    tasks: tuple[str, ...]  # names of the tasks below it, in the order of drawing
+    height: float = 0.0  # distance at which its parts are joined; 0 for a leaf
+    support: float | None = None  # share of bootstrap draws, or None
+    parts: tuple[Node, ...] = ()  # the nodes below it
 
 
 def dendrogram(
     table: str | Path, svg: str | Path, png: str | Path, *, encoder: str, split: str | None = None
 ) -> None:
-    """Draw the average-linkage tree of the tasks of one encoder.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/clusters.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    split
-        Query set; the first that the table has where it is None.
-    """
+    """Draw the average-linkage tree of the tasks of one encoder."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == "centroid_cosine")]
@@ -94,20 +70,7 @@ def dendrogram(
 
 
 def tree_of(branches: pd.DataFrame, families: dict[str, str]) -> Node:
-    """The tree that some branches make.
-
-    Parameters
-    ----------
-    branches
-        Columns ``members``, ``height``, ``estimate``; one row an inner node, the root included.
-    families
-        Task to family; for the order of the leaves.
-
-    Returns
-    -------
-    Node
-        The root. Of the parts of a node, that of the earlier family stands first.
-    """
+    """The tree that some branches make."""
     order = family_order(families.values())
     ranks = {task: order.index(family) for task, family in families.items()}
     held: dict[str, Node] = {}

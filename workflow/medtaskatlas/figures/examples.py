@@ -18,56 +18,20 @@ SLOTS = 4  # of a dataset: an image and three severities, or two pairs
 
 @dataclass(frozen=True)
 class Measures:
-    """Sizes of a row, inches.
+    """Sizes of a row, inches."""
 
-    Attributes
-    ----------
-    side
-        Of a picture.
-    gap
-        Between two pictures; the arrow from input to output fits into it.
-    between
-        Between two datasets.
-    font
-        Size of captions, points.
-    pixels
-        Longest side that a picture is stored with.
-    """
-
-    side: float
-    gap: float
-    between: float
-    font: float
-    pixels: int
+    side: float  # of a picture
+    gap: float  # between two pictures; the arrow from input to output fits into it
+    between: float  # between two datasets
+    font: float  # size of captions, points
+    pixels: int  # longest side that a picture is stored with
 
     def left(self, slot: int) -> float:
-        """Left edge of a slot.
-
-        Parameters
-        ----------
-        slot
-            0 for the first.
-
-        Returns
-        -------
-        float
-            Inches from the left end of the row.
-        """
+        """Left edge of a slot."""
         return slot * (self.side + self.gap) + slot // SLOTS * (self.between - self.gap)
 
     def width(self, places: int) -> float:
-        """Width of a row.
-
-        Parameters
-        ----------
-        places
-            Number of datasets.
-
-        Returns
-        -------
-        float
-            Inches.
-        """
+        """Width of a row."""
         return self.left(places * SLOTS - 1) + self.side
 
     @property
@@ -77,20 +41,7 @@ class Measures:
 
 
 def effects(task: Task, severities: Sequence[float]) -> str:
-    """What severities of a task mean.
-
-    Parameters
-    ----------
-    task
-        A task with a severity ladder.
-    severities
-        0 to 1.
-
-    Returns
-    -------
-    str
-        For example ``standard deviation 15, 36, 60 (grey levels)``.
-    """
+    """What severities of a task mean."""
     assert task.ladder is not None
     values = ", ".join(f"{task.ladder.at(severity):.3g}" for severity in severities)
     unit = "" if task.ladder.unit == "1" else f" ({task.ladder.unit})"
@@ -103,19 +54,6 @@ def draw_examples(
     """Draw the examples of a task on a sheet.
 
     The image itself is drawn once: it is the input or the output at every severity.
-
-    Parameters
-    ----------
-    axes
-        Axes of :func:`~medtaskatlas.figures.tiles.sheet`.
-    task
-        The task.
-    shown
-        Its examples.
-    corner
-        Upper left corner (x, y), inches.
-    size
-        Sizes of the row.
     """
     x, y = corner
     slot = 0

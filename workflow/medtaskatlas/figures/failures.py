@@ -34,19 +34,7 @@ def failures(
     encoder: str,
     measure: str = "separation_auc",
 ) -> None:
-    """Draw tasks against kinds of failure, on held-out groups and held-out datasets.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/failures.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    measure
-        ``separation_auc`` or ``accepted_rate``.
-    """
+    """Draw tasks against kinds of failure, on held-out groups and held-out datasets."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["measure"] == measure) & rows["seed"].isna()]

@@ -35,21 +35,7 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #ddd;
 
 
 def findings(tables: Mapping[str, str | Path], out: str | Path) -> None:
-    """Write the findings, their controls, the datasets and the key numbers as one page.
-
-    Parameters
-    ----------
-    tables
-        Paths of the tables ``summary``, ``controls``, ``datasets``, ``tasks`` and
-        ``identification``.
-    out
-        The HTML file to make.
-
-    Raises
-    ------
-    DataError
-        If a table is missing or damaged.
-    """
+    """Write the findings, their controls, the datasets and the key numbers as one page."""
     names = ("summary", "controls", "datasets", "tasks", "identification")
     frames = {name: read_frame(tables[name]) for name in names}
     run = escape(str(frames["datasets"]["run"].iloc[0]))

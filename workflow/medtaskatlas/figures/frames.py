@@ -18,23 +18,7 @@ WHERE = {
 
 
 def read_frame(path: str | Path) -> pd.DataFrame:
-    """A table of the run.
-
-    Parameters
-    ----------
-    path
-        results/<run>/tables/<table>.parquet.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged.
-    """
+    """A table of the run."""
     try:
         return pd.read_parquet(path)
     except FileNotFoundError as error:
@@ -45,84 +29,29 @@ def read_frame(path: str | Path) -> pd.DataFrame:
 
 
 def plain(name: str) -> str:
-    """An identifier as words.
-
-    Parameters
-    ----------
-    name
-        For example ``bias_field_correction``.
-
-    Returns
-    -------
-    str
-        For example ``bias field correction``.
-    """
+    """An identifier as words."""
     return name.replace("_", " ")
 
 
 def modality_name(modality: str) -> str:
-    """A modality as it is written in running text.
-
-    Parameters
-    ----------
-    modality
-        As in the catalogue, for example ``MR`` or ``FUNDUS``.
-
-    Returns
-    -------
-    str
-        Abbreviations stay, words become small: ``MR``, ``fundus``.
-    """
+    """A modality as it is written in running text."""
     return modality if len(modality) <= 3 else modality.lower()
 
 
 def family_order(families: Iterable[str]) -> list[str]:
-    """Families in the order of every figure and legend.
-
-    Parameters
-    ----------
-    families
-        Names, repeated or not.
-
-    Returns
-    -------
-    list of str
-        Each once: our three first, others by name.
-    """
+    """Families in the order of every figure and legend."""
     there = set(families)
     return [f for f in FAMILIES if f in there] + sorted(there - set(FAMILIES))
 
 
 def by_family(families: dict[str, str]) -> list[str]:
-    """Tasks in the order of every figure: by family, then by name.
-
-    Parameters
-    ----------
-    families
-        Task to family.
-
-    Returns
-    -------
-    list of str
-        Names of tasks.
-    """
+    """Tasks in the order of every figure: by family, then by name."""
     order = family_order(families.values())
     return sorted(families, key=lambda task: (order.index(families[task]), task))
 
 
 def count_text(rows: pd.DataFrame) -> str:
-    """How much some rows of a table rest on, in words.
-
-    Parameters
-    ----------
-    rows
-        Columns ``n_pairs``, ``n_groups``, ``n_datasets``; one row that rests on everything.
-
-    Returns
-    -------
-    str
-        For example ``1,234 pairs, 45 groups, 8 datasets``; empty without rows.
-    """
+    """How much some rows of a table rest on, in words."""
     if rows.empty:
         return ""
     row = rows.sort_values("n_pairs").iloc[-1]
@@ -131,20 +60,7 @@ def count_text(rows: pd.DataFrame) -> str:
 
 
 def each_text(rows: pd.DataFrame, what: str) -> str:
-    """How much each of some rows rests on, at most.
-
-    Parameters
-    ----------
-    rows
-        Columns ``n_pairs`` and ``n_groups``.
-    what
-        What a row is about.
-
-    Returns
-    -------
-    str
-        For example ``up to 120 pairs of 9 groups a task``; empty without rows.
-    """
+    """How much each of some rows rests on, at most."""
     if rows.empty:
         return ""
     pairs, groups = int(rows["n_pairs"].max()), int(rows["n_groups"].max())
@@ -152,17 +68,6 @@ def each_text(rows: pd.DataFrame, what: str) -> str:
 
 
 def splits_of(values: Iterable[str]) -> list[str]:
-    """Query sets that a table has, the usual one first.
-
-    Parameters
-    ----------
-    values
-        Values of the column ``split``.
-
-    Returns
-    -------
-    list of str
-        Some of ``groups``, ``datasets``, ``tasks``.
-    """
+    """Query sets that a table has, the usual one first."""
     there = set(values)
     return [split for split in WHERE if split in there]

@@ -43,21 +43,11 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Row:
-    """One task of the gallery.
+    """One task of the gallery."""
 
-    Attributes
-    ----------
-    task
-        The task.
-    shown
-        Its examples.
-    note
-        Why there is none; empty where there are some.
-    """
-
-    task: Task
-    shown: list[Example]
-    note: str = ""
+    task: Task  # the task
+    shown: list[Example]  # its examples
+    note: str = ""  # why there is none; empty where there are some
 
 
 def gallery(
@@ -68,24 +58,7 @@ def gallery(
     *,
     seed: int,
 ) -> None:
-    """Draw examples of every task, made anew from images of the run, family by family.
-
-    Parameters
-    ----------
-    tasks
-        Tasks in the order in which they are drawn.
-    image_paths
-        Images files of the run's datasets.
-    svg, png
-        The files to make.
-    seed
-        The run's seed.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged.
-    """
+    """Draw examples of every task, made anew from images of the run, family by family."""
     use_style()
     sets = most_useful(tasks, [candidates(ImageSet(path)) for path in image_paths])
     rows = [gallery_row(task, sets, seed) for task in tasks]
@@ -103,22 +76,7 @@ def gallery(
 
 
 def gallery_row(task: Task, sets: Sequence[Candidates], seed: int) -> Row:
-    """Examples of a task, or the reason why there is none.
-
-    Parameters
-    ----------
-    task
-        The task.
-    sets
-        Candidates of the datasets, the preferred ones first.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    Row
-        A task that breaks its contract has a row that says so: the others are still drawn.
-    """
+    """Examples of a task, or the reason why there is none."""
     try:
         shown = examples(task, sets, seed=seed)
     except TaskError as error:

@@ -25,13 +25,6 @@ def geometry(table: str | Path, svg: str | Path, png: str | Path) -> None:
 
     On the diagonal, how well an encoder agrees with itself: CKA between its seeds, and the lower
     noise ceiling of its task distances over seeds (over halves of the groups where it has one).
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/comparisons.parquet.
-    svg, png
-        The files to make.
     """
     use_style()
     rows = read_frame(table)
@@ -76,22 +69,7 @@ def geometry(table: str | Path, svg: str | Path, png: str | Path) -> None:
 
 
 def square(rows: pd.DataFrame, measure: str, encoders: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric matrix of one measure.
-
-    Parameters
-    ----------
-    rows
-        Rows of contrast ``geometry`` of one split, from the table `comparisons`.
-    measure
-        A key of :data:`MEASURES`.
-    encoders
-        Names, in order.
-
-    Returns
-    -------
-    tuple
-        float [E, E], nan where nothing is known; bool [E, E], whether the adjusted p is below 0.05.
-    """
+    """Symmetric matrix of one measure."""
     at = {name: i for i, name in enumerate(encoders)}
     matrix = np.full((len(encoders), len(encoders)), np.nan)
     stars = np.zeros(matrix.shape, bool)

@@ -35,15 +35,7 @@ METHODS = {
 
 
 def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
-    """Draw the balanced accuracy of every encoder and method, with intervals and chance.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/identification.parquet.
-    svg, png
-        The files to make.
-    """
+    """Draw the balanced accuracy of every encoder and method, with intervals and chance."""
     use_style()
     rows = overall(read_frame(table))
     splits = [split for split in SPLITS if (rows["split"] == split).any()]
@@ -73,18 +65,7 @@ def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all tasks, all seeds.
-
-    Parameters
-    ----------
-    rows
-        The table `identification`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Those rows of level ``overall`` that have an estimate.
-    """
+    """Rows over all tasks, all seeds."""
     keep = (rows["level"] == "overall") & (rows["task_subset"] == "all") & rows["seed"].isna()
     return rows[keep & rows["estimate"].notna()]
 
@@ -105,19 +86,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
 
 
 def whisker(axes: Axes, row: Mapping[Any, Any], y: float, colour: str, marker: str) -> None:
-    """A mark with its 95 % interval; without a line where there is no interval.
-
-    Parameters
-    ----------
-    axes
-        The axes.
-    row
-        ``estimate``, ``ci_low`` and ``ci_high``.
-    y
-        Where.
-    colour, marker
-        Of the mark.
-    """
+    """A mark with its 95 % interval; without a line where there is no interval."""
     if np.isfinite(row["ci_low"]):
         axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, lw=1.3, zorder=2)
     axes.plot(

@@ -35,21 +35,7 @@ def identification_by_task(
     encoder: str,
     baseline: str | None,
 ) -> None:
-    """Draw the share of pairs of every task that kNN names right, for an encoder and a baseline.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/identification.parquet.
-    tasks_table
-        results/<run>/tables/tasks.parquet, for the families.
-    svg, png
-        The files to make.
-    encoder
-        The encoder that is looked at.
-    baseline
-        What it is compared with; None where the run has no other encoder.
-    """
+    """Draw the share of pairs of every task that kNN names right, for an encoder and a baseline."""
     use_style()
     rows = read_frame(table)
     keep = (rows["level"] == "task") & (rows["method"] == "knn") & rows["seed"].isna()

@@ -18,17 +18,6 @@ def label_points(
     """Write a text near each point so that no text lies on another, with a line to its point.
 
     Limits and size of the axes must be final.
-
-    Parameters
-    ----------
-    axes
-        The axes.
-    points
-        float [K, 2], data coordinates.
-    texts, colours
-        K texts and their colours.
-    size
-        Font size, points.
     """
     outline = [effects.withStroke(linewidth=2.2, foreground="white")]
     drawn = [
@@ -63,20 +52,6 @@ def spread(anchor: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarr
 
     Boxes in a crowd are placed first, since others have more choice. Where there is no free place,
     a box stays at its anchor.
-
-    Parameters
-    ----------
-    anchor
-        float [K, 2], where boxes want to be.
-    half
-        float [K, 2], half widths and heights.
-    low, high
-        float [K, 2], bounds of the centres.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [K, 2].
     """
     centre = np.clip(anchor, low, high)
     reach = np.ptp(np.concatenate([low, high]), axis=0).max() if len(anchor) else 0.0

@@ -10,18 +10,7 @@ import pandas as pd
 
 
 def interval(row: Mapping[Any, Any]) -> str:
-    """An estimate with its interval, as text.
-
-    Parameters
-    ----------
-    row
-        ``estimate``, ``ci_low`` and ``ci_high``.
-
-    Returns
-    -------
-    str
-        For example ``0.71 [0.64, 0.78]``; without brackets where there is no interval.
-    """
+    """An estimate with its interval, as text."""
     text = number(row["estimate"])
     if pd.notna(row["ci_low"]):
         text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
@@ -29,92 +18,29 @@ def interval(row: Mapping[Any, Any]) -> str:
 
 
 def number(value: Any) -> str:
-    """A number with the digits that matter, or a dash.
-
-    Parameters
-    ----------
-    value
-        A number or a missing value.
-
-    Returns
-    -------
-    str
-        For example ``0.71``.
-    """
+    """A number with the digits that matter, or a dash."""
     return "–" if pd.isna(value) else f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def p_text(value: float) -> str:
-    """A p with its sign, as HTML.
-
-    Parameters
-    ----------
-    value
-        0 to 1.
-
-    Returns
-    -------
-    str
-        For example ``= 0.012`` or ``&lt; 0.001``.
-    """
+    """A p with its sign, as HTML."""
     return "&lt; 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def count(n: int, word: str) -> str:
-    """A number of things.
-
-    Parameters
-    ----------
-    n
-        How many.
-    word
-        What, in the singular.
-
-    Returns
-    -------
-    str
-        For example ``1,234 pairs``.
-    """
+    """A number of things."""
     return f"{int(n):,} {word}{'' if n == 1 else 's'}"
 
 
 def tag(value: Any, yes: str, no: str) -> str:
-    """A coloured word for true, false or not known.
-
-    Parameters
-    ----------
-    value
-        True, false or missing.
-    yes, no
-        The words.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+    """A coloured word for true, false or not known."""
     if pd.isna(value):
         return '<span class="tag open">not run</span>'
     return f'<span class="tag {"yes" if value else "no"}">{yes if value else no}</span>'
 
 
 def table(heads: list[str], rows: list[list[str]], numbers: Collection[int] = ()) -> str:
-    """A table.
-
-    Parameters
-    ----------
-    heads
-        Words over the columns, plain text.
-    rows
-        Cells, HTML.
-    numbers
-        Columns that are set flush right.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+    """A table."""
     if not rows:
         return "<p>None in this run.</p>"
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)

@@ -9,19 +9,7 @@ from medtaskatlas.figures.style import family_colour
 
 
 def name_axis(axes: Axes, which: str, tasks: list[str], families: dict[str, str]) -> None:
-    """Write the names of tasks at the cells of an axis, coloured by family.
-
-    Parameters
-    ----------
-    axes
-        Axes with unit cells, the first centred at 0.
-    which
-        ``x`` or ``y``.
-    tasks
-        Names, in order.
-    families
-        Task to family.
-    """
+    """Write the names of tasks at the cells of an axis, coloured by family."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(range(len(tasks)), [plain(task) for task in tasks])
     axis.set_tick_params(length=0, rotation=90 if which == "x" else 0)
@@ -30,19 +18,7 @@ def name_axis(axes: Axes, which: str, tasks: list[str], families: dict[str, str]
 
 
 def divide_families(axes: Axes, which: str, tasks: list[str], families: dict[str, str]) -> None:
-    """Draw lines between the families.
-
-    Parameters
-    ----------
-    axes
-        Axes with unit cells, the first centred at 0.
-    which
-        ``x``, ``y`` or ``xy``.
-    tasks
-        Names, in order, families together.
-    families
-        Task to family.
-    """
+    """Draw lines between the families."""
     for i in range(1, len(tasks)):
         if families[tasks[i]] != families[tasks[i - 1]]:
             if "x" in which:

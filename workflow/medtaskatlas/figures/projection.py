@@ -9,22 +9,7 @@ from medtaskatlas.core.seeds import generator
 
 
 def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
-    """Rows that give every (task, dataset) cell the same weight, as far as it reaches.
-
-    Parameters
-    ----------
-    frame
-        Columns ``task`` and ``dataset``; one row a pair.
-    n
-        How many rows at most.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sorted positions in the frame.
-    """
+    """Rows that give every (task, dataset) cell the same weight, as far as it reaches."""
     shuffled = generator(seed, "atlas map").permutation(len(frame))
     cells = frame.iloc[shuffled].groupby(["task", "dataset"], observed=True)
     turn = cells.cumcount().to_numpy()
@@ -32,20 +17,7 @@ def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Two dimensions of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008).
-
-    Parameters
-    ----------
-    vectors
-        float [N, D]; columns are standardised, since features may have scales of their own.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [N, 2].
-    """
+    """Two dimensions of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

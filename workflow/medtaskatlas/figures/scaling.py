@@ -19,15 +19,7 @@ MARKS = {"groups": "o", "datasets": "s"}
 
 
 def scaling(table: str | Path, svg: str | Path, png: str | Path) -> None:
-    """Draw balanced accuracy over the amount of training data.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/scaling.parquet.
-    svg, png
-        The files to make.
-    """
+    """Draw balanced accuracy over the amount of training data."""
     use_style()
     rows = read_frame(table)
     slopes = rows[rows["measure"] == "gain_per_doubling"]

@@ -40,15 +40,6 @@ def severity_curves(
 
     Encoders measure distance in units of their own, so each curve is a share of the largest median
     that its encoder reaches in the panel.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/trajectories.parquet.
-    svg, png
-        The files to make.
-    encoders
-        Which; by default up to three, trained ones first, and raw pixels as the control.
     """
     use_style()
     rows = read_frame(table)
@@ -97,20 +88,7 @@ def severity_curves(
 
 
 def choose_encoders(rows: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
-    """Encoders to draw.
-
-    Parameters
-    ----------
-    rows
-        Columns ``encoder`` and ``role``.
-    wanted
-        Which; by default up to three, trained ones first, and the control.
-
-    Returns
-    -------
-    list of str
-        Only such as have rows.
-    """
+    """Encoders to draw."""
     roles = dict(zip(rows["encoder"], rows["role"], strict=True))
     if wanted:
         return [encoder for encoder in wanted if encoder in roles]

@@ -34,15 +34,7 @@ _FRAME = OKABE_ITO["vermillion"]
 
 
 def shortcuts(table: str | Path, svg: str | Path, png: str | Path) -> None:
-    """Draw the probability that probes give to the true task, by task and view.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/shortcuts.parquet.
-    svg, png
-        The files to make.
-    """
+    """Draw the probability that probes give to the true task, by task and view."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["level"] == "task") & rows["estimate"].notna()]

@@ -97,49 +97,19 @@ def use_style() -> None:
 
 
 def family_colour(family: str) -> str:
-    """Colour of a family of tasks.
-
-    Parameters
-    ----------
-    family
-        Name of the family.
-
-    Returns
-    -------
-    str
-        Hexadecimal; grey for an unknown family.
-    """
+    """Colour of a family of tasks."""
     return FAMILY_COLOURS.get(family, GREY)
 
 
 def encoder_colours(encoders: list[str]) -> dict[str, str]:
-    """Colour of each encoder of a run; that of an encoder we ship never changes.
-
-    Parameters
-    ----------
-    encoders
-        Names.
-
-    Returns
-    -------
-    dict of str to str
-        Name to hexadecimal colour.
-    """
+    """Colour of each encoder of a run; that of an encoder we ship never changes."""
     spare = [name for name in sorted(encoders) if name not in _ENCODER_COLOURS]
     extra = {name: _SPARE_COLOURS[i % len(_SPARE_COLOURS)] for i, name in enumerate(spare)}
     return {name: _ENCODER_COLOURS.get(name) or extra[name] for name in encoders}
 
 
 def panel_title(axes: Axes, title: str, counts: str) -> None:
-    """Write what a panel shows, and below it in small what it rests on.
-
-    Parameters
-    ----------
-    axes
-        The panel.
-    title, counts
-        The title, and what stands in small below it, in one line or more.
-    """
+    """Write what a panel shows, and below it in small what it rests on."""
     # Room for every line of the counts.
     axes.set_title(title, pad=15 + 9 * counts.count("\n"))
     axes.annotate(
@@ -149,34 +119,13 @@ def panel_title(axes: Axes, title: str, counts: str) -> None:
 
 
 def blank_note(axes: Axes, text: str) -> None:
-    """Say in an empty panel why it is empty.
-
-    Parameters
-    ----------
-    axes
-        The panel.
-    text
-        The reason.
-    """
+    """Say in an empty panel why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555")
 
 
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
-    """Write a figure as SVG and as PNG, and close it.
-
-    Parameters
-    ----------
-    figure
-        The figure.
-    svg, png
-        The files to make; equal figures give equal files.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or a folder cannot be written.
-    """
+    """Write a figure as SVG and as PNG, and close it."""
     # Without date and version, and with the format said: the temporary name ends in .tmp.
     with whole_file(svg) as part:
         figure.savefig(part, format="svg", dpi=SVG_DPI, metadata={"Date": None, "Creator": None})

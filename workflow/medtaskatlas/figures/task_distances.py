@@ -40,19 +40,7 @@ def task_distances(
     encoder: str,
     metric: str = "centroid_cosine",
 ) -> None:
-    """Draw the task x task distances of one encoder.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/task_distances.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    metric
-        A value of the table's column ``metric``.
-    """
+    """Draw the task x task distances of one encoder."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]
@@ -97,19 +85,7 @@ def task_distances(
 
 
 def average_linkage(matrix: np.ndarray) -> np.ndarray:
-    """Tree that distances make, its leaves ordered so that neighbours are near.
-
-    Parameters
-    ----------
-    matrix
-        float [T, T], symmetric; nan where a distance is missing, which counts as far apart: in the
-        tree only.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [T - 1, 4], as of :func:`scipy.cluster.hierarchy.linkage`.
-    """
+    """Tree that distances make, its leaves ordered so that neighbours are near."""
     filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
     return linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
 

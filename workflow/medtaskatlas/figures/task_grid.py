@@ -17,17 +17,7 @@ from medtaskatlas.figures.style import PALE, family_colour, save, use_style
 def task_grid(
     table: str | Path, datasets_table: str | Path, svg: str | Path, png: str | Path
 ) -> None:
-    """Draw the task x dataset grid with the number of pairs in each cell.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/task_grid.parquet.
-    datasets_table
-        results/<run>/tables/datasets.parquet, for modality and groups.
-    svg, png
-        The files to make.
-    """
+    """Draw the task x dataset grid with the number of pairs in each cell."""
     use_style()
     cells = read_frame(table)
     about = read_frame(datasets_table).sort_values(["heldout", "modality", "dataset"])

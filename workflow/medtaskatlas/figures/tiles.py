@@ -13,18 +13,7 @@ MAX_SIDE = 64
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure with one frameless panel measured in inches from its upper left corner.
-
-    Parameters
-    ----------
-    width, height
-        Size in inches.
-
-    Returns
-    -------
-    tuple
-        Figure and axes.
-    """
+    """A figure with one frameless panel measured in inches from its upper left corner."""
     figure = plt.figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -35,19 +24,7 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def place(axes: Axes, image: np.ndarray, x: float, y: float, side: float) -> None:
-    """Put a picture on a sheet.
-
-    Parameters
-    ----------
-    axes
-        Axes of :func:`sheet`.
-    image
-        uint8 [H, W, 3], values 0..255; shown at no more than :data:`MAX_SIDE` pixels a side.
-    x, y
-        Upper left corner, inches.
-    side
-        Side, inches.
-    """
+    """Put a picture on a sheet."""
     longest = max(image.shape[:2])
     if longest > MAX_SIDE:
         size = tuple(max(1, round(n * MAX_SIDE / longest)) for n in image.shape[1::-1])

@@ -38,24 +38,6 @@ def trajectories(
     """Draw the trajectories of up to six tasks, on held-out datasets where there are any.
 
     The plane of a panel is that of the first two principal components of its trajectories.
-
-    Parameters
-    ----------
-    main, trajectory
-        results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.trajectory.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder, for the title.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    tasks
-        Which tasks; by default rotation, brightness and noise, then others.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged or does not fit the other.
     """
     use_style()
     loaded = load_set(main, trajectory, heldout_datasets, heldout_tasks)
@@ -87,20 +69,7 @@ def trajectories(
 
 
 def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
-    """Tasks to draw, at most six.
-
-    Parameters
-    ----------
-    pairs
-        Columns ``task`` and ``family`` of trajectories.
-    wanted
-        Which; by default rotation, brightness and noise, then others by family.
-
-    Returns
-    -------
-    list of str
-        Only such as have trajectories.
-    """
+    """Tasks to draw, at most six."""
     families = dict(zip(pairs["task"], pairs["family"], strict=True))
     order = family_order(families.values())
     # A task of each family in turn, so that no family is shown alone.
@@ -114,23 +83,7 @@ def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]
 
 
 def plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Trajectories in the plane of their first two principal components.
-
-    Parameters
-    ----------
-    paths
-        float [n, L, D].
-
-    Returns
-    -------
-    spots
-        float [n, L, 2], turned so that the mean trajectory ends to the right of where it begins
-        and bends upwards.
-    mean
-        float [L, 2], the mean trajectory.
-    share
-        Share of the variance that the plane holds, 0 to 1; NaN where there is none.
-    """
+    """Trajectories in the plane of their first two principal components."""
     flat = paths.reshape(-1, paths.shape[-1]).astype(np.float64)
     flat = flat - flat.mean(axis=0)
     _, size, axes = np.linalg.svd(flat, full_matrices=False)

@@ -30,17 +30,7 @@ from medtaskatlas.figures.style import (
 
 
 def unseen_tasks(table: str | Path, svg: str | Path, png: str | Path, *, encoder: str) -> None:
-    """Draw, for each task, how often its family is named and which known task it looks most like.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/unseen_tasks.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    """
+    """Draw, for each task, how often its family is named and which known task it looks most like."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & rows["estimate"].notna()]

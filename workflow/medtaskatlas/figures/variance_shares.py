@@ -34,17 +34,7 @@ WIDEST = 1.32
 def variance_shares(
     table: str | Path, svg: str | Path, png: str | Path, *, within: str = "crossed"
 ) -> None:
-    """Draw omega-squared of every factor in every encoder, with intervals.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/separation.parquet.
-    svg, png
-        The files to make.
-    within
-        The crossed subset: ``crossed`` or ``crossed_all_families``.
-    """
+    """Draw omega-squared of every factor in every encoder, with intervals."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["measure"] == "omega_squared") & (rows["within"] == within)]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.generative import Pair, seeded
+from medtaskatlas.tasks.generative import seeded
 from medtaskatlas.tasks.noise import normals, poisson
 from medtaskatlas.tasks.pixels import (
     draw_seed,
@@ -26,7 +26,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Ladder, Params, task
+from medtaskatlas.tasks.task import Ladder, Pair, Params, task
 from medtaskatlas.tasks.tomography import back_project, detector_size, project, view_count
 
 RICIAN = Ladder("standard deviation of a channel", "grey levels", 0, 60)
@@ -99,22 +99,7 @@ def gibbs_removal(sample: Sample, params: Params) -> Pair:
 
 
 def weigh_lines(planes: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-    """Magnitude image after every line of k-space has been multiplied by a real weight.
-
-    Parameters
-    ----------
-    planes
-        float32 [C, H, W].
-    weights
-        float32, one a line, in the order of ``numpy.fft.fftfreq``; the length is that of the axis.
-    axis
-        Phase-encoding axis, 1 or 2.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [C, H, W].
-    """
+    """Magnitude image after every line of k-space has been multiplied by a real weight."""
     size = planes.shape[axis]
     half = size // 2 + 1
     shape = (1, half, 1) if axis == 1 else (1, 1, half)
@@ -222,22 +207,7 @@ def undersampled_mri(sample: Sample, params: Params) -> Pair:
 
 
 def line_mask(size: int, left_out: float, seed: int) -> np.ndarray:
-    """Lines of k-space that an undersampled scan measures.
-
-    Parameters
-    ----------
-    size
-        Number of lines.
-    left_out
-        Share of them that is left out, as far as the centre allows.
-    seed
-        Seed of the random order in which lines are left out.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [size] of 0 and 1, in the order of ``numpy.fft.fftfreq``.
-    """
+    """Lines of k-space that an undersampled scan measures."""
     order = np.argsort(noise_generator(seed).random(size), kind="stable")
     # fftfreq is off by some last digits.
     frequency = np.abs(np.rint(np.fft.fftfreq(size, 1 / size)))

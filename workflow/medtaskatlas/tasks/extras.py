@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.generative import GAUSSIAN, Pair, seeded
+from medtaskatlas.tasks.generative import GAUSSIAN, seeded
 from medtaskatlas.tasks.noise import normals
 from medtaskatlas.tasks.pixels import (
     blur,
@@ -24,7 +24,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Ladder, Params, no_params, task
+from medtaskatlas.tasks.task import Ladder, Pair, Params, no_params, task
 
 # The root, since a coarser quantiser finds less and less left to take.
 JPEG = Ladder("root of the quantiser's scale", "1", 0, math.sqrt(10))
@@ -41,18 +41,7 @@ def _draw_jpeg(rng: np.random.Generator, sample: Sample, severity: float) -> Par
 
 
 def jpeg_quality(root: float) -> int:
-    """Quality on the IJG scale whose quantiser is the stated one.
-
-    Parameters
-    ----------
-    root
-        Root of the factor that multiplies the tables of ITU-T T.81, annex K; 1 is quality 50.
-
-    Returns
-    -------
-    int
-        1 to 100, where 100 has no quantiser but that of rounding.
-    """
+    """Quality on the IJG scale whose quantiser is the stated one."""
     scale = root**2
     return max(1, round(100 - 50 * scale if scale < 1 else 50 / scale))
 

@@ -32,69 +32,28 @@ HALVES = ("left", "right", "top", "bottom")
 
 @dataclass(frozen=True)
 class Failure:
-    """A kind of failure.
-
-    Attributes
-    ----------
-    kind
-        Its name.
-    description
-        One line for people.
-    needs_other
-        Whether it needs the right output of another image.
-    draw, apply
-        The two functions; see the module.
-    """
+    """A kind of failure."""
 
     kind: str
-    description: str
-    needs_other: bool
+    description: str  # one line for people
+    needs_other: bool  # the right output of another image
     draw: Draw
     apply: Apply
 
     def task_name(self, task: str) -> str:
-        """Name of the failure task.
-
-        Parameters
-        ----------
-        task
-            Name of the task that goes wrong.
-
-        Returns
-        -------
-        str
-            ``<task>.<kind>``; a dot is in no task's own name.
-        """
+        """Name of the failure task, ``<task>.<kind>``; a dot is in no task's own name."""
         return f"{task}.{self.kind}"
 
 
 FAILURES: dict[str, Failure] = {}
 
 
-def _nothing(rng: np.random.Generator, side: int) -> Params:
-    """Draw nothing."""
-    return {}
-
-
-def failure(*, draw: Draw = _nothing, needs_other: bool = False) -> Callable[[Apply], Apply]:
+def failure(
+    *, draw: Draw = lambda rng, side: {}, needs_other: bool = False
+) -> Callable[[Apply], Apply]:
     """Register the decorated function as a kind of failure of the same name.
 
-    Parameters
-    ----------
-    draw
-        Function that draws the parameters from a generator and the shorter side of the image.
-    needs_other
-        Whether it needs the right output of another image.
-
-    Returns
-    -------
-    callable
-        The decorator; it returns the function as it was.
-
-    Raises
-    ------
-    ValueError
-        If the name is taken.
+    `draw` takes a generator and the shorter side of the image.
     """
 
     def register(apply: Apply) -> Apply:
@@ -207,19 +166,10 @@ _DISPLACES = ("translation", "elastic_deformation")
 
 
 def kinds_for(task: Task) -> list[Failure]:
-    """Kinds of failure that a task can have.
+    """Kinds of failure that a task can have: all but those that may be a right pair of it.
 
-    Parameters
-    ----------
-    task
-        The task.
-
-    Returns
-    -------
-    list of Failure
-        All kinds but those whose result may be a right pair of the task. A transformation with a
-        severity ladder is right at any severity, so less of it or more of it is none; nor is a
-        translation moved on.
+    A transformation with a severity ladder is right at any severity, so less of it or more of it is
+    no failure; nor is a translation moved on.
     """
     graded = task.family == "transformation" and task.ladder is not None
     excluded = {"half_strength", "overdone"} if graded else set()
@@ -229,16 +179,5 @@ def kinds_for(task: Task) -> list[Failure]:
 
 
 def is_wrong(wrong: np.ndarray, right: np.ndarray) -> bool:
-    """Whether a failure can be seen.
-
-    Parameters
-    ----------
-    wrong, right
-        uint8 of one shape: output of the failure, and the right output.
-
-    Returns
-    -------
-    bool
-        True where some pixel differs by :data:`VISIBLE` grey levels or more.
-    """
+    """Whether some pixel differs by :data:`VISIBLE` grey levels or more."""
     return int(cv2.absdiff(wrong, right).max()) >= VISIBLE

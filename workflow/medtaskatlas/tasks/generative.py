@@ -29,9 +29,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
-
-Pair = tuple[np.ndarray, np.ndarray]
+from medtaskatlas.tasks.task import Draw, Ladder, Pair, Params, no_params, task
 
 # Relative noise that 8 bits cannot show; the counts behind it overflow.
 IMPERCEPTIBLE = 1e-4
@@ -55,20 +53,7 @@ ENLARGE = {
 
 
 def seeded(name: str, ladder: Ladder) -> Draw:
-    """Make a draw of the effect of the severity and of the seed of a noise field.
-
-    Parameters
-    ----------
-    name
-        Name of the effect among the params.
-    ladder
-        Severity ladder of the task.
-
-    Returns
-    -------
-    callable
-        ``draw`` of a task; the params are this name and ``seed``.
-    """
+    """Make a draw of the effect of the severity and of the seed of a noise field."""
 
     def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
         return {name: ladder.at(severity), "seed": draw_seed(rng)}
@@ -200,20 +185,7 @@ def motion_deblurring(sample: Sample, params: Params) -> Pair:
 
 
 def motion_kernel(length: float, angle: float) -> np.ndarray:
-    """Point spread of a straight motion of constant speed.
-
-    Parameters
-    ----------
-    length
-        Length of the path with its two ends, in pixels; 1 is no motion.
-    angle
-        Direction, in degrees from the x axis towards the y axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [2 k + 1, 2 k + 1], sum 1.
-    """
+    """Point spread of a straight motion of constant speed."""
     half = math.ceil(length / 2)
     side = 2 * half + 2
     reach = (length - 1) / 2

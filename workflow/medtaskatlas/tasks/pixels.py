@@ -125,18 +125,6 @@ def looked_up(pixels: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Pixels with each grey level replaced by another.
 
     With AVX-512 at a tenth of the time of ``cv2.LUT``, elsewhere no slower.
-
-    Parameters
-    ----------
-    pixels
-        uint8 of any shape.
-    levels
-        uint8 [256], what stands for each grey level.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the same shape.
     """
     out = np.array(pixels, order="C")
     stringzilla.translate(out.reshape(-1).data, np.ascontiguousarray(levels).data, inplace=True)
@@ -144,22 +132,7 @@ def looked_up(pixels: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def mix(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
-    """``first + weight * second`` as grey levels, rounded once.
-
-    Parameters
-    ----------
-    first
-        Grey levels, uint8 or float32, of any shape.
-    second
-        float32 of the same shape.
-    weight
-        Factor of the second.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the same shape, as :func:`to_uint8` would round it.
-    """
+    """``first + weight * second`` as grey levels, rounded once."""
     row = first.reshape(1, -1).astype(np.float32, copy=False)
     both = cv2.addWeighted(row, 1, second.reshape(1, -1), weight, 0, dtype=cv2.CV_8U)
     return both.reshape(first.shape)
@@ -170,16 +143,6 @@ def magnitude(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Not ``cv2.magnitude``: its last digit depends on where in memory the arrays lie, which shows
     after rounding.
-
-    Parameters
-    ----------
-    first, second
-        The two components, float32 of one shape, below 1e18.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of the same shape.
     """
     length = first * first
     length += second * second
@@ -192,18 +155,6 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     OpenCV's own blur of uint8 rounds its kernel to 8 bits and takes five times as long. Wide blurs
     are computed on a smaller image, whose own averaging is taken off: after that no frequency is
     left that the smaller image could not hold. Against scipy's the error is below a grey level.
-
-    Parameters
-    ----------
-    plane
-        uint8 or float32 [H, W] or [H, W, 3].
-    sigma
-        Standard deviation, in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of the same shape.
     """
     if sigma <= 0:
         return plane.astype(np.float32)
@@ -280,20 +231,7 @@ def noise_generator(seed: int) -> np.random.Generator:
 
 
 def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """Draw one of some options, all equally likely.
-
-    Parameters
-    ----------
-    rng
-        The pair's generator.
-    options
-        At least one and at most a few thousand.
-
-    Returns
-    -------
-    object
-        One of them. As ``rng.choice`` or ``rng.integers`` would have it, at a third of the cost.
-    """
+    """Draw one of some options, all equally likely."""
     return options[int(len(options) * rng.random())]
 
 

@@ -10,9 +10,7 @@ import numpy as np
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.geometry import displaced, warped
 from medtaskatlas.tasks.pixels import draw_seed, looked_up, scale_of
-from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
-
-Pair = tuple[np.ndarray, np.ndarray]
+from medtaskatlas.tasks.task import Draw, Ladder, Pair, Params, no_params, task
 
 ROTATION = Ladder("angle", "degrees", 0, 90)
 TRANSLATION = Ladder("shift", "share of the side", 0, 0.4)

@@ -45,24 +45,14 @@ _COLUMN = {"split": "query_set"}
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page holds.
+    """All that the page holds."""
 
-    Attributes
-    ----------
-    payload
-        JSON-able; read by static/data.js.
-    sheets
-        Pictures.
-    datasets
-        Facts of the datasets, as in the images files, each with ``shown`` (pairs on the page) and
-        ``heldout``.
-    n_shown, n_heldout
-        Pairs on the page, and held-out pairs of the run.
-    """
-
-    payload: dict[str, Any]
-    sheets: Sheets
+    payload: dict[str, Any]  # JSON-able; read by static/data.js
+    sheets: Sheets  # pictures
+    # Facts of the datasets, as in the images files, each with ``shown`` (pairs on the page)
+    # and ``heldout``.
     datasets: list[dict[str, Any]]
+    # Pairs on the page, and held-out pairs of the run.
     n_shown: int
     n_heldout: int
 
@@ -79,29 +69,7 @@ def gather(
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> Content:
-    """Choose pairs, read their pictures, and lay every encoder's space out in the plane.
-
-    Parameters
-    ----------
-    embedding_paths, prediction_paths, pair_paths, image_paths, task_distances_path
-        As in :func:`medtaskatlas.figures.interactive.page.interactive_atlas`.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    seed
-        The run's seed.
-    max_pairs
-        How many pairs at most.
-
-    Returns
-    -------
-    Content
-        The content of the page.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged, or of another run than the rest.
-    """
+    """Choose pairs, read their pictures, and lay every encoder's space out in the plane."""
     predictions = load_predictions(prediction_paths)
     said = {encoder.name: encoder for encoder in predictions.encoders}
     rows = balanced(predictions.frame, max_pairs, seed)

@@ -27,21 +27,7 @@ _VERDICT_COLOURS = (OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["vermillio
 
 
 def looks_of(dimension: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """How the values of a dimension look.
-
-    Parameters
-    ----------
-    dimension
-        ``family``, ``modality``, ``verdict``, or any other, whose values take the palette in turn.
-    names
-        The values, in order.
-
-    Returns
-    -------
-    list of dict
-        ``light`` and ``dark`` (colours on a light and on a dark page) and ``shape`` (a path).
-        Values with one colour differ in shape; with more than 48 values, looks repeat.
-    """
+    """How the values of a dimension look."""
     if dimension == "family":
         colours = [family_colour(name) for name in names]
     elif dimension == "modality":

@@ -13,35 +13,13 @@ _TYPES = {"u1": "u8", "u2": "u16", "u4": "u32", "f4": "f32"}
 
 
 def packed(values: np.ndarray) -> dict[str, str]:
-    """An array as base64 of its bytes, lowest byte first.
-
-    Parameters
-    ----------
-    values
-        uint8, uint16, uint32 or float32, of any shape; its rows follow one another.
-
-    Returns
-    -------
-    dict
-        ``type`` and ``data``.
-    """
+    """An array as base64 of its bytes, lowest byte first."""
     kind = f"{values.dtype.kind}{values.dtype.itemsize}"
     data = np.ascontiguousarray(values.astype(f"<{kind}")).tobytes()
     return {"type": _TYPES[kind], "data": base64.b64encode(data).decode("ascii")}
 
 
 def script_json(value: Any) -> str:
-    """A value as JSON that may stand inside a ``script`` element of HTML.
-
-    Parameters
-    ----------
-    value
-        Anything that the standard ``json`` module can write; no infinite number or NaN.
-
-    Returns
-    -------
-    str
-        ASCII without ``<``, ``>`` and ``&``: no text of a user can end the element or begin one.
-    """
+    """A value as JSON that may stand inside a ``script`` element of HTML."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
