@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from medtaskatlas.figures import scaling as scaling_figure
+from medtaskatlas.figures import style
 from medtaskatlas.figures import unseen_tasks as unseen_figure
 
 FAMILIES = {"boundary": "semantic", "deblurring": "generative", "shear": "transformation"}
@@ -21,7 +22,7 @@ def texts(monkeypatch):
         for path in (svg, png):
             figure.savefig(path)
 
-    for module in (scaling_figure, unseen_figure):
+    for module in (scaling_figure, unseen_figure, style):
         monkeypatch.setattr(module, "save", keep)
     return found
 

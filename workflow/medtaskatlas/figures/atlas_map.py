@@ -15,8 +15,8 @@ from medtaskatlas.atlas.roles import roles
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
-from medtaskatlas.figures.labels import label_points
-from medtaskatlas.figures.projection import balanced, project
+from medtaskatlas.figures.panels import label_points
+from medtaskatlas.figures.projection import balanced, medoid, project
 from medtaskatlas.figures.style import (
     GREY,
     MODALITY_COLOURS,
@@ -110,14 +110,10 @@ def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Name every task at its most central pair."""
     family = dict(zip(frame["task"], frame["family"], strict=True))
     tasks = by_family(family)
-    anchors = []
-    for task in tasks:
-        own = spots[(frame["task"] == task).to_numpy()]
-        # The medoid lies among the task's pairs, where a mean may lie between two heaps of them.
-        apart = np.hypot(*(own[:, None] - own[None]).transpose(2, 0, 1))
-        anchors.append(own[np.sqrt(apart).sum(axis=1).argmin()])
+    own = [spots[(frame["task"] == task).to_numpy()] for task in tasks]
+    anchors = np.array([points[medoid(points)] for points in own])
     colours = [family_colour(family[task]) for task in tasks]
-    label_points(axes, np.array(anchors), [plain(task) for task in tasks], colours)
+    label_points(axes, anchors, [plain(task) for task in tasks], colours)
 
 
 def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
 from medtaskatlas.figures.frames import (
@@ -19,14 +19,15 @@ from medtaskatlas.figures.frames import (
     read_frame,
     splits_of,
 )
+from medtaskatlas.figures.panels import heatmap, short
 from medtaskatlas.figures.style import (
+    DARK,
     GREY,
     MODALITY_COLOURS,
     PAGE,
-    PALE,
-    blank_note,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
@@ -49,9 +50,7 @@ def dataset_distances(
     pairs = rows[rows["level"] == "pair"]
     splits = splits_of(pairs.loc[pairs["estimate"].notna(), "split"])
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no distances between two or more datasets for {encoder}")
-        save(figure, svg, png)
+        save_note(f"no distances between two or more datasets for {encoder}", svg, png)
         return
     top = float(pairs["estimate"].max()) or 1.0
     sides = []
@@ -69,11 +68,12 @@ def dataset_distances(
         offset -= size
         box = (names, offset + below, cell * n, cell * n)
         axes = figure.add_axes(_share(box, height))
-        image = _panel(axes, rows[rows["split"] == split], top, cell)
-        panel_title(axes, f"{encoder}, {WHERE[split]}", each_text(_known(rows, split), "a pair"))
+        mesh = _panel(axes, rows[rows["split"] == split], top, cell)
+        known = pairs[(pairs["split"] == split) & pairs["estimate"].notna()]
+        panel_title(axes, f"{encoder}, {WHERE[split]}", each_text(known, "a pair"))
     first = names + cell * max(sides) + 0.3
     bar = figure.add_axes(_share((first, height - above - 1.45, 0.14, 1.1), height))
-    figure.colorbar(image, cax=bar)
+    figure.colorbar(mesh, cax=bar)
     bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
     _legend(figure.add_axes(_share((first - 0.1, height - above - 3.3, 1.2, 1.6), height)), pairs)
     save(figure, svg, png)
@@ -85,51 +85,38 @@ def _share(box: tuple[float, float, float, float], height: float) -> tuple[float
     return x / PAGE, y / height, w / PAGE, h / height
 
 
-def _known(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Pairs of a query set that have a number."""
-    return rows[(rows["split"] == split) & (rows["level"] == "pair") & rows["estimate"].notna()]
-
-
-def _panel(axes: Axes, rows: pd.DataFrame, top: float, cell: float) -> Any:
-    """One heatmap with its names and the sentence below it; returns the image."""
+def _panel(axes: Axes, rows: pd.DataFrame, top: float, cell: float) -> ScalarMappable:
+    """One heatmap with its names and the sentence below it."""
     pairs = rows[rows["level"] == "pair"]
     modality = dict(zip(pairs["dataset_a"], pairs["modality_a"], strict=True))
     modality |= dict(zip(pairs["dataset_b"], pairs["modality_b"], strict=True))
     datasets = sorted(modality, key=lambda name: (modality[name], name))
+    colours = [MODALITY_COLOURS.get(modality[name], GREY) for name in datasets]
     at = {name: i for i, name in enumerate(datasets)}
     matrix = np.full((len(datasets),) * 2, np.nan)
     np.fill_diagonal(matrix, 0)
     for a, b, value in zip(pairs["dataset_a"], pairs["dataset_b"], pairs["estimate"], strict=True):
         matrix[at[a], at[b]] = matrix[at[b], at[a]] = value
-    axes.set_facecolor(PALE)
-    image = axes.imshow(
-        np.ma.masked_invalid(matrix), cmap="viridis_r", vmin=0, vmax=top, interpolation="none"
+    texts = np.where(np.eye(len(datasets), dtype=bool), "", np.vectorize(short)(matrix))
+    mesh = heatmap(
+        axes, matrix, "viridis_r", top=top, texts=texts if len(datasets) <= MAX_NUMBERS else None
     )
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks(range(len(datasets)), [plain(name) for name in datasets])
+    axes.set_yticks(np.arange(len(datasets)) + 0.5, [plain(name) for name in datasets])
     axes.tick_params(axis="y", length=0, pad=13)
-    for label, name in zip(axes.get_yticklabels(), datasets, strict=True):
-        label.set_color(MODALITY_COLOURS.get(modality[name], GREY))
     wide = 0.09 / cell  # of the strips, in cells
-    for i, name in enumerate(datasets):
-        colour = MODALITY_COLOURS.get(modality[name], GREY)
-        beside, below = (-0.6 - wide, i - 0.5), (i - 0.5, len(datasets) - 0.4)
+    for i, (label, colour) in enumerate(zip(axes.get_yticklabels(), colours, strict=True)):
+        label.set_color(colour)
+        beside, below = (-0.1 - wide, i), (i, len(datasets) + 0.1)
         for corner, w, h in ((beside, wide, 1), (below, 1, wide)):
             axes.add_patch(Rectangle(corner, w, h, color=colour, lw=0, clip_on=False))
-        if i and modality[name] != modality[datasets[i - 1]]:
-            axes.axhline(i - 0.5, color="white", lw=1.6)
-            axes.axvline(i - 0.5, color="white", lw=1.6)
-    if len(datasets) <= MAX_NUMBERS:
-        for i, j in np.argwhere(np.isfinite(matrix) & ~np.eye(len(datasets), dtype=bool)):
-            shade = "white" if matrix[i, j] > 0.5 * top else "black"
-            text = f"{matrix[i, j]:.2f}".lstrip("0") or "0"
-            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=shade)
+        if i and modality[datasets[i]] != modality[datasets[i - 1]]:
+            axes.axhline(i, color="white", lw=1.6)
+            axes.axvline(i, color="white", lw=1.6)
     axes.annotate(
         _sentence(rows), (0, 0), xytext=(0, -15), xycoords="axes fraction",
-        textcoords="offset points", va="top", fontsize=7.5, color="#444444",
+        textcoords="offset points", va="top", fontsize=7.5, color=DARK,
     )  # fmt: skip
-    return image
+    return mesh
 
 
 def _sentence(rows: pd.DataFrame) -> str:

@@ -18,28 +18,29 @@ from medtaskatlas.figures.frames import (
     read_frame,
     splits_of,
 )
+from medtaskatlas.figures.panels import colour_names
 from medtaskatlas.figures.style import (
+    DARK,
     PAGE,
-    blank_note,
     family_colour,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
 SHOWN = 50  # percent: a branch under it is one of several that the data allow
 STRONG = 95
-MIXED = "#444444"
 
 
 @dataclass(frozen=True)
 class Node:
     """A leaf or an inner node of the tree."""
 
-    tasks: tuple[str, ...]  # names of the tasks below it, in the order of drawing
+    tasks: tuple[str, ...]  # below it, in the order of drawing
     height: float = 0.0  # distance at which its parts are joined; 0 for a leaf
     support: float | None = None  # share of bootstrap draws, or None
-    parts: tuple[Node, ...] = ()  # the nodes below it
+    parts: tuple[Node, ...] = ()
 
 
 def dendrogram(
@@ -54,9 +55,7 @@ def dendrogram(
         split = next(iter(splits_of(branches["split"])), None)
     rows, branches = rows[rows["split"] == split], branches[branches["split"] == split]
     if split is None or branches.empty:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no tree of three or more tasks for {encoder}")
-        save(figure, svg, png)
+        save_note(f"no tree of three or more tasks for {encoder}", svg, png)
         return
     places = rows[rows["level"] == "task"]
     families = dict(zip(places["task"], places["family"], strict=True))
@@ -70,7 +69,7 @@ def dendrogram(
 
 
 def tree_of(branches: pd.DataFrame, families: dict[str, str]) -> Node:
-    """The tree that some branches make."""
+    """Tree of branches, one row an inner node; the part of the earlier family stands first."""
     order = family_order(families.values())
     ranks = {task: order.index(family) for task, family in families.items()}
     held: dict[str, Node] = {}
@@ -125,8 +124,7 @@ def _draw(axes: Axes, root: Node, families: dict[str, str]) -> None:
     axes.yaxis.tick_right()
     axes.set_yticks(range(len(root.tasks)), [plain(task) for task in root.tasks])
     axes.tick_params(axis="y", length=0)
-    for label, task in zip(axes.get_yticklabels(), root.tasks, strict=True):
-        label.set_color(family_colour(families.get(task, "")))
+    colour_names(axes.get_yticklabels(), list(root.tasks), families)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("distance at which branches are joined (1 − cosine of centroids)")
 
@@ -134,7 +132,7 @@ def _draw(axes: Axes, root: Node, families: dict[str, str]) -> None:
 def _colour(node: Node, families: dict[str, str]) -> str:
     """Colour of the family that all tasks of a node share; dark where they are of several."""
     there = {families.get(task, "") for task in node.tasks}
-    return family_colour(there.pop()) if len(there) == 1 else MIXED
+    return family_colour(there.pop()) if len(there) == 1 else DARK
 
 
 def _words(rows: pd.DataFrame) -> str:
@@ -155,7 +153,7 @@ def _legend(axes: Axes, families: dict[str, str], low: float) -> None:
     for family in family_order(families.values()):
         axes.plot([], [], color=family_colour(family), lw=2, label=family)
     if len(set(families.values())) > 1:
-        axes.plot([], [], color=MIXED, lw=2, label="of several families")
+        axes.plot([], [], color=DARK, lw=2, label="of several families")
     axes.legend(
         loc="upper left", bbox_to_anchor=(0, low), ncols=4, columnspacing=1.2, handlelength=1.2,
         handletextpad=0.5, borderaxespad=0, borderpad=0,
@@ -164,5 +162,5 @@ def _legend(axes: Axes, families: dict[str, str], low: float) -> None:
         f"Numbers: percent of bootstrap draws whose tree has the same branch, from {SHOWN} on, "
         f"bold from {STRONG} on.\n?: a task of the branch rests on too few groups to tell.",
         (0, low), xytext=(0, -14), xycoords="axes fraction", textcoords="offset points",
-        va="top", fontsize=7.5, color="#444444",
+        va="top", fontsize=7.5, color=DARK,
     )  # fmt: skip

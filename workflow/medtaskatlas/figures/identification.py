@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from medtaskatlas.figures.frames import WHERE, count_text, read_frame
+from medtaskatlas.figures.frames import SEEN, WHERE, count_text, read_frame, splits_of
+from medtaskatlas.figures.panels import name_rows, whisker
 from medtaskatlas.figures.style import (
+    DARK,
     PAGE,
-    blank_note,
     encoder_colours,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
-SPLITS = ("groups", "datasets")
 MEASURES = {
     "balanced_accuracy": "task named right (balanced accuracy)",
     "family_balanced_accuracy": "family named right (balanced accuracy)",
@@ -38,11 +36,9 @@ def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
     """Draw the balanced accuracy of every encoder and method, with intervals and chance."""
     use_style()
     rows = overall(read_frame(table))
-    splits = [split for split in SPLITS if (rows["split"] == split).any()]
+    splits = splits_of(rows["split"], SEEN)
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no identification on held-out pairs")
-        save(figure, svg, png)
+        save_note("no identification on held-out pairs", svg, png)
         return
     # Best encoder on top: by kNN on the first query set.
     ranked = rows[(rows["measure"] == "balanced_accuracy") & (rows["split"] == splits[0])]
@@ -60,7 +56,14 @@ def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
             panels[i, j].set_xlabel(words)
             if i == 0:
                 panel_title(panels[i, j], WHERE[split].capitalize(), count_text(here))
-    _legend(panels[-1, -1], figure, rows)
+    there = set(rows["method"])
+    handles = [
+        Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
+        for method, (marker, words) in METHODS.items()
+        if method in there
+    ]
+    handles.append(Line2D([], [], ls=":", color=DARK, lw=1.1, label="chance"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     save(figure, svg, png)
 
 
@@ -77,31 +80,5 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
         y = encoders.index(row["encoder"]) + offsets[row["method"]]
         whisker(axes, row, y, colours[row["encoder"]], METHODS[row["method"]][0])
     if rows["chance"].notna().any():
-        axes.axvline(float(rows["chance"].mean()), color="#444444", ls=":", lw=1.1, zorder=0)
-    axes.set_yticks(range(len(encoders)), encoders)
-    axes.set_ylim(len(encoders) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
-
-
-def whisker(axes: Axes, row: Mapping[Any, Any], y: float, colour: str, marker: str) -> None:
-    """A mark with its 95 % interval; without a line where there is no interval."""
-    if np.isfinite(row["ci_low"]):
-        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, lw=1.3, zorder=2)
-    axes.plot(
-        [row["estimate"]], [y], marker, ms=5, color=colour, mec="white", mew=0.5, zorder=3,
-        clip_on=False,
-    )  # fmt: skip
-
-
-def _legend(axes: Axes, figure: plt.Figure, rows: pd.DataFrame) -> None:
-    """What the marks mean, below the panels."""
-    there = set(rows["method"])
-    handles = [
-        Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
-        for method, (marker, words) in METHODS.items()
-        if method in there
-    ]
-    handles.append(Line2D([], [], ls=":", color="#444444", lw=1.1, label="chance"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        axes.axvline(float(rows["chance"].mean()), color=DARK, ls=":", lw=1.1, zorder=0)
+    name_rows(axes, encoders)

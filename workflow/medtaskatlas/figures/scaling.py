@@ -8,10 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from medtaskatlas.figures.frames import WHERE, count_text, read_frame, splits_of
-from medtaskatlas.figures.style import OKABE_ITO, PAGE, blank_note, panel_title, save, use_style
+from medtaskatlas.figures.style import OKABE_ITO, PAGE, panel_title, save, save_note, use_style
 
 AXES = {"pairs": ("train_pairs", "training pairs"), "datasets": ("train_datasets", "datasets")}
 COLOURS = {"groups": OKABE_ITO["blue"], "datasets": OKABE_ITO["vermillion"]}
@@ -26,9 +26,7 @@ def scaling(table: str | Path, svg: str | Path, png: str | Path) -> None:
     rows = rows[(rows["measure"] == "balanced_accuracy") & rows["estimate"].notna()]
     shown = [axis for axis in AXES if (rows["axis"] == axis).any()]
     if not shown:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "nothing was trained on less data")
-        save(figure, svg, png)
+        save_note("nothing was trained on less data", svg, png)
         return
     figure, panels = plt.subplots(
         1, len(shown), figsize=(PAGE, 2.9), sharey=True, squeeze=False, layout="constrained"
@@ -59,8 +57,6 @@ def _draw(axes: Axes, rows: pd.DataFrame, axis: str, slopes: pd.DataFrame) -> No
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     ticks = sorted(set(rows[column].astype(int)))
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xlabel(f"{name} (log scale)")

@@ -12,14 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from medtaskatlas.atlas.trajectories.pixels import RAW_PIXELS
-from medtaskatlas.figures.frames import WHERE, by_family, plain, read_frame
+from medtaskatlas.figures.frames import WHERE, by_family, count, plain, read_frame
 from medtaskatlas.figures.style import (
     PAGE,
-    blank_note,
     encoder_colours,
     family_colour,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 from medtaskatlas.figures.trajectories import FIRST
@@ -49,9 +49,7 @@ def severity_curves(
     shown = choose_encoders(rows, encoders)
     rows = rows[rows["encoder"].isin(shown)]
     if rows.empty:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no trajectory outside training")
-        save(figure, svg, png)
+        save_note("no trajectory outside training", svg, png)
         return
     families = dict(zip(rows["task"], rows["family"], strict=True))
     tasks = [t for t in FIRST if t in families] + [t for t in by_family(families) if t not in FIRST]
@@ -127,10 +125,9 @@ def _draw(axes: Axes, rows: pd.DataFrame, shown: list[str], colours: dict[str, s
     axes.grid(axis="y", lw=0.4, color="#E2E2E2")
     axes.set_axisbelow(True)
     row = rows.sort_values("n_images").iloc[-1]
-    images, datasets = int(row["n_images"]), int(row["n_datasets"])
     held = "" if row["task_trained"] else "*"
-    many = "" if datasets == 1 else "s"
-    panel_title(axes, plain(row["task"]) + held, f"{images} images, {datasets} dataset{many}")
+    counts = f"{count(row['n_images'], 'image')}, {count(row['n_datasets'], 'dataset')}"
+    panel_title(axes, plain(row["task"]) + held, counts)
     axes.set_title(
         axes.get_title(loc="left"), fontsize=8, color=family_colour(row["family"]), pad=15
     )

@@ -54,6 +54,7 @@ _ENCODER_COLOURS = {
 _SPARE_COLOURS = ("#44AA99", "#999933", "#661100", "#6699CC", "#AA4499")
 GREY = "#8C8C8C"
 PALE = "#EFEFEF"
+DARK = "#444444"
 PNG_DPI = 150
 SVG_DPI = 220  # of clouds of dots, which are drawn as pixels inside the SVG
 # Sizes in inches: a printed page is 7.2 wide; wide figures take a landscape page.
@@ -114,7 +115,7 @@ def panel_title(axes: Axes, title: str, counts: str) -> None:
     axes.set_title(title, pad=15 + 9 * counts.count("\n"))
     axes.annotate(
         counts, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
-        fontsize=7, color="#444444", va="bottom",
+        fontsize=7, color=DARK, va="bottom",
     )  # fmt: skip
 
 
@@ -124,8 +125,15 @@ def blank_note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555")
 
 
+def save_note(text: str, svg: str | Path, png: str | Path) -> None:
+    """Write a figure that only says why there is nothing to draw."""
+    figure, axes = plt.subplots(figsize=(PAGE, 2))
+    blank_note(axes, text)
+    save(figure, svg, png)
+
+
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
-    """Write a figure as SVG and as PNG, and close it."""
+    """Write a figure as SVG and as PNG, and close it; equal figures give equal files."""
     # Without date and version, and with the format said: the temporary name ends in .tmp.
     with whole_file(svg) as part:
         figure.savefig(part, format="svg", dpi=SVG_DPI, metadata={"Date": None, "Creator": None})

@@ -13,13 +13,12 @@ from scipy.spatial.distance import squareform
 
 from medtaskatlas.atlas.distance_matrix import distance_matrix
 from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
-from medtaskatlas.figures.matrix import name_axis
+from medtaskatlas.figures.panels import heatmap, name_axis
 from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
     family_colour,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
@@ -50,9 +49,7 @@ def task_distances(
     distances = distance_matrix(rows)
     tasks, matrix = list(map(str, distances)), distances.to_numpy()
     if split is None or len(tasks) < 3:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no distances between three or more tasks for {encoder}")
-        save(figure, svg, png)
+        save_note(f"no distances between three or more tasks for {encoder}", svg, png)
         return
     families = dict(zip(rows["task_a"], rows["family_a"], strict=True))
     families |= dict(zip(rows["task_b"], rows["family_b"], strict=True))
@@ -67,25 +64,29 @@ def task_distances(
     heat = panel(TREE + 0.23, 0.02, side, side)
     order = _draw_tree(tree, matrix)
     names = [tasks[i] for i in order]
-    shown = np.ma.masked_invalid(matrix[np.ix_(order, order)])
-    image = heat.imshow(shown, cmap="viridis_r", vmin=0, aspect="auto", interpolation="none")
+    mesh = heatmap(heat, matrix[np.ix_(order, order)], "viridis_r", top=np.nanmax(matrix), gap=0)
     heat.yaxis.tick_right()
     name_axis(heat, "y", names, families)
     name_axis(heat, "x", names, families)
-    heat.spines[:].set_visible(False)
     panel_title(heat, f"{encoder}, {WHERE[split]}", each_text(rows, "a comparison"))
-    _draw_strip(strip, names, families)
+    for i, name in enumerate(names):
+        strip.add_patch(Rectangle((0, i), 1, 1, color=family_colour(families[name]), lw=0))
+    strip.set(xlim=(0, 1), ylim=(len(names), 0))
+    strip.set_axis_off()
     # Beside the names of the rows, which need the space right of the heatmap.
     left, top = TREE + 0.26 + side + NAMES, side
     bar = panel(left, top - 1.2, 0.14, 1.1)
-    figure.colorbar(image, cax=bar)
-    bar.set_title(f"{METRICS.get(metric, metric)}", fontsize=7.5, fontweight="normal", pad=5)
+    figure.colorbar(mesh, cax=bar)
+    bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
     _legend_families(panel(left, top - 2.3, 0.8, 0.8), families)
     save(figure, svg, png)
 
 
 def average_linkage(matrix: np.ndarray) -> np.ndarray:
-    """Tree that distances make, its leaves ordered so that neighbours are near."""
+    """Tree of distances [T, T] as of scipy, its leaves ordered so that neighbours are near.
+
+    A missing distance (nan) counts as far apart.
+    """
     filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
     return linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
 
@@ -99,14 +100,6 @@ def _draw_tree(axes: Axes, matrix: np.ndarray) -> list[int]:
     axes.set_xlim(max(map(max, drawn["dcoord"])) * 1.02, 0)
     axes.set_axis_off()
     return [int(i) for i in drawn["leaves"]]
-
-
-def _draw_strip(axes: Axes, names: list[str], families: dict[str, str]) -> None:
-    """Colours of the families between tree and heatmap."""
-    for i, name in enumerate(names):
-        axes.add_patch(Rectangle((0, i - 0.5), 1, 1, color=family_colour(families[name]), lw=0))
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
-    axes.set_axis_off()
 
 
 def _legend_families(axes: Axes, families: dict[str, str]) -> None:

@@ -15,8 +15,8 @@ from matplotlib.collections import LineCollection
 from medtaskatlas.atlas.embedding_sets import EmbeddingSet, load_set
 from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.trajectories.tracks import Trajectories
-from medtaskatlas.figures.frames import WHERE, family_order, plain
-from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, use_style
+from medtaskatlas.figures.frames import WHERE, count, family_order, plain
+from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, save_note, use_style
 
 # The movements that everyone knows come first.
 FIRST = ("rotation", "brightness", "noise_addition")
@@ -45,9 +45,7 @@ def trajectories(
     split = "datasets" if "datasets" in there else "groups"
     chosen = choose_tasks(loaded.frame[loaded.frame["query_set"] == split], tasks)
     if not chosen:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no trajectory of {encoder} outside training")
-        save(figure, svg, png)
+        save_note(f"no trajectory of {encoder} outside training", svg, png)
         return
     columns = min(3, len(chosen))
     lines = -(-len(chosen) // columns)
@@ -83,7 +81,11 @@ def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]
 
 
 def plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Trajectories in the plane of their first two principal components."""
+    """Trajectories [n, L, D] in the plane of their first two principal components.
+
+    Returns their spots [n, L, 2], turned so that the mean trajectory ends to the right of where it
+    begins and bends upwards, the mean [L, 2], and the share of variance that the plane holds.
+    """
     flat = paths.reshape(-1, paths.shape[-1]).astype(np.float64)
     flat = flat - flat.mean(axis=0)
     _, size, axes = np.linalg.svd(flat, full_matrices=False)
@@ -127,7 +129,7 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color("#BBBBBB")
     datasets = found.frame["dataset"].iloc[chosen].nunique()
-    text = f"{len(chosen)} images, {datasets} dataset{'' if datasets == 1 else 's'}"
+    text = f"{count(len(chosen), 'image')}, {count(datasets, 'dataset')}"
     held = "" if found.frame["known"].iloc[chosen[0]] else " (not trained on)"
     panel_title(axes, plain(task) + held, f"{text}; plane holds {share:.0%}")
 

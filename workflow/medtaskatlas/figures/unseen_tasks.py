@@ -18,41 +18,38 @@ from medtaskatlas.figures.frames import (
     read_frame,
     splits_of,
 )
-from medtaskatlas.figures.identification import whisker
+from medtaskatlas.figures.panels import colour_names, name_rows, whisker
 from medtaskatlas.figures.style import (
+    DARK,
     PAGE,
-    blank_note,
     family_colour,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
 
 def unseen_tasks(table: str | Path, svg: str | Path, png: str | Path, *, encoder: str) -> None:
-    """Draw, for each task, how often its family is named and which known task it looks most like."""
+    """Draw how often each task's family is named, and the known task that it looks most like."""
     use_style()
     rows = read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & rows["estimate"].notna()]
     tasks = rows[rows["level"] == "task"]
     splits = splits_of(tasks["split"])
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no task was held out of a training of {encoder}")
-        save(figure, svg, png)
+        save_note(f"no task was held out of a training of {encoder}", svg, png)
         return
-    order = by_family(dict(zip(tasks["name"], tasks["family"], strict=True)))
+    families = dict(zip(tasks["name"], tasks["family"], strict=True))
+    order = by_family(families)
     figure, panels = plt.subplots(
         1, len(splits), figsize=(PAGE, 1.2 + 0.21 * len(order)), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for axes, split in zip(panels[0], splits, strict=True):
-        here = tasks[tasks["split"] == split].set_index("name", drop=False)
-        _draw(axes, here, order)
+        _draw(axes, tasks[tasks["split"] == split], order)
         panel_title(axes, WHERE[split].capitalize(), _counts(rows[rows["split"] == split]))
-    families = dict(zip(tasks["name"], tasks["family"], strict=True))
-    for label, task in zip(panels[0, 0].get_yticklabels(), order, strict=True):
-        label.set_color(family_colour(families[task]))
+    colour_names(panels[0, 0].get_yticklabels(), order, families)
     handles = [
         Line2D([], [], marker="o", ls="", ms=5, color=family_colour(family), label=family)
         for family in family_order(families.values())
@@ -76,19 +73,12 @@ def _counts(rows: pd.DataFrame) -> str:
 
 def _draw(axes: Axes, rows: pd.DataFrame, order: list[str]) -> None:
     """One panel: a mark a task, and beside it the task that it looks like."""
-    for y, task in enumerate(order):
-        if task not in rows.index:
-            continue
-        row = rows.loc[task].to_dict()
+    for row in rows.to_dict("records"):
+        y = order.index(row["name"])
         whisker(axes, row, y, family_colour(row["placed_family"]), "o")
         axes.annotate(
             plain(row["nearest_task"]), (1.08, y), xycoords=("axes fraction", "data"),
-            fontsize=6, va="center", color="#444444", annotation_clip=False,
+            fontsize=6, va="center", color=DARK, annotation_clip=False,
         )  # fmt: skip
-    axes.set_yticks(range(len(order)), [plain(task) for task in order])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.set_xlim(-0.02, 1.02)
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
+    name_rows(axes, [plain(task) for task in order], -0.02, 1.02)
     axes.set_xlabel("family named right; right: nearest known task")

@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 from medtaskatlas.figures.frames import WHERE, count_text, read_frame, splits_of
+from medtaskatlas.figures.panels import name_rows
 from medtaskatlas.figures.style import (
+    DARK,
     PAGE,
-    blank_note,
     encoder_colours,
     panel_title,
     save,
+    save_note,
     use_style,
 )
 
@@ -41,9 +43,7 @@ def variance_shares(
     rows = rows[rows["estimate"].notna() & rows["factor"].isin(list(FACTORS))]
     splits = splits_of(rows["split"])
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no crossed subset of tasks and datasets: no shares of variance")
-        save(figure, svg, png)
+        save_note("no crossed subset of tasks and datasets: no shares of variance", svg, png)
         return
     encoders = _ranked(rows, splits[0])
     colours = encoder_colours(encoders)
@@ -91,11 +91,6 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
     if rows.empty:
         axes.text(0.5, 0.5, "not defined:\none level, or\none each", ha="center", va="center",
                   transform=axes.transAxes, fontsize=6.5, color="#777777")  # fmt: skip
-    axes.axvline(0, color="#444444", lw=0.7)
-    axes.set_yticks(range(len(encoders)), encoders)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(encoders) - 0.4, -0.6)
-    axes.set_xlim(-0.03, WIDEST)
+    axes.axvline(0, color=DARK, lw=0.7)
+    name_rows(axes, encoders, -0.03, WIDEST)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)

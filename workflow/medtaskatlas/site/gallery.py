@@ -22,11 +22,10 @@ from PIL import Image
 from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.core.files import REPOSITORY, whole_file
 from medtaskatlas.datasets.catalogue import load_catalogue
-from medtaskatlas.figures.examples import Measures, draw_examples, effects
 from medtaskatlas.figures.frames import family_order, modality_name, plain
-from medtaskatlas.figures.gallery import Row, gallery_row
+from medtaskatlas.figures.gallery import Measures, Row, draw_examples, effects, gallery_row
+from medtaskatlas.figures.panels import sheet
 from medtaskatlas.figures.style import use_style
-from medtaskatlas.figures.tiles import sheet
 from medtaskatlas.site.images import SHOWN, shown_images
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.preview import PLACES, SEVERITIES

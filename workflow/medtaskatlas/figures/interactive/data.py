@@ -27,7 +27,7 @@ from medtaskatlas.figures.interactive.distances import matrices
 from medtaskatlas.figures.interactive.looks import VERDICTS, looks_of
 from medtaskatlas.figures.interactive.packing import packed
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Sheets, collect, sheets_of
-from medtaskatlas.figures.projection import balanced, project
+from medtaskatlas.figures.projection import balanced, medoid, project
 from medtaskatlas.formats.images import ImageSet
 
 MAX_PAIRS = 3000
@@ -251,9 +251,7 @@ def _middles(spots: np.ndarray, task: np.ndarray, names: Sequence[str]) -> list[
     for code, name in enumerate(names):
         own = np.flatnonzero(task == name)
         if len(own):
-            # The medoid is one of the task's pairs, where a mean may lie between two heaps of them.
-            apart = np.hypot(*(spots[own][:, None] - spots[own][None]).transpose(2, 0, 1))
-            middles.append((-len(own), code, int(own[np.sqrt(apart).sum(axis=1).argmin()])))
+            middles.append((-len(own), code, int(own[medoid(spots[own])])))
     return [[code, middle] for _, code, middle in sorted(middles)]
 
 

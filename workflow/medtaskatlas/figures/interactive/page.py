@@ -11,12 +11,11 @@ from string import Template
 from typing import Any
 
 from medtaskatlas.core.files import whole_file
-from medtaskatlas.figures.frames import modality_name
+from medtaskatlas.figures.frames import html_table, modality_name
 from medtaskatlas.figures.interactive.data import FEWEST, MAX_PAIRS, Content, gather
 from medtaskatlas.figures.interactive.packing import script_json
 from medtaskatlas.figures.interactive.sprites import TILE
 from medtaskatlas.figures.interactive.static_files import STYLE, TEMPLATE, script
-from medtaskatlas.figures.markup import table
 
 PROJECTION = (
     "features standardised, PCA to 30 dimensions, then t-SNE (van der Maaten and Hinton, 2008; "
@@ -145,4 +144,4 @@ def _datasets(facts: list[dict[str, Any]]) -> str:
         ]
         for row in facts
     ]
-    return table(heads, cells, numbers={3})
+    return html_table(heads, cells, numbers={3})
