@@ -14,18 +14,8 @@ from matplotlib.axes import Axes
 from medtaskatlas.atlas.roles import roles
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
-from medtaskatlas.figures.panels import label_points
+from medtaskatlas.figures import frames, panels, style
 from medtaskatlas.figures.projection import balanced, medoid, project
-from medtaskatlas.figures.style import (
-    GREY,
-    MODALITY_COLOURS,
-    OKABE_ITO,
-    blank_note,
-    family_colour,
-    save,
-    use_style,
-)
 
 MAX_POINTS = 2000
 COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]
@@ -42,15 +32,15 @@ def atlas_map(
     seed: int = 0,
 ) -> None:
     """Draw held-out pairs, coloured by family and by modality."""
-    use_style()
+    style.use_style()
     frame, vectors = _heldout(Path(embeddings), heldout_datasets, heldout_tasks)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(10.5, 6.1), width_ratios=[1.5, 1], layout="constrained"
     )
     if len(frame) < 10:
         for axes in (left, right):
-            blank_note(axes, "too few held-out pairs for a map")
-        save(figure, svg, png)
+            style.blank_note(axes, "too few held-out pairs for a map")
+        style.save(figure, svg, png)
         return
     rows = balanced(frame, MAX_POINTS, seed)
     frame, spots = frame.iloc[rows].reset_index(drop=True), project(vectors[rows], seed)
@@ -68,7 +58,7 @@ def atlas_map(
     figure.canvas.draw()  # the layout is final only now, and labels need the final scale
     figure.set_layout_engine("none")
     _label_tasks(left, frame, spots)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _heldout(
@@ -98,22 +88,22 @@ def dot_size(n: int) -> float:
 def _draw_families(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Dots by family, drawn in a mixed order so that no family covers another."""
     order = generator(0, "drawing order").permutation(len(frame))
-    colours = frame["family"].map(family_colour).to_numpy()
+    colours = frame["family"].map(style.family_colour).to_numpy()
     x, y = spots[order].T
     axes.scatter(x, y, s=dot_size(len(x)), c=colours[order], lw=0, alpha=0.55, rasterized=True)
-    for family in family_order(frame["family"]):
-        axes.scatter([], [], s=28, color=family_colour(family), label=family)
+    for family in frames.family_order(frame["family"]):
+        axes.scatter([], [], s=28, color=style.family_colour(family), label=family)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
 
 
 def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Name every task at its most central pair."""
     family = dict(zip(frame["task"], frame["family"], strict=True))
-    tasks = by_family(family)
+    tasks = frames.by_family(family)
     own = [spots[(frame["task"] == task).to_numpy()] for task in tasks]
     anchors = np.array([points[medoid(points)] for points in own])
-    colours = [family_colour(family[task]) for task in tasks]
-    label_points(axes, anchors, [plain(task) for task in tasks], colours)
+    colours = [style.family_colour(family[task]) for task in tasks]
+    panels.label_points(axes, anchors, [frames.plain(task) for task in tasks], colours)
 
 
 def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]) -> None:
@@ -121,7 +111,7 @@ def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout
     outside = frame["dataset"].isin(heldout).to_numpy()
     size = dot_size(len(frame))
     for modality in sorted(set(frame["modality"])):
-        colour = MODALITY_COLOURS.get(modality, GREY)
+        colour = style.MODALITY_COLOURS.get(modality, style.GREY)
         own = (frame["modality"] == modality).to_numpy()
         for rows, look in (
             (own & ~outside, {"s": 0.7 * size, "lw": 0, "alpha": 0.55}),
@@ -129,9 +119,15 @@ def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout
         ):
             x, y = spots[rows].T
             axes.scatter(x, y, color=colour, rasterized=True, **look)
-        axes.scatter([], [], s=28, color=colour, label=modality_name(modality))
+        axes.scatter([], [], s=28, color=colour, label=frames.modality_name(modality))
     if outside.any():
         axes.scatter(
-            [], [], s=22, color=OKABE_ITO["black"], marker="x", lw=0.9, label="held-out dataset"
+            [],
+            [],
+            s=22,
+            color=style.OKABE_ITO["black"],
+            marker="x",
+            lw=0.9,
+            label="held-out dataset",
         )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, handletextpad=0.1)

@@ -8,40 +8,38 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.figures.frames import SEEN, WHERE, by_family, count, read_frame, splits_of
-from medtaskatlas.figures.panels import divide_families, heatmap, name_axis
-from medtaskatlas.figures.style import LANDSCAPE, panel_title, save, save_note, use_style
+from medtaskatlas.figures import frames, panels, style
 
 
 def confusion(table: str | Path, svg: str | Path, png: str | Path, *, encoder: str) -> None:
     """Draw the row-normalised confusion of one encoder, tasks in the order of their families."""
-    use_style()
-    rows = read_frame(table)
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & rows["seed"].isna()]
-    splits = splits_of(rows["split"], SEEN)
+    splits = frames.splits_of(rows["split"], frames.SEEN)
     if not splits:
-        save_note(f"no confusion of {encoder} on held-out pairs", svg, png)
+        style.save_note(f"no confusion of {encoder} on held-out pairs", svg, png)
         return
     families = dict(zip(rows["true_task"], rows["true_family"], strict=True))
     families |= dict(zip(rows["predicted_task"], rows["predicted_family"], strict=True))
-    tasks = by_family(families)
+    tasks = frames.by_family(families)
     side = max(2.6, 0.148 * len(tasks))
-    width = min(LANDSCAPE + 0.5, side * len(splits) + 2.4)
-    figure, panels = plt.subplots(
+    width = min(style.LANDSCAPE + 0.5, side * len(splits) + 2.4)
+    figure, grid = plt.subplots(
         1, len(splits), figsize=(width, side + 1.9), squeeze=False, layout="constrained"
     )
-    for axes, split in zip(panels[0], splits, strict=True):
+    for axes, split in zip(grid[0], splits, strict=True):
         here = rows[rows["split"] == split]
-        mesh = heatmap(axes, _rates(here, tasks), "Blues", square=True)
-        name_axis(axes, "x", tasks, families)
-        divide_families(axes, "xy", tasks, families)
+        mesh = panels.heatmap(axes, _rates(here, tasks), "Blues", square=True)
+        panels.name_axis(axes, "x", tasks, families)
+        panels.divide_families(axes, "xy", tasks, families)
         axes.spines[:].set_visible(True)
-        panel_title(axes, WHERE[split].capitalize(), _counts(here))
+        style.panel_title(axes, frames.WHERE[split].capitalize(), _counts(here))
         axes.set_xlabel("named task")
-    panels[0, 0].set_ylabel("true task")
-    name_axis(panels[0, 0], "y", tasks, families)
-    figure.colorbar(mesh, ax=panels, label="share of the true task's pairs", shrink=0.6, pad=0.01)
-    save(figure, svg, png)
+    grid[0, 0].set_ylabel("true task")
+    panels.name_axis(grid[0, 0], "y", tasks, families)
+    figure.colorbar(mesh, ax=grid, label="share of the true task's pairs", shrink=0.6, pad=0.01)
+    style.save(figure, svg, png)
 
 
 def _rates(rows: pd.DataFrame, tasks: list[str]) -> np.ndarray:
@@ -53,5 +51,5 @@ def _rates(rows: pd.DataFrame, tasks: list[str]) -> np.ndarray:
 def _counts(rows: pd.DataFrame) -> str:
     """Pairs behind a matrix: rows of a true task share their counts."""
     each = rows.drop_duplicates("true_task")
-    groups = count(each["n_groups"].max(), "group")
-    return f"{count(each['n_pairs'].sum(), 'pair')}; up to {groups} a task"
+    groups = frames.count(each["n_groups"].max(), "group")
+    return f"{frames.count(each['n_pairs'].sum(), 'pair')}; up to {groups} a task"

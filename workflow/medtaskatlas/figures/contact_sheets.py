@@ -12,9 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from medtaskatlas.figures.frames import count, modality_name
-from medtaskatlas.figures.panels import place, sheet
-from medtaskatlas.figures.style import DARK, OKABE_ITO, save, use_style
+from medtaskatlas.figures import frames, panels, style
 from medtaskatlas.formats.images import SPLITS, ImageSet
 
 PER_DATASET = 10
@@ -40,11 +38,11 @@ def contact_sheets(
     heldout: Collection[str] = (),
 ) -> None:
     """Draw about ten images of every dataset, spread over its splits and groups."""
-    use_style()
-    figure, axes = sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
+    style.use_style()
+    figure, axes = panels.sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
     for i, images in enumerate(map(ImageSet, image_paths)):
         _draw_dataset(axes, images, 0.05 + i * BLOCK, images.dataset in heldout)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None:
@@ -53,9 +51,9 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
     groups = images.numpy("group_id")
     splits = images.numpy("split")
     axes.plot([0.1, WIDTH - 0.1], [y, y], color="#BBBBBB", lw=0.8)
-    title = f"{images.dataset}   {modality_name(meta['modality'])}, {meta['body_part']}"
+    title = f"{images.dataset}   {frames.modality_name(meta['modality'])}, {meta['body_part']}"
     axes.text(0.1, y + 0.17, title, fontsize=11, fontweight="bold", va="center")
-    counts = f"{count(len(images), 'image')}, {count(len(set(groups)), 'group')}"
+    counts = f"{frames.count(len(images), 'image')}, {frames.count(len(set(groups)), 'group')}"
     if heldout:
         counts += ", held out of training"
     axes.text(WIDTH - 0.1, y + 0.17, counts, fontsize=9.5, va="center", ha="right")
@@ -69,13 +67,13 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
         textwrap.shorten(words, 150, placeholder=" ...)"),
         fontsize=8.5,
         va="center",
-        color=OKABE_ITO["vermillion"] if kind == "derived" else DARK,
+        color=style.OKABE_ITO["vermillion"] if kind == "derived" else style.DARK,
     )
     for k, row in enumerate(spread_rows(splits, groups, PER_DATASET, _annotated(images))):
         x, top = 0.1 + k * STEP, y + HEAD
-        place(axes, images.images[row], x, top, SIDE)
+        panels.place(axes, images.images[row], x, top, SIDE)
         axes.add_collection(_outlines(images, row, x, top))
-        axes.text(x, top + SIDE + 0.1, splits[row], fontsize=7.5, color=DARK, va="center")
+        axes.text(x, top + SIDE + 0.1, splits[row], fontsize=7.5, color=style.DARK, va="center")
 
 
 def _annotated(images: ImageSet) -> np.ndarray:

@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from medtaskatlas.figures.frames import WHERE, count_text, read_frame, splits_of
-from medtaskatlas.figures.panels import heatmap, short
-from medtaskatlas.figures.style import DARK, PAGE, panel_title, save, save_note, use_style
+from medtaskatlas.figures import frames, panels, style
 
 MEASURES = {
     "cka_debiased": "pairs: debiased CKA",
@@ -26,53 +24,57 @@ def geometry(table: str | Path, svg: str | Path, png: str | Path) -> None:
     On the diagonal, how well an encoder agrees with itself: CKA between its seeds, and the lower
     noise ceiling of its task distances over seeds (over halves of the groups where it has one).
     """
-    use_style()
-    rows = read_frame(table)
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["contrast"] == "geometry") & rows["estimate"].notna()]
     measures = [m for m in MEASURES if (rows["measure"] == m).any()]
-    splits = splits_of(rows["split"])
+    splits = frames.splits_of(rows["split"])
     encoders = sorted({*rows["encoder"], *rows["other"]})
     if not measures or len(encoders) < 2:
-        save_note("no comparison of the geometry of two or more encoders", svg, png)
+        style.save_note("no comparison of the geometry of two or more encoders", svg, png)
         return
     # Of a heatmap, in inches; below it stand the names of the encoders.
-    side = min(max(1.3, 0.34 * len(encoders)), (PAGE - 2.6) / len(measures))
+    side = min(max(1.3, 0.34 * len(encoders)), (style.PAGE - 2.6) / len(measures))
     height = len(splits) * (side + 0.6) + 0.5 + 0.07 * max(map(len, encoders))
-    figure, panels = plt.subplots(
+    figure, grid = plt.subplots(
         len(splits), len(measures), squeeze=False, layout="compressed",
-        figsize=(min(PAGE, 1.6 + len(measures) * (side + 1.0)), height),
+        figsize=(min(style.PAGE, 1.6 + len(measures) * (side + 1.0)), height),
     )  # fmt: skip
     centres = np.arange(len(encoders)) + 0.5
     for i, split in enumerate(splits):
         here = rows[rows["split"] == split]
-        panels[i, 0].set_yticks(centres, encoders)
-        for axes, measure in zip(panels[i], measures, strict=True):
+        grid[i, 0].set_yticks(centres, encoders)
+        for axes, measure in zip(grid[i], measures, strict=True):
             matrix, stars = square(here, measure, encoders)
-            texts = np.vectorize(lambda v, star: f"{short(v)}{'*' if star else ''}")(matrix, stars)
-            mesh = heatmap(axes, matrix, "cividis", texts=texts, square=True)
+            texts = np.vectorize(lambda v, star: f"{panels.short(v)}{'*' if star else ''}")(
+                matrix, stars
+            )
+            mesh = panels.heatmap(axes, matrix, "cividis", texts=texts, square=True)
             for at in centres:
                 axes.text(at, at, "–", ha="center", va="center", color="#777777", zorder=0)
                 frame = Rectangle(
                     (at - 0.47, at - 0.47), 0.94, 0.94, fill=False, ec="black", lw=0.9
                 )
                 axes.add_patch(frame)
-            panel_title(
-                axes, WHERE[split].capitalize(), count_text(here[here["measure"] == measure])
+            style.panel_title(
+                axes,
+                frames.WHERE[split].capitalize(),
+                frames.count_text(here[here["measure"] == measure]),
             )
-        panels[i, 0].set_yticks(centres, encoders)
-    for axes, measure in zip(panels[-1], measures, strict=True):
+        grid[i, 0].set_yticks(centres, encoders)
+    for axes, measure in zip(grid[-1], measures, strict=True):
         axes.set_xticks(centres, encoders, rotation=90)
         axes.set_xlabel(MEASURES[measure])
-    for axes in panels.flat:
+    for axes in grid.flat:
         axes.tick_params(length=0)
-    bar = figure.colorbar(mesh, ax=panels, shrink=0.6, aspect=22, pad=0.02, label="agreement")
+    bar = figure.colorbar(mesh, ax=grid, shrink=0.6, aspect=22, pad=0.02, label="agreement")
     bar.outline.set_visible(False)
     figure.supxlabel(
         "framed: an encoder with itself, between seeds (groups where it has one seed);  "
         f"* adjusted p < {SIGNIFICANT}",
-        fontsize=7, color=DARK,
+        fontsize=7, color=style.DARK,
     )  # fmt: skip
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def square(rows: pd.DataFrame, measure: str, encoders: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,17 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from medtaskatlas.figures.frames import SEEN, WHERE, count_text, read_frame, splits_of
-from medtaskatlas.figures.panels import name_rows, whisker
-from medtaskatlas.figures.style import (
-    DARK,
-    PAGE,
-    encoder_colours,
-    panel_title,
-    save,
-    save_note,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 MEASURES = {
     "balanced_accuracy": "task named right (balanced accuracy)",
@@ -34,37 +24,39 @@ METHODS = {
 
 def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
     """Draw the balanced accuracy of every encoder and method, with intervals and chance."""
-    use_style()
-    rows = overall(read_frame(table))
-    splits = splits_of(rows["split"], SEEN)
+    style.use_style()
+    rows = overall(frames.read_frame(table))
+    splits = frames.splits_of(rows["split"], frames.SEEN)
     if not splits:
-        save_note("no identification on held-out pairs", svg, png)
+        style.save_note("no identification on held-out pairs", svg, png)
         return
     # Best encoder on top: by kNN on the first query set.
     ranked = rows[(rows["measure"] == "balanced_accuracy") & (rows["split"] == splits[0])]
     encoders = list(ranked.groupby("encoder")["estimate"].max().sort_values(ascending=False).index)
     encoders += sorted(set(rows["encoder"]) - set(encoders))
-    colours = encoder_colours(encoders)
-    figure, panels = plt.subplots(
-        len(MEASURES), len(splits), figsize=(PAGE, 1.3 + 2 * (0.35 + 0.40 * len(encoders))),
+    colours = style.encoder_colours(encoders)
+    figure, grid = plt.subplots(
+        len(MEASURES), len(splits), figsize=(style.PAGE, 1.3 + 2 * (0.35 + 0.40 * len(encoders))),
         sharex="row", sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
     for i, (measure, words) in enumerate(MEASURES.items()):
         for j, split in enumerate(splits):
             here = rows[(rows["measure"] == measure) & (rows["split"] == split)]
-            _draw(panels[i, j], here, encoders, colours)
-            panels[i, j].set_xlabel(words)
+            _draw(grid[i, j], here, encoders, colours)
+            grid[i, j].set_xlabel(words)
             if i == 0:
-                panel_title(panels[i, j], WHERE[split].capitalize(), count_text(here))
+                style.panel_title(
+                    grid[i, j], frames.WHERE[split].capitalize(), frames.count_text(here)
+                )
     there = set(rows["method"])
     handles = [
         Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
         for method, (marker, words) in METHODS.items()
         if method in there
     ]
-    handles.append(Line2D([], [], ls=":", color=DARK, lw=1.1, label="chance"))
+    handles.append(Line2D([], [], ls=":", color=style.DARK, lw=1.1, label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +70,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
     offsets = dict(zip(METHODS, (-0.22, 0.0, 0.22), strict=True))
     for row in rows.to_dict("records"):
         y = encoders.index(row["encoder"]) + offsets[row["method"]]
-        whisker(axes, row, y, colours[row["encoder"]], METHODS[row["method"]][0])
+        panels.whisker(axes, row, y, colours[row["encoder"]], METHODS[row["method"]][0])
     if rows["chance"].notna().any():
-        axes.axvline(float(rows["chance"].mean()), color=DARK, ls=":", lw=1.1, zorder=0)
-    name_rows(axes, encoders)
+        axes.axvline(float(rows["chance"].mean()), color=style.DARK, ls=":", lw=1.1, zorder=0)
+    panels.name_rows(axes, encoders)

@@ -13,55 +13,36 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Patch, Rectangle
 
-from medtaskatlas.figures.frames import (
-    SEEN,
-    WHERE,
-    by_family,
-    each_text,
-    plain,
-    read_frame,
-    splits_of,
-)
-from medtaskatlas.figures.panels import divide_families, heatmap, name_axis
-from medtaskatlas.figures.style import (
-    DARK,
-    LANDSCAPE,
-    OKABE_ITO,
-    PAGE,
-    panel_title,
-    save,
-    save_note,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 VIEWS = ("border", "histogram", "input_only", "output_only", "residue", "all", "shuffled")
 _CHANCE = "chance"
-_FRAME = OKABE_ITO["vermillion"]
+_FRAME = style.OKABE_ITO["vermillion"]
 
 
 def shortcuts(table: str | Path, svg: str | Path, png: str | Path) -> None:
     """Draw the probability that probes give to the true task, by task and view."""
-    use_style()
-    rows = read_frame(table)
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["level"] == "task") & rows["estimate"].notna()]
-    splits = splits_of(rows["split"], SEEN)
+    splits = frames.splits_of(rows["split"], frames.SEEN)
     if not splits:
-        save_note("no task was audited on held-out pairs", svg, png)
+        style.save_note("no task was audited on held-out pairs", svg, png)
         return
     families = dict(zip(rows["name"], rows["family"], strict=True))
-    tasks = by_family(families)
-    width = LANDSCAPE if len(splits) > 1 else PAGE
-    figure, panels = plt.subplots(
+    tasks = frames.by_family(families)
+    width = style.LANDSCAPE if len(splits) > 1 else style.PAGE
+    figure, grid = plt.subplots(
         1, len(splits), figsize=(width, 1.9 + 0.2 * len(tasks)), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axes, split in zip(panels[0], splits, strict=True):
+    for axes, split in zip(grid[0], splits, strict=True):
         here = rows[rows["split"] == split]
         mesh = _draw(axes, here, tasks, families)
-        panel_title(axes, WHERE[split].capitalize(), each_text(here, "a task"))
-    name_axis(panels[0, 0], "y", tasks, families)
+        style.panel_title(axes, frames.WHERE[split].capitalize(), frames.each_text(here, "a task"))
+    panels.name_axis(grid[0, 0], "y", tasks, families)
     bar = figure.colorbar(
-        mesh, ax=panels, label="probability given to the true task", shrink=0.6, pad=0.01
+        mesh, ax=grid, label="probability given to the true task", shrink=0.6, pad=0.01
     )
     chance = float(rows["chance"].median())
     bar.ax.axhline(chance, color="black", lw=1.2)
@@ -74,7 +55,7 @@ def shortcuts(table: str | Path, svg: str | Path, png: str | Path) -> None:
         Patch(fill=False, lw=0, label="in brackets: what the meaning explains, where not all"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _draw(
@@ -92,15 +73,15 @@ def _draw(
         if row["flagged"] is True:
             x, y = columns.index(row["view"]) + 0.04, tasks.index(row["name"]) + 0.06
             axes.add_patch(Rectangle((x, y), 0.92, 0.88, fill=False, ec=_FRAME, lw=1.6, zorder=2))
-    mesh = heatmap(axes, cells.to_numpy(float), "Blues", texts=texts.to_numpy(), size=6)
+    mesh = panels.heatmap(axes, cells.to_numpy(float), "Blues", texts=texts.to_numpy(), size=6)
     axes.set_xticks(
-        np.arange(len(columns)) + 0.5, [plain(c) for c in columns], rotation=35, ha="right"
+        np.arange(len(columns)) + 0.5, [frames.plain(c) for c in columns], rotation=35, ha="right"
     )
     axes.tick_params(axis="x", length=0)
     controls = sum(c in ("all", "shuffled") for c in columns)
     for x in {len(columns) - 1, len(columns) - 1 - controls}:
-        axes.axvline(x, color=DARK, lw=0.8)
-    divide_families(axes, "y", tasks, families)
+        axes.axvline(x, color=style.DARK, lw=0.8)
+    panels.divide_families(axes, "y", tasks, families)
     axes.spines[:].set_visible(True)
     return mesh
 

@@ -12,15 +12,7 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from medtaskatlas.atlas.distance_matrix import distance_matrix
-from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
-from medtaskatlas.figures.panels import heatmap, name_axis
-from medtaskatlas.figures.style import (
-    family_colour,
-    panel_title,
-    save,
-    save_note,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 METRICS = {
     "centroid_cosine": "1 − cosine\nof centroids",
@@ -40,16 +32,16 @@ def task_distances(
     metric: str = "centroid_cosine",
 ) -> None:
     """Draw the task x task distances of one encoder."""
-    use_style()
-    rows = read_frame(table)
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]
     rows = rows[rows["estimate"].notna() & rows["seed"].isna()]
-    split = next(iter(splits_of(rows["split"])), None)
+    split = next(iter(frames.splits_of(rows["split"])), None)
     rows = rows[rows["split"] == split]
     distances = distance_matrix(rows)
     tasks, matrix = list(map(str, distances)), distances.to_numpy()
     if split is None or len(tasks) < 3:
-        save_note(f"no distances between three or more tasks for {encoder}", svg, png)
+        style.save_note(f"no distances between three or more tasks for {encoder}", svg, png)
         return
     families = dict(zip(rows["task_a"], rows["family_a"], strict=True))
     families |= dict(zip(rows["task_b"], rows["family_b"], strict=True))
@@ -64,13 +56,17 @@ def task_distances(
     heat = panel(TREE + 0.23, 0.02, side, side)
     order = _draw_tree(tree, matrix)
     names = [tasks[i] for i in order]
-    mesh = heatmap(heat, matrix[np.ix_(order, order)], "viridis_r", top=np.nanmax(matrix), gap=0)
+    mesh = panels.heatmap(
+        heat, matrix[np.ix_(order, order)], "viridis_r", top=np.nanmax(matrix), gap=0
+    )
     heat.yaxis.tick_right()
-    name_axis(heat, "y", names, families)
-    name_axis(heat, "x", names, families)
-    panel_title(heat, f"{encoder}, {WHERE[split]}", each_text(rows, "a comparison"))
+    panels.name_axis(heat, "y", names, families)
+    panels.name_axis(heat, "x", names, families)
+    style.panel_title(
+        heat, f"{encoder}, {frames.WHERE[split]}", frames.each_text(rows, "a comparison")
+    )
     for i, name in enumerate(names):
-        strip.add_patch(Rectangle((0, i), 1, 1, color=family_colour(families[name]), lw=0))
+        strip.add_patch(Rectangle((0, i), 1, 1, color=style.family_colour(families[name]), lw=0))
     strip.set(xlim=(0, 1), ylim=(len(names), 0))
     strip.set_axis_off()
     # Beside the names of the rows, which need the space right of the heatmap.
@@ -79,7 +75,7 @@ def task_distances(
     figure.colorbar(mesh, cax=bar)
     bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
     _legend_families(panel(left, top - 2.3, 0.8, 0.8), families)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def average_linkage(matrix: np.ndarray) -> np.ndarray:
@@ -105,6 +101,6 @@ def _draw_tree(axes: Axes, matrix: np.ndarray) -> list[int]:
 def _legend_families(axes: Axes, families: dict[str, str]) -> None:
     """What the colours of the names mean."""
     axes.set_axis_off()
-    for family in family_order(families.values()):
-        axes.scatter([], [], marker="s", s=30, color=family_colour(family), label=family)
+    for family in frames.family_order(families.values()):
+        axes.scatter([], [], marker="s", s=30, color=style.family_colour(family), label=family)
     axes.legend(loc="center left", title="family (ours)", alignment="left", handletextpad=0.2)

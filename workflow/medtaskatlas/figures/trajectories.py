@@ -15,8 +15,7 @@ from matplotlib.collections import LineCollection
 from medtaskatlas.atlas.embedding_sets import EmbeddingSet, load_set
 from medtaskatlas.atlas.embeddings import unit
 from medtaskatlas.atlas.trajectories.tracks import Trajectories
-from medtaskatlas.figures.frames import WHERE, count, family_order, plain
-from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, save_note, use_style
+from medtaskatlas.figures import frames, style
 
 # The movements that everyone knows come first.
 FIRST = ("rotation", "brightness", "noise_addition")
@@ -39,37 +38,39 @@ def trajectories(
 
     The plane of a panel is that of the first two principal components of its trajectories.
     """
-    use_style()
+    style.use_style()
     loaded = load_set(main, trajectory, heldout_datasets, heldout_tasks)
     there = set(loaded.frame["query_set"])
     split = "datasets" if "datasets" in there else "groups"
     chosen = choose_tasks(loaded.frame[loaded.frame["query_set"] == split], tasks)
     if not chosen:
-        save_note(f"no trajectory of {encoder} outside training", svg, png)
+        style.save_note(f"no trajectory of {encoder} outside training", svg, png)
         return
     columns = min(3, len(chosen))
     lines = -(-len(chosen) // columns)
-    figure, panels = plt.subplots(
-        lines, columns, figsize=(PAGE, 0.5 + lines * 7.6 / columns * 0.95), squeeze=False,
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(style.PAGE, 0.5 + lines * 7.6 / columns * 0.95), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axes, task in zip(panels.flat, chosen, strict=False):
+    for axes, task in zip(grid.flat, chosen, strict=False):
         _draw(axes, loaded, split, task)
-    for axes in panels.flat[len(chosen) :]:
+    for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     bar = figure.colorbar(
-        ScalarMappable(cmap=COLOURS), ax=panels, orientation="horizontal", shrink=0.4, aspect=30,
+        ScalarMappable(cmap=COLOURS), ax=grid, orientation="horizontal", shrink=0.4, aspect=30,
         pad=0.03, label="severity (thin: one image; thick: mean over images)",
     )  # fmt: skip
     bar.outline.set_visible(False)
-    figure.suptitle(f"{encoder}, {WHERE[split]}", x=0.01, ha="left", fontsize=9, fontweight="bold")
-    save(figure, svg, png)
+    figure.suptitle(
+        f"{encoder}, {frames.WHERE[split]}", x=0.01, ha="left", fontsize=9, fontweight="bold"
+    )
+    style.save(figure, svg, png)
 
 
 def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
     """Tasks to draw, at most six."""
     families = dict(zip(pairs["task"], pairs["family"], strict=True))
-    order = family_order(families.values())
+    order = frames.family_order(families.values())
     # A task of each family in turn, so that no family is shown alone.
     turns: dict[str, int] = {}
     rest = []
@@ -109,8 +110,8 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     # Of one number of levels, so that they have a mean.
     batches = list(found.batches())
     if not batches:
-        panel_title(axes, plain(task), "")
-        blank_note(axes, "fewer than three levels of severity")
+        style.panel_title(axes, frames.plain(task), "")
+        style.blank_note(axes, "fewer than three levels of severity")
         return
     levels = found.frame["n_levels"].to_numpy()
     most = np.bincount(levels[np.concatenate(batches)]).argmax()
@@ -129,9 +130,9 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color("#BBBBBB")
     datasets = found.frame["dataset"].iloc[chosen].nunique()
-    text = f"{count(len(chosen), 'image')}, {count(datasets, 'dataset')}"
+    text = f"{frames.count(len(chosen), 'image')}, {frames.count(datasets, 'dataset')}"
     held = "" if found.frame["known"].iloc[chosen[0]] else " (not trained on)"
-    panel_title(axes, plain(task) + held, f"{text}; plane holds {share:.0%}")
+    style.panel_title(axes, frames.plain(task) + held, f"{text}; plane holds {share:.0%}")
 
 
 def _line(axes: Axes, path: np.ndarray, severity: np.ndarray, **look: float) -> None:

@@ -24,8 +24,7 @@ from medtaskatlas.figures.frames import (
     read_frame,
 )
 from medtaskatlas.figures.interactive.distances import matrices
-from medtaskatlas.figures.interactive.looks import VERDICTS, looks_of
-from medtaskatlas.figures.interactive.packing import packed
+from medtaskatlas.figures.interactive.encoding import VERDICTS, packed, styles_of
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Sheets, collect, sheets_of
 from medtaskatlas.figures.projection import balanced, medoid, project
 from medtaskatlas.formats.images import ImageSet
@@ -48,13 +47,10 @@ class Content:
     """All that the page holds."""
 
     payload: dict[str, Any]  # JSON-able; read by static/data.js
-    sheets: Sheets  # pictures
-    # Facts of the datasets, as in the images files, each with ``shown`` (pairs on the page)
-    # and ``heldout``.
-    datasets: list[dict[str, Any]]
-    # Pairs on the page, and held-out pairs of the run.
-    n_shown: int
-    n_heldout: int
+    sheets: Sheets
+    datasets: list[dict[str, Any]]  # facts of the images files, with `shown` pairs and `heldout`
+    n_shown: int  # pairs on the page
+    n_heldout: int  # held-out pairs of the run
 
 
 def gather(
@@ -182,12 +178,12 @@ def _dimensions(names: dict[str, list[str]]) -> list[dict[str, Any]]:
             "label": DIMENSIONS[dimension][0],
             "plural": DIMENSIONS[dimension][1],
             "values": [words.get(dimension, plain)(name) for name in values],
-            "looks": looks_of(dimension, values),
+            "looks": styles_of(dimension, values),
         }
         for dimension, values in names.items()
     ]
     verdict = {"name": "verdict", "label": "Named by kNN", "plural": "verdicts"}
-    looks = looks_of("verdict", VERDICTS)
+    looks = styles_of("verdict", VERDICTS)
     return [*found, verdict | {"values": list(VERDICTS), "looks": looks}]
 
 

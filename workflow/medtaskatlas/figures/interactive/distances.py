@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import leaves_list
 
 from medtaskatlas.atlas.distance_matrix import distance_matrix
 from medtaskatlas.figures.frames import WHERE
-from medtaskatlas.figures.interactive.packing import packed
+from medtaskatlas.figures.interactive.encoding import packed
 from medtaskatlas.figures.task_distances import METRICS, average_linkage
 
 

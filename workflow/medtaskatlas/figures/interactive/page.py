@@ -13,7 +13,7 @@ from typing import Any
 from medtaskatlas.core.files import whole_file
 from medtaskatlas.figures.frames import html_table, modality_name
 from medtaskatlas.figures.interactive.data import FEWEST, MAX_PAIRS, Content, gather
-from medtaskatlas.figures.interactive.packing import script_json
+from medtaskatlas.figures.interactive.encoding import script_json
 from medtaskatlas.figures.interactive.sprites import TILE
 from medtaskatlas.figures.interactive.static_files import STYLE, TEMPLATE, script
 

@@ -46,8 +46,8 @@ class Tiles:
 class Sheets:
     """Sprite sheets."""
 
-    data: list[str]  # webP of each sheet, base64. Tile k is on sheet ``k // ACROSS**2``, row by row
-    quality: str  # how they were compressed, in words
+    data: list[str]  # WebP in base64; tile k is on sheet ``k // ACROSS**2``, row by row
+    quality: str  # in words
 
 
 def sheets_of(tiles: Tiles, budget: int = BUDGET) -> Sheets:
