@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.generative import seeded
 from medtaskatlas.tasks.noise import normals, poisson
 from medtaskatlas.tasks.pixels import (
+    between,
     draw_seed,
     like,
     magnitude,
@@ -26,7 +26,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Ladder, Pair, Params, task
+from medtaskatlas.tasks.task import Ladder, Pair, Params, draws, task
 from medtaskatlas.tasks.tomography import back_project, detector_size, project, view_count
 
 RICIAN = Ladder("standard deviation of a channel", "grey levels", 0, 60)
@@ -43,7 +43,7 @@ CENTRE = 0.08
 OPACITY = 4.0
 
 
-@task(family="generative", draw=seeded("sigma", RICIAN), ladder=RICIAN, extra=True)
+@task(family="generative", draw=draws(sigma=RICIAN, seed=draw_seed), ladder=RICIAN, extra=True)
 def rician_denoising(sample: Sample, params: Params) -> Pair:
     """Remove the noise of MR magnitude images, which is Rician: it brightens the dark.
 
@@ -59,6 +59,11 @@ def rician_denoising(sample: Sample, params: Params) -> Pair:
     imaginary = normals(rng, plane.shape)
     imaginary *= sigma
     return like(to_uint8(magnitude(real, imaginary)), sample.image), sample.image
+
+
+def _axis(rng: np.random.Generator) -> int:
+    """Phase-encoding axis."""
+    return int(rng.integers(2))
 
 
 def _channels_first(plane: np.ndarray) -> np.ndarray:
@@ -116,16 +121,17 @@ def weigh_lines(planes: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarra
     return magnitude(real, imaginary)
 
 
-def _draw_ghosting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "modulation": GHOSTING.at(severity),
-        "period": int(rng.integers(2, 7)),
-        "phase": float(rng.uniform(-math.pi / 4, math.pi / 4)),
-        "axis": int(rng.integers(2)),
-    }
-
-
-@task(family="generative", draw=_draw_ghosting, ladder=GHOSTING, extra=True)
+@task(
+    family="generative",
+    draw=draws(
+        modulation=GHOSTING,
+        period=lambda rng: int(rng.integers(2, 7)),
+        phase=between(-math.pi / 4, math.pi / 4),
+        axis=_axis,
+    ),
+    ladder=GHOSTING,
+    extra=True,
+)
 def ghosting_removal(sample: Sample, params: Params) -> Pair:
     """Remove ghosts along the phase-encoding direction, as of breathing or a pulsing vessel.
 
@@ -180,15 +186,12 @@ def spike_removal(sample: Sample, params: Params) -> Pair:
     return like(_channels_last(striped), sample.image), sample.image
 
 
-def _draw_undersampling(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "left_out": UNDERSAMPLING.at(severity),
-        "axis": int(rng.integers(2)),
-        "seed": draw_seed(rng),
-    }
-
-
-@task(family="generative", draw=_draw_undersampling, ladder=UNDERSAMPLING, extra=True)
+@task(
+    family="generative",
+    draw=draws(left_out=UNDERSAMPLING, axis=_axis, seed=draw_seed),
+    ladder=UNDERSAMPLING,
+    extra=True,
+)
 def undersampled_mri(sample: Sample, params: Params) -> Pair:
     """Remove the aliasing of an MR scan sped up by leaving out lines of k-space.
 
@@ -219,7 +222,7 @@ def line_mask(size: int, left_out: float, seed: int) -> np.ndarray:
     return weights
 
 
-@task(family="generative", draw=seeded("noise", DOSE), ladder=DOSE, extra=True)
+@task(family="generative", draw=draws(noise=DOSE, seed=draw_seed), ladder=DOSE, extra=True)
 def low_dose_ct(sample: Sample, params: Params) -> Pair:
     """Remove the streaky noise of a CT slice at low dose: few photons along opaque rays.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -18,18 +18,7 @@ REFERENCE_SIDE = 64
 
 
 def scale_of(image: np.ndarray) -> float:
-    """How much larger an image is than the side that effects are stated for.
-
-    Parameters
-    ----------
-    image
-        [H, W] or [H, W, C].
-
-    Returns
-    -------
-    float
-        Mean side over :data:`REFERENCE_SIDE`.
-    """
+    """Mean side of an image over :data:`REFERENCE_SIDE`, the side that effects are stated for."""
     return (image.shape[0] + image.shape[1]) / (2 * REFERENCE_SIDE)
 
 
@@ -211,41 +200,22 @@ class _Words(np.random.bit_generator.ISeedSequence):
 
 
 def noise_generator(seed: int) -> np.random.Generator:
-    """Generator for a noise field whose seed is a parameter of the pair.
-
-    SFC64 is the quickest of numpy's.
-
-    Parameters
-    ----------
-    seed
-        A drawn 32-bit integer.
-
-    Returns
-    -------
-    numpy.random.Generator
-        The generator.
-    """
+    """Generator for a noise field whose seed is a parameter; SFC64 is the quickest of numpy's."""
     # numpy's types know only its own seed sequences; its code takes any.
     words: Any = _Words(seed)
     return np.random.Generator(np.random.SFC64(words))
 
 
-def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """Draw one of some options, all equally likely."""
-    return options[int(len(options) * rng.random())]
+def one_of(options: Sequence[T]) -> Callable[[np.random.Generator], T]:
+    """Draw one of some options, all equally likely; at a third of the cost of ``rng.choice``."""
+    return lambda rng: options[int(len(options) * rng.random())]
+
+
+def between(low: float, high: float) -> Callable[[np.random.Generator], float]:
+    """Draw a number uniformly."""
+    return lambda rng: float(rng.uniform(low, high))
 
 
 def draw_seed(rng: np.random.Generator) -> int:
-    """Draw the seed of a noise field.
-
-    Parameters
-    ----------
-    rng
-        The pair's generator.
-
-    Returns
-    -------
-    int
-        32 bits, so that JSON keeps it exactly.
-    """
+    """Draw the seed of a noise field: 32 bits, so that JSON keeps it exactly."""
     return int(rng.integers(2**32))

@@ -247,6 +247,18 @@ def task(
     return register
 
 
+def draws(**parts: Ladder | Callable[[np.random.Generator], Any]) -> Draw:
+    """Draw named parameters in this order: the effect of a ladder, or what a function draws."""
+
+    def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
+        return {
+            name: part.at(severity) if isinstance(part, Ladder) else part(rng)
+            for name, part in parts.items()
+        }
+
+    return draw
+
+
 def no_params(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
     """Draw nothing: for tasks that are functions of the image alone."""
     return {}
