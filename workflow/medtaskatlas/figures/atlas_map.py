@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
 from medtaskatlas.atlas.roles import roles
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.figures import frames, panels, style
 from medtaskatlas.figures.projection import balanced, medoid, project
@@ -65,14 +64,8 @@ def _heldout(
     path: Path, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Pairs that no encoder saw in training, and their embeddings."""
-    try:
+    with frames.reading(path):
         table = pq.read_table(path, columns=COLUMNS)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", "start the run again to make it") from error
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is damaged or truncated ({error})", f"delete {path} and start the run again"
-        ) from error
     frame = table.drop_columns(["embedding"]).to_pandas()
     values = table.column("embedding").combine_chunks()
     vectors = values.flatten().to_numpy().reshape(len(frame), -1)
@@ -121,13 +114,5 @@ def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout
             axes.scatter(x, y, color=colour, rasterized=True, **look)
         axes.scatter([], [], s=28, color=colour, label=frames.modality_name(modality))
     if outside.any():
-        axes.scatter(
-            [],
-            [],
-            s=22,
-            color=style.OKABE_ITO["black"],
-            marker="x",
-            lw=0.9,
-            label="held-out dataset",
-        )
+        axes.scatter([], [], s=22, color="black", marker="x", lw=0.9, label="held-out dataset")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, handletextpad=0.1)

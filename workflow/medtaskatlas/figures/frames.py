@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,15 @@ SEEN = ("groups", "datasets")
 
 def read_frame(path: str | Path) -> pd.DataFrame:
     """A table of the run; a missing or damaged file is a DataError."""
-    try:
+    with reading(path):
         return pd.read_parquet(path)
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn what reading a missing or damaged file raises into a DataError."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", "start the run again to make it") from error
     except (OSError, ValueError) as error:

@@ -22,8 +22,9 @@ import numpy as np
 from medtaskatlas.tasks.pixels import like, thin
 from medtaskatlas.tasks.task import Params, Task
 
+Image = np.ndarray
 Draw = Callable[[np.random.Generator, int], Params]
-Apply = Callable[[np.ndarray, np.ndarray, np.ndarray, Params], np.ndarray]
+Apply = Callable[[Image, Image, Image, Params], Image]
 
 # Grey levels by which some pixel must differ from the right output, else the failure is none.
 VISIBLE = 8
@@ -68,17 +69,13 @@ def failure(
 
 
 @failure(needs_other=True)
-def another_image(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def another_image(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The right output of another image."""
     return other
 
 
 @failure()
-def untouched(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def untouched(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The input, as it was."""
     return source
 
@@ -88,9 +85,7 @@ def _draw_half(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_half)
-def half_done(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def half_done(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Right in one half of the image, the input in the other."""
     row, column = source.shape[0] // 2, source.shape[1] // 2
     halves: dict[str, Any] = {
@@ -106,17 +101,13 @@ def half_done(
 
 
 @failure()
-def half_strength(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def half_strength(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Halfway from the input to the right output, pixel by pixel."""
     return ((source.astype(np.uint16) + right + 1) >> 1).astype(np.uint8)
 
 
 @failure()
-def overdone(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def overdone(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Beyond the right output, by as far as the right output is from the input."""
     return np.clip(2 * right.astype(np.int16) - source, 0, 255).astype(np.uint8)
 
@@ -126,7 +117,7 @@ def _draw_order(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_order)
-def noise(source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params) -> np.ndarray:
+def noise(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Noise of the mean and spread of the right output: its pixels in random order."""
     plane = thin(right)
     rng = np.random.Generator(np.random.SFC64(params["seed"]))
@@ -141,9 +132,7 @@ def _draw_shift(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_shift)
-def displaced(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def displaced(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The right output in the wrong place, borders filled by reflection."""
     x, y = params["x"], params["y"]
     height, width = right.shape[:2]
@@ -155,7 +144,7 @@ def displaced(
 
 
 @failure()
-def blank(source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params) -> np.ndarray:
+def blank(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The mean of the right output, everywhere."""
     level = np.rint(right.mean(axis=(0, 1))).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(level, right.shape))
