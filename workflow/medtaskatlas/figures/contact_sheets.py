@@ -79,7 +79,7 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
 def _annotated(images: ImageSet) -> np.ndarray:
     """Whether something is drawn over an image, bool [N]."""
     planes = images.masks if images.instances is None else images.instances
-    return np.ones(len(images), bool) if planes is None else planes.any(axis=(1, 2))
+    return np.ones(len(images), bool) if planes is None else np.asarray(planes.any(axis=(1, 2)))
 
 
 def spread_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +18,7 @@ MEASURES = {
     "separation_auc": ("failures against\nright pairs (AUC)", "PuOr"),
     "accepted_rate": ("share of failures\nnamed as the task", "Blues"),
 }
-_NO_NUMBER = {"facecolor": "#E8E8E8", "edgecolor": "#B0B0B0", "hatch": "////"}
+_NO_NUMBER: dict[str, Any] = {"facecolor": "#E8E8E8", "edgecolor": "#B0B0B0", "hatch": "////"}
 
 
 def failures(
