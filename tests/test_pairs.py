@@ -239,8 +239,7 @@ def test_a_job_does_without_pandas_and_makes_the_same_bytes(tmp_path) -> None:
     here = {s: digest(p) for s, p in make_all(images, "rotation", tmp_path / "here").items()}
     code = f"""
 import sys
-from medtaskatlas.pairs.lean import without_pandas
-from medtaskatlas.pairs.sets import Amounts, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets, without_pandas
 from medtaskatlas.tasks.bank import load_bank
 without_pandas()
 outs = {{s: f"{tmp_path}/there/{{s}}/toy.arrow" for s in ("main", "failure", "trajectory")}}

@@ -29,8 +29,7 @@ CODE = r"""
 import json, re, sys, time
 from pathlib import Path
 import cv2
-from medtaskatlas.pairs.lean import without_pandas
-from medtaskatlas.pairs.sets import Amounts, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets, without_pandas
 from medtaskatlas.tasks.bank import load_bank
 
 images, name, folder, pairs, sets = sys.argv[1:]

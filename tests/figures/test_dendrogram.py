@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-
-import cv2
 import pandas as pd
 import pytest
+from whole import refuses_a_bad_table, text_of
 
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.dataset_distances import dataset_distances
 from medtaskatlas.figures.dendrogram import dendrogram, tree_of
 from medtaskatlas.figures.task_distances import METRICS
@@ -75,27 +72,13 @@ def test_the_tree_is_built_from_its_branches():
     assert [leaf.tasks for leaf in root.parts[0].parts] == [("boundary",), ("segmentation",)]
 
 
-def _twice(draw, tmp_path):
-    """Draw two times; the files are whole and equal. Returns the SVG's text."""
-    pairs = [(tmp_path / f"{i}.svg", tmp_path / f"{i}.png") for i in range(2)]
-    for svg, png in pairs:
-        draw(svg, png)
-    text = pairs[0][0].read_text()
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    assert cv2.imread(str(pairs[0][1])).std() > 5
-    assert text == pairs[1][0].read_text()
-    assert pairs[0][1].read_bytes() == pairs[1][1].read_bytes()
-    return text
-
-
 def test_support_is_shown_from_fifty_on(tmp_path):
     table = _clusters(tmp_path / "clusters.parquet")
-    text = _twice(lambda *out: dendrogram(table, *out, encoder="taco"), tmp_path)
-    for words in (
+    words = (
         "<!-- 97 -->", "<!-- deblurring -->", "semantic", "of several families", "held-out groups",
         "AMI 0.44", "adjusted p = 0.002", "cophenetic r 0.77", "9 groups",
-    ):  # fmt: skip
-        assert words in text, words
+    )  # fmt: skip
+    text = text_of(lambda *out: dendrogram(table, *out, encoder="taco"), tmp_path, words)
     assert "<!-- 31 -->" not in text
     assert "<!-- 100 -->" not in text  # the root: of no meaning
     assert "<!-- ? -->" not in text
@@ -117,9 +100,8 @@ def test_no_tree_says_so(tmp_path):
 
 def test_datasets_are_drawn_by_modality_with_the_test(tmp_path):
     table = _datasets(tmp_path / "dataset_distances.parquet")
-    text = _twice(lambda *out: dataset_distances(table, *out, encoder="taco"), tmp_path)
-    for words in ("<!-- mr c -->", "<!-- .62 -->", "modality", "permutation p = 0.01", "9 groups"):
-        assert words in text, words
+    words = ("<!-- mr c -->", "<!-- .62 -->", "modality", "permutation p = 0.01", "9 groups")
+    text_of(lambda *out: dataset_distances(table, *out, encoder="taco"), tmp_path, words)
     reason = "undefined: no two datasets share a modality"
     table = _datasets(tmp_path / "dataset_distances.parquet", None, reason)
     dataset_distances(table, tmp_path / "a.svg", tmp_path / "a.png", encoder="taco")
@@ -140,8 +122,4 @@ def test_every_metric_of_the_table_has_a_name():
 @pytest.mark.parametrize("figure", [dendrogram, dataset_distances])
 def test_a_bad_table_is_a_clear_error(tmp_path, figure):
     path = tmp_path / "t.parquet"
-    with pytest.raises(DataError, match="is missing"):
-        figure(path, tmp_path / "a.svg", tmp_path / "a.png", encoder="taco")
-    path.write_bytes(b"not a table")
-    with pytest.raises(DataError, match="is damaged"):
-        figure(path, tmp_path / "a.svg", tmp_path / "a.png", encoder="taco")
+    refuses_a_bad_table(lambda *out: figure(path, *out, encoder="taco"), path)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-
-import cv2
 import pandas as pd
 import pytest
+from whole import refuses_a_bad_table, text_of
 
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.atlas_map import atlas_map
 from medtaskatlas.figures.confusion import confusion
 from medtaskatlas.figures.contact_sheets import contact_sheets
@@ -40,7 +37,7 @@ def draw(tables, embeddings, pictures):
     }
 
 
-# Words that a reader must find; matplotlib leaves each text as a comment beside its outlines.
+# Words that a reader must find.
 WORDS = {
     "contact_sheets": ["DERIVED", "not ground truth", "no annotation", "held out", "4 groups"],
     "task_grid": ["inversion", "held out of training", "100"],
@@ -54,20 +51,7 @@ WORDS = {
 
 @pytest.mark.parametrize("name", WORDS)
 def test_a_figure_is_whole_and_the_same_twice(draw, name, tmp_path):
-    first = tmp_path / "new" / f"{name}.svg", tmp_path / "new" / f"{name}.png"
-    draw[name](*first)
-    text = first[0].read_text()
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    for word in WORDS[name]:
-        assert word in text
-    picture = cv2.imread(str(first[1]))
-    assert min(picture.shape[:2]) > 100
-    assert picture.std() > 5
-    second = tmp_path / "again.svg", tmp_path / "again.png"
-    draw[name](*second)
-    assert first[0].read_bytes() == second[0].read_bytes()
-    assert first[1].read_bytes() == second[1].read_bytes()
-    assert not list(tmp_path.rglob("*.tmp"))
+    text_of(draw[name], tmp_path, WORDS[name])
 
 
 @pytest.mark.parametrize(
@@ -102,12 +86,7 @@ def test_missing_intervals_are_left_out(tables, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("content", [None, b"not a table"])
-def test_a_bad_table_is_a_clear_error(tmp_path, content):
+@pytest.mark.parametrize("figure", [confusion, atlas_map])
+def test_a_bad_table_is_a_clear_error(tmp_path, figure):
     path = tmp_path / "confusion.parquet"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=r"confusion\.parquet is (missing|damaged)"):
-        confusion(path, tmp_path / "a.svg", tmp_path / "a.png", encoder="taco")
-    with pytest.raises(DataError, match=r"confusion\.parquet is (missing|damaged)"):
-        atlas_map(path, tmp_path / "a.svg", tmp_path / "a.png", encoder="taco")
+    refuses_a_bad_table(lambda *out: figure(path, *out, encoder="taco"), path)

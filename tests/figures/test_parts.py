@@ -7,7 +7,7 @@ import pandas as pd
 
 from medtaskatlas.figures.contact_sheets import spread_rows
 from medtaskatlas.figures.frames import by_family, count_text, family_order, plain
-from medtaskatlas.figures.labels import spread
+from medtaskatlas.figures.panels import spread
 from medtaskatlas.figures.projection import balanced
 from medtaskatlas.figures.style import FAMILY_COLOURS, encoder_colours
 

@@ -1,13 +1,10 @@
 """The figure of the shortcut audit."""
 
-import xml.etree.ElementTree as ElementTree
-
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from whole import refuses_a_bad_table, text_of
 
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.shortcuts import shortcuts
 
 FAMILIES = {
@@ -54,15 +51,8 @@ def _frames(svg):
 
 
 def test_it_is_whole_and_the_same_twice(table, tmp_path):
-    (tmp_path / "again").mkdir()
-    svg, png = _draw(table, tmp_path)
-    text = svg.read_text()
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    for word in ("inpainting", "output only", "chance", "Held-out datasets", "120 pairs", "(25)"):
-        assert word in text
-    assert cv2.imread(str(png)).std() > 5
-    other = _draw(table, tmp_path / "again")
-    assert [p.read_bytes() for p in other] == [svg.read_bytes(), png.read_bytes()]
+    words = ("inpainting", "output only", "chance", "Held-out datasets", "120 pairs", "(25)")
+    text_of(lambda *out: shortcuts(table, *out), tmp_path, words)
 
 
 def test_frames_are_the_flagged_cells(table, tmp_path):
@@ -84,6 +74,6 @@ def test_no_rows_still_make_a_figure(table, tmp_path):
     assert "no task was audited" in _draw(table, tmp_path)[0].read_text()
 
 
-def test_a_missing_table_is_a_clear_error(tmp_path):
-    with pytest.raises(DataError, match=r"shortcuts\.parquet is missing"):
-        shortcuts(tmp_path / "shortcuts.parquet", tmp_path / "a.svg", tmp_path / "a.png")
+def test_a_bad_table_is_a_clear_error(tmp_path):
+    path = tmp_path / "shortcuts.parquet"
+    refuses_a_bad_table(lambda *out: shortcuts(path, *out), path)

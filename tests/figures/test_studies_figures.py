@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medtaskatlas.figures import scaling as scaling_figure
-from medtaskatlas.figures import unseen_tasks as unseen_figure
+from medtaskatlas.figures import style
+from medtaskatlas.figures.scaling import scaling
+from medtaskatlas.figures.unseen_tasks import unseen_tasks
 
 FAMILIES = {"boundary": "semantic", "deblurring": "generative", "shear": "transformation"}
 
@@ -21,8 +22,7 @@ def texts(monkeypatch):
         for path in (svg, png):
             figure.savefig(path)
 
-    for module in (scaling_figure, unseen_figure):
-        monkeypatch.setattr(module, "save", keep)
+    monkeypatch.setattr(style, "save", keep)
     return found
 
 
@@ -46,7 +46,7 @@ def unseen(tmp_path, **changes):
 
 def test_unseen_tasks_names_each_task_and_its_kin(tmp_path, texts):
     svg, png = tmp_path / "a.svg", tmp_path / "a.png"
-    unseen_figure.unseen_tasks(unseen(tmp_path), svg, png, encoder="taco")
+    unseen_tasks(unseen(tmp_path), svg, png, encoder="taco")
     assert {*FAMILIES} <= set(texts)
     assert texts.count("some kin") == 6
     assert any(text.startswith("1 of 3 in their own family") for text in texts)
@@ -55,7 +55,7 @@ def test_unseen_tasks_names_each_task_and_its_kin(tmp_path, texts):
 
 def test_unseen_tasks_of_no_encoder_says_so(tmp_path, texts):
     out = tmp_path / "a.svg", tmp_path / "a.png"
-    unseen_figure.unseen_tasks(unseen(tmp_path), *out, encoder="other")
+    unseen_tasks(unseen(tmp_path), *out, encoder="other")
     assert any("no task was held out of a training of other" in text for text in texts)
 
 
@@ -82,14 +82,12 @@ def scaling_table(tmp_path, axes=("pairs", "datasets", "all")):
 
 def test_scaling_shows_amounts_and_gain(tmp_path, texts):
     svg, png = tmp_path / "a.svg", tmp_path / "a.png"
-    scaling_figure.scaling(scaling_table(tmp_path), svg, png)
+    scaling(scaling_table(tmp_path), svg, png)
     assert {"400", "3,600", "2", "8"} <= set(texts)
     assert "held-out groups (+3.1 points a doubling)" in texts
     assert cv2.imread(str(png)).std() > 5
 
 
 def test_scaling_of_nothing_says_so(tmp_path, texts):
-    scaling_figure.scaling(
-        scaling_table(tmp_path, ("all",)), tmp_path / "a.svg", tmp_path / "a.png"
-    )
+    scaling(scaling_table(tmp_path, ("all",)), tmp_path / "a.svg", tmp_path / "a.png")
     assert any("nothing was trained on less data" in text for text in texts)

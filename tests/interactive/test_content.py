@@ -17,8 +17,7 @@ from interactive.small import EVIL, HELDOUT, TASKS
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.interactive.data import gather
 from medtaskatlas.figures.interactive.distances import leaves, nearest_first
-from medtaskatlas.figures.interactive.looks import looks_of
-from medtaskatlas.figures.interactive.packing import packed, script_json
+from medtaskatlas.figures.interactive.encoding import packed, script_json, styles_of
 from medtaskatlas.figures.interactive.page import interactive_atlas
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Tiles, sheets_of
 from medtaskatlas.formats.images import ImageSet
@@ -280,9 +279,9 @@ def test_json_for_scripts_is_json_and_holds_no_markup():
 
 def test_looks_differ_where_colours_repeat():
     for dimension in ("task", "family", "modality"):
-        looks = looks_of(dimension, [f"unknown {k}" for k in range(6)])
+        looks = styles_of(dimension, [f"unknown {k}" for k in range(6)])
         assert len({(look["light"], look["shape"]) for look in looks}) == 6
-    assert len({(a["light"], a["shape"]) for a in looks_of("task", ["t"] * 48)}) == 48
+    assert len({(a["light"], a["shape"]) for a in styles_of("task", ["t"] * 48)}) == 48
 
 
 def test_held_out_datasets_are_marked(content):

@@ -12,7 +12,7 @@ from generated import make_sample
 from medtaskatlas.core.errors import ConfigError, TaskError
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.bank import load_bank, select_tasks
-from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, get, is_colour, no_params, task
+from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, is_colour, no_params, task
 
 BANK = load_bank()
 FROZEN = {
@@ -204,7 +204,7 @@ def test_parameters_are_plain(drawn, words: str) -> None:
 
 def test_a_draw_that_raises_is_named() -> None:
     bad = task_of(raises, draw=lambda rng, sample, severity: {"a": 1 / 0})
-    with pytest.raises(TaskError, match=r"task bad at severity 0.5: draw: ZeroDivisionError"):
+    with pytest.raises(TaskError, match=r"could not draw params for severity 0\.5: Zero"):
         bad.parameters(np.random.default_rng(0), make_sample(), 0.5)
 
 
@@ -235,8 +235,6 @@ def test_colour_is_more_than_a_few_pixels() -> None:
 
 
 def test_names_are_checked() -> None:
-    with pytest.raises(ConfigError, match="did you mean rotation"):
-        get("rotatoin")
     with pytest.raises(ConfigError, match="did you mean inpainting"):
         select_tasks(["inpaintng"], BANK)
     with pytest.raises(ValueError, match="two tasks"):

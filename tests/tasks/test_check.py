@@ -7,8 +7,7 @@ import pytest
 
 from medtaskatlas.core.errors import DataError, TaskError
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.tasks.check import check_file, check_task
-from medtaskatlas.tasks.example_samples import example_samples
+from medtaskatlas.tasks.check import check_file, check_task, example_samples
 from medtaskatlas.tasks.task import REGISTRY, Ladder, Task, no_params
 
 BANK = load_bank()
@@ -110,7 +109,7 @@ def backwards(sample, params):
         (made(brighter, lambda r, s, v: {"offset": np.float32(3)}), "are not plain JSON"),
         (made(brighter, lambda r, s, v: {"offset": float("nan")}), "are not plain JSON"),
         (made(brighter, lambda r, s, v: [1]), "a list is no dict"),
-        (made(brighter, lambda r, s, v: 1 / 0), "draw: ZeroDivisionError"),
+        (made(brighter, lambda r, s, v: 1 / 0), "severity 0.7: ZeroDivisionError"),
         (
             made(brighter, lambda r, s, v: {"offset": id(object()) % 7 + next(_count)}),
             "draw is not",

@@ -2,8 +2,7 @@ from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
     from medtaskatlas.pairs.batch import make_batch
-    from medtaskatlas.pairs.lean import without_pandas
-    from medtaskatlas.pairs.sets import Amounts, make_sets
+    from medtaskatlas.pairs.sets import Amounts, make_sets, without_pandas
     from medtaskatlas.tasks.bank import load_bank
 
     without_pandas()

@@ -12,20 +12,9 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
 from medtaskatlas.atlas.roles import roles
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.figures.frames import by_family, family_order, modality_name, plain
-from medtaskatlas.figures.labels import label_points
-from medtaskatlas.figures.projection import balanced, project
-from medtaskatlas.figures.style import (
-    GREY,
-    MODALITY_COLOURS,
-    OKABE_ITO,
-    blank_note,
-    family_colour,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
+from medtaskatlas.figures.projection import balanced, medoid, project
 
 MAX_POINTS = 2000
 COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]
@@ -41,35 +30,16 @@ def atlas_map(
     heldout_tasks: Collection[str] = (),
     seed: int = 0,
 ) -> None:
-    """Draw held-out pairs, coloured by family and by modality.
-
-    Parameters
-    ----------
-    embeddings
-        results/<run>/embeddings/<encoder>/seed<k>.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder, for the title.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    seed
-        The run's seed.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged.
-    """
-    use_style()
+    """Draw held-out pairs, coloured by family and by modality."""
+    style.use_style()
     frame, vectors = _heldout(Path(embeddings), heldout_datasets, heldout_tasks)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(10.5, 6.1), width_ratios=[1.5, 1], layout="constrained"
     )
     if len(frame) < 10:
         for axes in (left, right):
-            blank_note(axes, "too few held-out pairs for a map")
-        save(figure, svg, png)
+            style.blank_note(axes, "too few held-out pairs for a map")
+        style.save(figure, svg, png)
         return
     rows = balanced(frame, MAX_POINTS, seed)
     frame, spots = frame.iloc[rows].reset_index(drop=True), project(vectors[rows], seed)
@@ -87,21 +57,15 @@ def atlas_map(
     figure.canvas.draw()  # the layout is final only now, and labels need the final scale
     figure.set_layout_engine("none")
     _label_tasks(left, frame, spots)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _heldout(
     path: Path, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Pairs that no encoder saw in training, and their embeddings."""
-    try:
+    with frames.reading(path):
         table = pq.read_table(path, columns=COLUMNS)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", "start the run again to make it") from error
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is damaged or truncated ({error})", f"delete {path} and start the run again"
-        ) from error
     frame = table.drop_columns(["embedding"]).to_pandas()
     values = table.column("embedding").combine_chunks()
     vectors = values.flatten().to_numpy().reshape(len(frame), -1)
@@ -110,44 +74,29 @@ def _heldout(
 
 
 def dot_size(n: int) -> float:
-    """Area of a dot, so that many do not hide each other and few can be seen.
-
-    Parameters
-    ----------
-    n
-        How many dots.
-
-    Returns
-    -------
-    float
-        Square points.
-    """
+    """Area of a dot, so that many do not hide each other and few can be seen."""
     return float(np.clip(17000 / max(n, 1), 7, 30))
 
 
 def _draw_families(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Dots by family, drawn in a mixed order so that no family covers another."""
     order = generator(0, "drawing order").permutation(len(frame))
-    colours = frame["family"].map(family_colour).to_numpy()
+    colours = frame["family"].map(style.family_colour).to_numpy()
     x, y = spots[order].T
     axes.scatter(x, y, s=dot_size(len(x)), c=colours[order], lw=0, alpha=0.55, rasterized=True)
-    for family in family_order(frame["family"]):
-        axes.scatter([], [], s=28, color=family_colour(family), label=family)
+    for family in frames.family_order(frame["family"]):
+        axes.scatter([], [], s=28, color=style.family_colour(family), label=family)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
 
 
 def _label_tasks(axes: Axes, frame: pd.DataFrame, spots: np.ndarray) -> None:
     """Name every task at its most central pair."""
     family = dict(zip(frame["task"], frame["family"], strict=True))
-    tasks = by_family(family)
-    anchors = []
-    for task in tasks:
-        own = spots[(frame["task"] == task).to_numpy()]
-        # The medoid lies among the task's pairs, where a mean may lie between two heaps of them.
-        apart = np.hypot(*(own[:, None] - own[None]).transpose(2, 0, 1))
-        anchors.append(own[np.sqrt(apart).sum(axis=1).argmin()])
-    colours = [family_colour(family[task]) for task in tasks]
-    label_points(axes, np.array(anchors), [plain(task) for task in tasks], colours)
+    tasks = frames.by_family(family)
+    own = [spots[(frame["task"] == task).to_numpy()] for task in tasks]
+    anchors = np.array([points[medoid(points)] for points in own])
+    colours = [style.family_colour(family[task]) for task in tasks]
+    panels.label_points(axes, anchors, [frames.plain(task) for task in tasks], colours)
 
 
 def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout: set[str]) -> None:
@@ -155,7 +104,7 @@ def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout
     outside = frame["dataset"].isin(heldout).to_numpy()
     size = dot_size(len(frame))
     for modality in sorted(set(frame["modality"])):
-        colour = MODALITY_COLOURS.get(modality, GREY)
+        colour = style.MODALITY_COLOURS.get(modality, style.GREY)
         own = (frame["modality"] == modality).to_numpy()
         for rows, look in (
             (own & ~outside, {"s": 0.7 * size, "lw": 0, "alpha": 0.55}),
@@ -163,9 +112,7 @@ def _draw_modalities(axes: Axes, frame: pd.DataFrame, spots: np.ndarray, heldout
         ):
             x, y = spots[rows].T
             axes.scatter(x, y, color=colour, rasterized=True, **look)
-        axes.scatter([], [], s=28, color=colour, label=modality_name(modality))
+        axes.scatter([], [], s=28, color=colour, label=frames.modality_name(modality))
     if outside.any():
-        axes.scatter(
-            [], [], s=22, color=OKABE_ITO["black"], marker="x", lw=0.9, label="held-out dataset"
-        )
+        axes.scatter([], [], s=22, color="black", marker="x", lw=0.9, label="held-out dataset")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, handletextpad=0.1)

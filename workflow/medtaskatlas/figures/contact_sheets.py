@@ -12,9 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from medtaskatlas.figures.frames import modality_name
-from medtaskatlas.figures.style import OKABE_ITO, save, use_style
-from medtaskatlas.figures.tiles import place, sheet
+from medtaskatlas.figures import frames, panels, style
 from medtaskatlas.formats.images import SPLITS, ImageSet
 
 PER_DATASET = 10
@@ -39,27 +37,12 @@ def contact_sheets(
     *,
     heldout: Collection[str] = (),
 ) -> None:
-    """Draw about ten images of every dataset, spread over its splits and groups.
-
-    Parameters
-    ----------
-    image_paths
-        Images files of the datasets.
-    svg, png
-        The files to make.
-    heldout
-        Names of the datasets kept out of training.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged.
-    """
-    use_style()
-    figure, axes = sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
+    """Draw about ten images of every dataset, spread over its splits and groups."""
+    style.use_style()
+    figure, axes = panels.sheet(WIDTH, 0.05 + BLOCK * len(image_paths))
     for i, images in enumerate(map(ImageSet, image_paths)):
         _draw_dataset(axes, images, 0.05 + i * BLOCK, images.dataset in heldout)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None:
@@ -68,9 +51,9 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
     groups = images.numpy("group_id")
     splits = images.numpy("split")
     axes.plot([0.1, WIDTH - 0.1], [y, y], color="#BBBBBB", lw=0.8)
-    title = f"{images.dataset}   {modality_name(meta['modality'])}, {meta['body_part']}"
+    title = f"{images.dataset}   {frames.modality_name(meta['modality'])}, {meta['body_part']}"
     axes.text(0.1, y + 0.17, title, fontsize=11, fontweight="bold", va="center")
-    counts = f"{_count(len(images), 'image')}, {_count(len(set(groups)), 'group')}"
+    counts = f"{frames.count(len(images), 'image')}, {frames.count(len(set(groups)), 'group')}"
     if heldout:
         counts += ", held out of training"
     axes.text(WIDTH - 0.1, y + 0.17, counts, fontsize=9.5, va="center", ha="right")
@@ -84,47 +67,25 @@ def _draw_dataset(axes: Axes, images: ImageSet, y: float, heldout: bool) -> None
         textwrap.shorten(words, 150, placeholder=" ...)"),
         fontsize=8.5,
         va="center",
-        color=OKABE_ITO["vermillion"] if kind == "derived" else "#444444",
+        color=style.OKABE_ITO["vermillion"] if kind == "derived" else style.DARK,
     )
     for k, row in enumerate(spread_rows(splits, groups, PER_DATASET, _annotated(images))):
         x, top = 0.1 + k * STEP, y + HEAD
-        place(axes, images.images[row], x, top, SIDE)
+        panels.place(axes, images.images[row], x, top, SIDE)
         axes.add_collection(_outlines(images, row, x, top))
-        axes.text(x, top + SIDE + 0.1, splits[row], fontsize=7.5, color="#444444", va="center")
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
+        axes.text(x, top + SIDE + 0.1, splits[row], fontsize=7.5, color=style.DARK, va="center")
 
 
 def _annotated(images: ImageSet) -> np.ndarray:
-    """Which images have something drawn over them, bool [N]."""
-    if images.instances is not None:
-        return np.array([plane.any() for plane in images.instances], bool)
-    if images.masks is not None:
-        return np.array([plane.any() for plane in images.masks], bool)
-    return np.ones(len(images), bool)
+    """Whether something is drawn over an image, bool [N]."""
+    planes = images.masks if images.instances is None else images.instances
+    return np.ones(len(images), bool) if planes is None else np.asarray(planes.any(axis=(1, 2)))
 
 
 def spread_rows(
     splits: np.ndarray, groups: np.ndarray, n: int, first: np.ndarray | None = None
 ) -> list[int]:
-    """Rows that show as many splits and groups as possible.
-
-    Parameters
-    ----------
-    splits, groups
-        [N] split and group of every image.
-    n
-        How many rows at most.
-    first
-        bool [N]: images that go before the others of their group.
-
-    Returns
-    -------
-    list of int
-        By split and then as they stand in the file.
-    """
+    """At most n rows of as many splits and groups as possible; images of `first` before others."""
     names = [split for split in SPLITS if (splits == split).any()]
     order = []
     for s, split in enumerate(names):
@@ -160,24 +121,19 @@ def _bit_reversed(i: int) -> float:
 
 def _outlines(images: ImageSet, row: int, x: float, y: float) -> LineCollection:
     """Outlines of the annotation of an image: objects where there are such, else classes; boxes."""
-    plane = None
-    if images.instances is not None:
-        plane = images.instances[row]
-    elif images.masks is not None:
-        plane = images.masks[row]
+    sample = images.sample(row)
+    plane = sample.mask if sample.instances is None else sample.instances
+    scale = SIDE / sample.image.shape[0]
     lines, colours = [], []
-    if plane is not None:
-        scale = SIDE / plane.shape[0]
-        for number in (int(v) for v in np.unique(plane) if v):
-            shape = (plane == number).astype(np.uint8)
-            found, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-            for contour in found:
-                points = (contour[:, 0, :] + 0.5) * scale + (x, y)
-                lines.append(np.concatenate([points, points[:1]]))
-                colours.append(LINES[(number - 1) % len(LINES)])
-    boxes = images.sample(row).boxes
-    for i, (left, top, right, bottom) in enumerate([] if boxes is None else boxes):
+    for number in [] if plane is None else np.unique(plane[plane > 0]).tolist():
+        shape = (plane == number).astype(np.uint8)
+        found, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        for contour in found:
+            points = (contour[:, 0, :] + 0.5) * scale + (x, y)
+            lines.append(np.concatenate([points, points[:1]]))
+            colours.append(LINES[(number - 1) % len(LINES)])
+    for i, (left, top, right, bottom) in enumerate([] if sample.boxes is None else sample.boxes):
         corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-        lines.append(np.array(corners) * (SIDE / images.images.shape[1]) + (x, y))
+        lines.append(np.array(corners) * scale + (x, y))
         colours.append(LINES[i % len(LINES)])
     return LineCollection(lines, colors=colours, linewidths=0.7, zorder=3)

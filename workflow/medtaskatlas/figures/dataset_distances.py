@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Rectangle
 
-from medtaskatlas.figures.frames import (
-    WHERE,
-    each_text,
-    modality_name,
-    plain,
-    read_frame,
-    splits_of,
-)
-from medtaskatlas.figures.style import (
-    GREY,
-    MODALITY_COLOURS,
-    PAGE,
-    PALE,
-    blank_note,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 METRICS = {"centroid_cosine": "1 − cosine\nof centroids", "energy": "energy\ndistance"}
 MAX_NUMBERS = 13  # datasets: with more, numbers do not fit into the cells
@@ -42,28 +25,14 @@ def dataset_distances(
     encoder: str,
     metric: str = "centroid_cosine",
 ) -> None:
-    """Draw the dataset x dataset distances of one encoder, a panel a query set.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/dataset_distances.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    metric
-        A value of the table's column ``metric``.
-    """
-    use_style()
-    rows = read_frame(table)
+    """Draw the dataset x dataset distances of one encoder, a panel a query set."""
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]
     pairs = rows[rows["level"] == "pair"]
-    splits = splits_of(pairs.loc[pairs["estimate"].notna(), "split"])
+    splits = frames.splits_of(pairs.loc[pairs["estimate"].notna(), "split"])
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no distances between two or more datasets for {encoder}")
-        save(figure, svg, png)
+        style.save_note(f"no distances between two or more datasets for {encoder}", svg, png)
         return
     top = float(pairs["estimate"].max()) or 1.0
     sides = []
@@ -75,73 +44,63 @@ def dataset_distances(
     names, below, above = 1.75, 0.5, 0.5
     heights = [above + cell * n + below for n in sides]
     height = sum(heights)
-    figure = plt.figure(figsize=(PAGE, height))
+    figure = plt.figure(figsize=(style.PAGE, height))
     offset = height
     for split, n, size in zip(splits, sides, heights, strict=True):
         offset -= size
         box = (names, offset + below, cell * n, cell * n)
         axes = figure.add_axes(_share(box, height))
-        image = _panel(axes, rows[rows["split"] == split], top, cell)
-        panel_title(axes, f"{encoder}, {WHERE[split]}", each_text(_known(rows, split), "a pair"))
+        mesh = _panel(axes, rows[rows["split"] == split], top, cell)
+        known = pairs[(pairs["split"] == split) & pairs["estimate"].notna()]
+        style.panel_title(
+            axes, f"{encoder}, {frames.WHERE[split]}", frames.each_text(known, "a pair")
+        )
     first = names + cell * max(sides) + 0.3
     bar = figure.add_axes(_share((first, height - above - 1.45, 0.14, 1.1), height))
-    figure.colorbar(image, cax=bar)
+    figure.colorbar(mesh, cax=bar)
     bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
     _legend(figure.add_axes(_share((first - 0.1, height - above - 3.3, 1.2, 1.6), height)), pairs)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _share(box: tuple[float, float, float, float], height: float) -> tuple[float, ...]:
     """A box in inches as shares of the page."""
     x, y, w, h = box
-    return x / PAGE, y / height, w / PAGE, h / height
+    return x / style.PAGE, y / height, w / style.PAGE, h / height
 
 
-def _known(rows: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Pairs of a query set that have a number."""
-    return rows[(rows["split"] == split) & (rows["level"] == "pair") & rows["estimate"].notna()]
-
-
-def _panel(axes: Axes, rows: pd.DataFrame, top: float, cell: float) -> Any:
-    """One heatmap with its names and the sentence below it; returns the image."""
+def _panel(axes: Axes, rows: pd.DataFrame, top: float, cell: float) -> ScalarMappable:
+    """One heatmap with its names and the sentence below it."""
     pairs = rows[rows["level"] == "pair"]
     modality = dict(zip(pairs["dataset_a"], pairs["modality_a"], strict=True))
     modality |= dict(zip(pairs["dataset_b"], pairs["modality_b"], strict=True))
     datasets = sorted(modality, key=lambda name: (modality[name], name))
+    colours = [style.MODALITY_COLOURS.get(modality[name], style.GREY) for name in datasets]
     at = {name: i for i, name in enumerate(datasets)}
     matrix = np.full((len(datasets),) * 2, np.nan)
     np.fill_diagonal(matrix, 0)
     for a, b, value in zip(pairs["dataset_a"], pairs["dataset_b"], pairs["estimate"], strict=True):
         matrix[at[a], at[b]] = matrix[at[b], at[a]] = value
-    axes.set_facecolor(PALE)
-    image = axes.imshow(
-        np.ma.masked_invalid(matrix), cmap="viridis_r", vmin=0, vmax=top, interpolation="none"
+    texts = np.where(np.eye(len(datasets), dtype=bool), "", np.vectorize(panels.short)(matrix))
+    mesh = panels.heatmap(
+        axes, matrix, "viridis_r", top=top, texts=texts if len(datasets) <= MAX_NUMBERS else None
     )
-    axes.spines[:].set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks(range(len(datasets)), [plain(name) for name in datasets])
+    axes.set_yticks(np.arange(len(datasets)) + 0.5, [frames.plain(name) for name in datasets])
     axes.tick_params(axis="y", length=0, pad=13)
-    for label, name in zip(axes.get_yticklabels(), datasets, strict=True):
-        label.set_color(MODALITY_COLOURS.get(modality[name], GREY))
     wide = 0.09 / cell  # of the strips, in cells
-    for i, name in enumerate(datasets):
-        colour = MODALITY_COLOURS.get(modality[name], GREY)
-        beside, below = (-0.6 - wide, i - 0.5), (i - 0.5, len(datasets) - 0.4)
+    for i, (label, colour) in enumerate(zip(axes.get_yticklabels(), colours, strict=True)):
+        label.set_color(colour)
+        beside, below = (-0.1 - wide, i), (i, len(datasets) + 0.1)
         for corner, w, h in ((beside, wide, 1), (below, 1, wide)):
             axes.add_patch(Rectangle(corner, w, h, color=colour, lw=0, clip_on=False))
-        if i and modality[name] != modality[datasets[i - 1]]:
-            axes.axhline(i - 0.5, color="white", lw=1.6)
-            axes.axvline(i - 0.5, color="white", lw=1.6)
-    if len(datasets) <= MAX_NUMBERS:
-        for i, j in np.argwhere(np.isfinite(matrix) & ~np.eye(len(datasets), dtype=bool)):
-            shade = "white" if matrix[i, j] > 0.5 * top else "black"
-            text = f"{matrix[i, j]:.2f}".lstrip("0") or "0"
-            axes.text(j, i, text, ha="center", va="center", fontsize=6.5, color=shade)
+        if i and modality[datasets[i]] != modality[datasets[i - 1]]:
+            axes.axhline(i, color="white", lw=1.6)
+            axes.axvline(i, color="white", lw=1.6)
     axes.annotate(
         _sentence(rows), (0, 0), xytext=(0, -15), xycoords="axes fraction",
-        textcoords="offset points", va="top", fontsize=7.5, color="#444444",
+        textcoords="offset points", va="top", fontsize=7.5, color=style.DARK,
     )  # fmt: skip
-    return image
+    return mesh
 
 
 def _sentence(rows: pd.DataFrame) -> str:
@@ -162,6 +121,6 @@ def _legend(axes: Axes, pairs: pd.DataFrame) -> None:
     """What the colours of the names mean."""
     axes.set_axis_off()
     for modality in sorted({*pairs["modality_a"], *pairs["modality_b"]}):
-        colour = MODALITY_COLOURS.get(modality, GREY)
-        axes.scatter([], [], marker="s", s=30, color=colour, label=modality_name(modality))
+        colour = style.MODALITY_COLOURS.get(modality, style.GREY)
+        axes.scatter([], [], marker="s", s=30, color=colour, label=frames.modality_name(modality))
     axes.legend(loc="upper left", title="modality", alignment="left", handletextpad=0.2)

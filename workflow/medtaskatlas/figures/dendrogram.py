@@ -10,105 +10,52 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medtaskatlas.figures.frames import (
-    WHERE,
-    count_text,
-    family_order,
-    plain,
-    read_frame,
-    splits_of,
-)
-from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
-    family_colour,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 SHOWN = 50  # percent: a branch under it is one of several that the data allow
 STRONG = 95
-MIXED = "#444444"
 
 
 @dataclass(frozen=True)
 class Node:
-    """A leaf or an inner node of the tree.
+    """A leaf or an inner node of the tree."""
 
-    Attributes
-    ----------
-    tasks
-        Names of the tasks below it, in the order of drawing.
-    height
-        Distance at which its parts are joined; 0 for a leaf.
-    support
-        Share of bootstrap draws, or None.
-    parts
-        The nodes below it.
-    """
-
-    tasks: tuple[str, ...]
-    height: float = 0.0
-    support: float | None = None
+    tasks: tuple[str, ...]  # below it, in the order of drawing
+    height: float = 0.0  # distance at which its parts are joined; 0 for a leaf
+    support: float | None = None  # share of bootstrap draws, or None
     parts: tuple[Node, ...] = ()
 
 
 def dendrogram(
     table: str | Path, svg: str | Path, png: str | Path, *, encoder: str, split: str | None = None
 ) -> None:
-    """Draw the average-linkage tree of the tasks of one encoder.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/clusters.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    split
-        Query set; the first that the table has where it is None.
-    """
-    use_style()
-    rows = read_frame(table)
+    """Draw the average-linkage tree of the tasks of one encoder."""
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == "centroid_cosine")]
     branches = rows[rows["level"] == "branch"]
     if split is None:
-        split = next(iter(splits_of(branches["split"])), None)
+        split = next(iter(frames.splits_of(branches["split"])), None)
     rows, branches = rows[rows["split"] == split], branches[branches["split"] == split]
     if split is None or branches.empty:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no tree of three or more tasks for {encoder}")
-        save(figure, svg, png)
+        style.save_note(f"no tree of three or more tasks for {encoder}", svg, png)
         return
     places = rows[rows["level"] == "task"]
     families = dict(zip(places["task"], places["family"], strict=True))
     root = tree_of(branches, families)
-    figure, axes = plt.subplots(figsize=(PAGE, 0.2 * len(root.tasks) + 0.9))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 0.2 * len(root.tasks) + 0.9))
     _draw(axes, root, families)
-    title = f"{encoder}, {WHERE.get(split, split)}"
-    panel_title(axes, title, "; ".join(filter(None, [count_text(branches), _words(rows)])))
+    title = f"{encoder}, {frames.WHERE.get(split, split)}"
+    style.panel_title(
+        axes, title, "; ".join(filter(None, [frames.count_text(branches), _words(rows)]))
+    )
     _legend(axes, families, low=-0.56 / figure.get_figheight() - 0.01)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def tree_of(branches: pd.DataFrame, families: dict[str, str]) -> Node:
-    """The tree that some branches make.
-
-    Parameters
-    ----------
-    branches
-        Columns ``members``, ``height``, ``estimate``; one row an inner node, the root included.
-    families
-        Task to family; for the order of the leaves.
-
-    Returns
-    -------
-    Node
-        The root. Of the parts of a node, that of the earlier family stands first.
-    """
-    order = family_order(families.values())
+    """Tree of branches, one row an inner node; the part of the earlier family stands first."""
+    order = frames.family_order(families.values())
     ranks = {task: order.index(family) for task, family in families.items()}
     held: dict[str, Node] = {}
     node = Node(())
@@ -160,10 +107,9 @@ def _draw(axes: Axes, root: Node, families: dict[str, str]) -> None:
     axes.set_xlim(reach * 1.03, -0.01 * reach)
     axes.set_ylim(len(root.tasks) - 0.4, -0.6)
     axes.yaxis.tick_right()
-    axes.set_yticks(range(len(root.tasks)), [plain(task) for task in root.tasks])
+    axes.set_yticks(range(len(root.tasks)), [frames.plain(task) for task in root.tasks])
     axes.tick_params(axis="y", length=0)
-    for label, task in zip(axes.get_yticklabels(), root.tasks, strict=True):
-        label.set_color(family_colour(families.get(task, "")))
+    panels.colour_names(axes.get_yticklabels(), list(root.tasks), families)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("distance at which branches are joined (1 − cosine of centroids)")
 
@@ -171,7 +117,7 @@ def _draw(axes: Axes, root: Node, families: dict[str, str]) -> None:
 def _colour(node: Node, families: dict[str, str]) -> str:
     """Colour of the family that all tasks of a node share; dark where they are of several."""
     there = {families.get(task, "") for task in node.tasks}
-    return family_colour(there.pop()) if len(there) == 1 else MIXED
+    return style.family_colour(there.pop()) if len(there) == 1 else style.DARK
 
 
 def _words(rows: pd.DataFrame) -> str:
@@ -189,10 +135,10 @@ def _words(rows: pd.DataFrame) -> str:
 
 def _legend(axes: Axes, families: dict[str, str], low: float) -> None:
     """Colours of the families, and what the numbers are."""
-    for family in family_order(families.values()):
-        axes.plot([], [], color=family_colour(family), lw=2, label=family)
+    for family in frames.family_order(families.values()):
+        axes.plot([], [], color=style.family_colour(family), lw=2, label=family)
     if len(set(families.values())) > 1:
-        axes.plot([], [], color=MIXED, lw=2, label="of several families")
+        axes.plot([], [], color=style.DARK, lw=2, label="of several families")
     axes.legend(
         loc="upper left", bbox_to_anchor=(0, low), ncols=4, columnspacing=1.2, handlelength=1.2,
         handletextpad=0.5, borderaxespad=0, borderpad=0,
@@ -201,5 +147,5 @@ def _legend(axes: Axes, families: dict[str, str], low: float) -> None:
         f"Numbers: percent of bootstrap draws whose tree has the same branch, from {SHOWN} on, "
         f"bold from {STRONG} on.\n?: a task of the branch rests on too few groups to tell.",
         (0, low), xytext=(0, -14), xycoords="axes fraction", textcoords="offset points",
-        va="top", fontsize=7.5, color="#444444",
+        va="top", fontsize=7.5, color=style.DARK,
     )  # fmt: skip

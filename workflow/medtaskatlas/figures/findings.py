@@ -10,9 +10,18 @@ from typing import Any
 import pandas as pd
 
 from medtaskatlas.core.files import whole_file
-from medtaskatlas.figures.frames import WHERE, modality_name, plain, read_frame, splits_of
+from medtaskatlas.figures.frames import (
+    WHERE,
+    counts_of,
+    html_table,
+    interval,
+    modality_name,
+    number,
+    plain,
+    read_frame,
+    splits_of,
+)
 from medtaskatlas.figures.identification import METHODS, overall
-from medtaskatlas.figures.markup import count, interval, number, p_text, table, tag
 
 ANNOTATION = {
     "ground_truth": "ground truth",
@@ -35,21 +44,7 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #ddd;
 
 
 def findings(html: str | Path, **tables: str | Path) -> None:
-    """Write the findings, their controls, the datasets and the key numbers as one page.
-
-    Parameters
-    ----------
-    html
-        The HTML file to make.
-    tables
-        Paths of the tables ``summary``, ``controls``, ``datasets``, ``tasks`` and
-        ``identification``.
-
-    Raises
-    ------
-    DataError
-        If a table is missing or damaged.
-    """
+    """Write the findings, their controls, the datasets and the key numbers as one page."""
     names = ("summary", "controls", "datasets", "tasks", "identification")
     frames = {name: read_frame(tables[name]) for name in names}
     run = escape(str(frames["datasets"]["run"].iloc[0]))
@@ -115,22 +110,25 @@ def _finding(row: Mapping[Any, Any]) -> str:
     sentence = str(row["sentence"])
     facts = [f"estimate {interval(row)}"]
     if pd.notna(row["p_adjusted"]):
-        facts.append(f"adjusted p {p_text(row['p_adjusted'])}")
+        p = row["p_adjusted"]
+        facts.append(f"adjusted p {'&lt; 0.001' if p < 0.001 else f'= {p:.3f}'}")
     if pd.notna(row["control"]):
         passed = row["control_passed"]
         word = "not run" if pd.isna(passed) else "passed" if passed else "failed"
         facts.append(f"control {escape(plain(str(row['control'])))}: {word}")
     if "n = " not in sentence:
-        counts = [
-            (row["n_pairs"], "pair"),
-            (row["n_groups"], "group"),
-            (row["n_datasets"], "dataset"),
-        ]
-        facts.append("n = " + ", ".join(count(n, word) for n, word in counts))
+        facts.append(f"n = {counts_of(row)}")
     if pd.notna(row["note"]) and str(row["note"]) not in sentence:
         facts.append(escape(str(row["note"])))
-    verdict = tag(row["supported"], "supported", "not supported")
+    verdict = _tag(row["supported"], "supported", "not supported")
     return f'<li>{verdict} {escape(sentence)}<span class="n">{"; ".join(facts)}</span></li>'
+
+
+def _tag(value: Any, yes: str, no: str) -> str:
+    """A coloured word for true, false or not known."""
+    if pd.isna(value):
+        return '<span class="tag open">not run</span>'
+    return f'<span class="tag {"yes" if value else "no"}">{yes if value else no}</span>'
 
 
 def _controls(rows: pd.DataFrame) -> str:
@@ -143,13 +141,13 @@ def _controls(rows: pd.DataFrame) -> str:
             escape(str(row["expectation"])),
             interval(row),
             number(row["reference"]),
-            tag(row["passed"], "passed", "failed"),
+            _tag(row["passed"], "passed", "failed"),
             escape(str(row["note"])) if pd.notna(row["note"]) else "",
         ]
         for row in rows.to_dict("records")
     ]
     heads = ["control", "encoder", "on", "expected", "found", "reference", "", "note"]
-    return table(heads, cells)
+    return html_table(heads, cells)
 
 
 def _identification(rows: pd.DataFrame) -> str:
@@ -163,16 +161,14 @@ def _identification(rows: pd.DataFrame) -> str:
             escape(WHERE[row["split"]]),
             interval(row),
             number(row["chance"]),
-            f"{int(row['n_pairs']):,}",
-            f"{int(row['n_groups']):,}",
-            f"{int(row['n_datasets']):,}",
+            *(f"{int(row[f'n_{what}']):,}" for what in ("pairs", "groups", "datasets")),
         ]
         for row in rows.sort_values(
             ["split", "estimate"], ascending=[False, False], kind="stable"
         ).to_dict("records")
     ]
     heads = ["encoder", "method", "on", "named right", "chance", "pairs", "groups", "datasets"]
-    return table(heads, cells, numbers={5, 6, 7})
+    return html_table(heads, cells, numbers={5, 6, 7})
 
 
 def _datasets(rows: pd.DataFrame) -> str:
@@ -195,4 +191,4 @@ def _datasets(rows: pd.DataFrame) -> str:
             ]
         )
     heads = ["dataset", "modality", "annotation", "images", "groups", "held out", "licence"]
-    return table(heads, cells, numbers={3, 4})
+    return html_table(heads, cells, numbers={3, 4})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,28 +18,21 @@ WHERE = {
     "datasets": "held-out datasets",
     "tasks": "held-out tasks",
 }
+# Query sets whose tasks a training has seen.
+SEEN = ("groups", "datasets")
 
 
 def read_frame(path: str | Path) -> pd.DataFrame:
-    """A table of the run.
-
-    Parameters
-    ----------
-    path
-        results/<run>/tables/<table>.parquet.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The table.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or damaged.
-    """
-    try:
+    """A table of the run; a missing or damaged file is a DataError."""
+    with reading(path):
         return pd.read_parquet(path)
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn what reading a missing or damaged file raises into a DataError."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", "start the run again to make it") from error
     except (OSError, ValueError) as error:
@@ -45,124 +41,78 @@ def read_frame(path: str | Path) -> pd.DataFrame:
 
 
 def plain(name: str) -> str:
-    """An identifier as words.
-
-    Parameters
-    ----------
-    name
-        For example ``bias_field_correction``.
-
-    Returns
-    -------
-    str
-        For example ``bias field correction``.
-    """
+    """An identifier as words: ``bias field correction``."""
     return name.replace("_", " ")
 
 
 def modality_name(modality: str) -> str:
-    """A modality as it is written in running text.
-
-    Parameters
-    ----------
-    modality
-        As in the catalogue, for example ``MR`` or ``FUNDUS``.
-
-    Returns
-    -------
-    str
-        Abbreviations stay, words become small: ``MR``, ``fundus``.
-    """
+    """A modality in running text: abbreviations stay (MR), words become small (fundus)."""
     return modality if len(modality) <= 3 else modality.lower()
 
 
 def family_order(families: Iterable[str]) -> list[str]:
-    """Families in the order of every figure and legend.
-
-    Parameters
-    ----------
-    families
-        Names, repeated or not.
-
-    Returns
-    -------
-    list of str
-        Each once: our three first, others by name.
-    """
+    """Families in the order of every figure and legend: our three first, others by name."""
     there = set(families)
     return [f for f in FAMILIES if f in there] + sorted(there - set(FAMILIES))
 
 
 def by_family(families: dict[str, str]) -> list[str]:
-    """Tasks in the order of every figure: by family, then by name.
-
-    Parameters
-    ----------
-    families
-        Task to family.
-
-    Returns
-    -------
-    list of str
-        Names of tasks.
-    """
+    """Tasks in the order of every figure: by family, then by name."""
     order = family_order(families.values())
     return sorted(families, key=lambda task: (order.index(families[task]), task))
 
 
+def splits_of(values: Iterable[str], among: Collection[str] = tuple(WHERE)) -> list[str]:
+    """Query sets that a table has, the usual one first."""
+    there = set(values)
+    return [split for split in among if split in there]
+
+
+def count(n: float, word: str) -> str:
+    """A number of things: ``1,234 pairs``."""
+    return f"{int(n):,} {word}{'' if n == 1 else 's'}"
+
+
+def counts_of(row: Mapping[Any, Any]) -> str:
+    """How much a row of a table rests on: ``1,234 pairs, 45 groups, 8 datasets``."""
+    return ", ".join(count(row[f"n_{word}s"], word) for word in ("pair", "group", "dataset"))
+
+
 def count_text(rows: pd.DataFrame) -> str:
-    """How much some rows of a table rest on, in words.
-
-    Parameters
-    ----------
-    rows
-        Columns ``n_pairs``, ``n_groups``, ``n_datasets``; one row that rests on everything.
-
-    Returns
-    -------
-    str
-        For example ``1,234 pairs, 45 groups, 8 datasets``; empty without rows.
-    """
-    if rows.empty:
-        return ""
-    row = rows.sort_values("n_pairs").iloc[-1]
-    parts = [(row["n_pairs"], "pair"), (row["n_groups"], "group"), (row["n_datasets"], "dataset")]
-    return ", ".join(f"{int(n):,} {word}{'' if n == 1 else 's'}" for n, word in parts)
+    """How much that one of some rows rests on that rests on most; empty without rows."""
+    return "" if rows.empty else counts_of(rows.sort_values("n_pairs").iloc[-1].to_dict())
 
 
 def each_text(rows: pd.DataFrame, what: str) -> str:
-    """How much each of some rows rests on, at most.
-
-    Parameters
-    ----------
-    rows
-        Columns ``n_pairs`` and ``n_groups``.
-    what
-        What a row is about.
-
-    Returns
-    -------
-    str
-        For example ``up to 120 pairs of 9 groups a task``; empty without rows.
-    """
+    """How much each row rests on at most: ``up to 120 pairs of 9 groups a task``."""
     if rows.empty:
         return ""
     pairs, groups = int(rows["n_pairs"].max()), int(rows["n_groups"].max())
-    return f"up to {pairs:,} pairs of {groups} group{'' if groups == 1 else 's'} {what}"
+    return f"up to {pairs:,} pairs of {count(groups, 'group')} {what}"
 
 
-def splits_of(values: Iterable[str]) -> list[str]:
-    """Query sets that a table has, the usual one first.
+def number(value: Any) -> str:
+    """A number with the digits that matter, or a dash."""
+    return "–" if pd.isna(value) else f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
 
-    Parameters
-    ----------
-    values
-        Values of the column ``split``.
 
-    Returns
-    -------
-    list of str
-        Some of ``groups``, ``datasets``, ``tasks``.
-    """
-    there = set(values)
-    return [split for split in WHERE if split in there]
+def interval(row: Mapping[Any, Any]) -> str:
+    """An estimate with its interval: ``0.71 [0.64, 0.78]``."""
+    text = number(row["estimate"])
+    if pd.notna(row["ci_low"]):
+        text += f" [{number(row['ci_low'])}, {number(row['ci_high'])}]"
+    return text
+
+
+def html_table(heads: list[str], rows: list[list[str]], numbers: Collection[int] = ()) -> str:
+    """An HTML table; heads are plain text, cells HTML, columns `numbers` are set flush right."""
+    if not rows:
+        return "<p>None in this run.</p>"
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    kind = dict.fromkeys(numbers, ' class="number"')
+    lines = ["".join(f"<td{kind.get(i, '')}>{cell}</td>" for i, cell in enumerate(r)) for r in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

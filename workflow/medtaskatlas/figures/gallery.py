@@ -12,10 +12,9 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from medtaskatlas.core.errors import TaskError
-from medtaskatlas.figures.examples import Measures, draw_examples, effects
-from medtaskatlas.figures.frames import family_order, plain
-from medtaskatlas.figures.style import GREY, OKABE_ITO, family_colour, save, use_style
-from medtaskatlas.figures.tiles import MAX_SIDE, sheet
+from medtaskatlas.figures.frames import family_order, modality_name, plain
+from medtaskatlas.figures.panels import MAX_SIDE, place, sheet
+from medtaskatlas.figures.style import DARK, GREY, OKABE_ITO, family_colour, save, use_style
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.preview import (
@@ -28,6 +27,33 @@ from medtaskatlas.tasks.preview import (
     most_useful,
 )
 from medtaskatlas.tasks.task import Task
+
+SLOTS = 4  # of a dataset: an image and three severities, or two pairs
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Sizes of a row, inches."""
+
+    side: float  # of a picture
+    gap: float  # between two pictures; the arrow from input to output fits into it
+    between: float  # between two datasets
+    font: float  # size of captions, points
+    pixels: int  # longest side that a picture is stored with
+
+    def left(self, slot: int) -> float:
+        """Left edge of a slot."""
+        return slot * (self.side + self.gap) + slot // SLOTS * (self.between - self.gap)
+
+    def width(self, places: int) -> float:
+        """Width of a row."""
+        return self.left(places * SLOTS - 1) + self.side
+
+    @property
+    def caption(self) -> float:
+        """Height of the line of captions below the pictures, inches."""
+        return 1.9 * self.font / 72
+
 
 # All sizes in inches.
 SIZE = Measures(side=0.64, gap=0.11, between=0.28, font=7.5, pixels=MAX_SIDE)
@@ -44,21 +70,11 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Row:
-    """One task of the gallery.
-
-    Attributes
-    ----------
-    task
-        The task.
-    shown
-        Its examples.
-    note
-        Why there is none; empty where there are some.
-    """
+    """One task of the gallery."""
 
     task: Task
     shown: list[Example]
-    note: str = ""
+    note: str = ""  # why no example is shown
 
 
 def gallery(
@@ -70,26 +86,7 @@ def gallery(
     seed: int,
     tasks_dir: str | Path | None = None,
 ) -> None:
-    """Draw examples of every task, made anew from images of the run, family by family.
-
-    Parameters
-    ----------
-    image_paths
-        Images files of the run's datasets.
-    svg, png
-        The files to make.
-    tasks
-        Names of the tasks, in the order in which they are drawn.
-    seed
-        The run's seed.
-    tasks_dir
-        Folder with tasks of the user's own.
-
-    Raises
-    ------
-    DataError
-        If a file is damaged.
-    """
+    """Draw examples of every task, made anew from images of the run, family by family."""
     use_style()
     bank = load_bank(tasks_dir)
     chosen = [bank[name] for name in tasks]
@@ -97,7 +94,7 @@ def gallery(
     rows = [gallery_row(task, sets, seed) for task in chosen]
     families = family_order(task.family for task in chosen)
     figure, axes = sheet(WIDTH, 0.3 + len(families) * HEAD + len(rows) * ROW)
-    axes.text(EDGE, 0.12, LEGEND, fontsize=7.5, color="#444444", va="center")
+    axes.text(EDGE, 0.12, LEGEND, fontsize=7.5, color=DARK, va="center")
     y = 0.3
     for family in families:
         own = [row for row in rows if row.task.family == family]
@@ -109,22 +106,7 @@ def gallery(
 
 
 def gallery_row(task: Task, sets: Sequence[Candidates], seed: int) -> Row:
-    """Examples of a task, or the reason why there is none.
-
-    Parameters
-    ----------
-    task
-        The task.
-    sets
-        Candidates of the datasets, the preferred ones first.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    Row
-        A task that breaks its contract has a row that says so: the others are still drawn.
-    """
+    """Examples of a task, or the reason why there is none."""
     try:
         shown = examples(task, sets, seed=seed)
     except TaskError as error:
@@ -149,7 +131,7 @@ def _draw_row(axes: Axes, row: Row, y: float) -> None:
     axes.text(EDGE, y + 0.08, plain(task.name), fontsize=9.5, fontweight="bold", va="center")
     lines = textwrap.wrap(task.description, 40, max_lines=3, placeholder=" ...")
     style: dict[str, Any] = {"fontsize": 7, "va": "top", "linespacing": 1.15}
-    axes.text(EDGE, y + 0.19, "\n".join(lines), color="#444444", **style)
+    axes.text(EDGE, y + 0.19, "\n".join(lines), color=DARK, **style)
     if task.ladder is not None:
         words = textwrap.fill(effects(task, SEVERITIES), 40)
         height = 0.19 + len(lines) * 0.125
@@ -160,3 +142,38 @@ def _draw_row(axes: Axes, row: Row, y: float) -> None:
         words = textwrap.fill(row.note, 130, max_lines=4, placeholder=" ...")
         axes.text(x, y + 0.1, words, fontsize=7.5, color=colour, va="top")
     draw_examples(axes, task, row.shown, (x, y), SIZE)
+
+
+def effects(task: Task, severities: Sequence[float]) -> str:
+    """What severities of a task mean: ``standard deviation 15, 36, 60 (grey levels)``."""
+    assert task.ladder is not None
+    values = ", ".join(f"{task.ladder.at(severity):.3g}" for severity in severities)
+    unit = "" if task.ladder.unit == "1" else f" ({task.ladder.unit})"
+    return f"{task.ladder.effect} {values}{unit}"
+
+
+def draw_examples(
+    axes: Axes, task: Task, shown: Sequence[Example], corner: tuple[float, float], size: Measures
+) -> None:
+    """Draw the examples of a task on a sheet.
+
+    The image itself is drawn once: it is the input or the output at every severity.
+    """
+    x, y = corner
+    slot = 0
+    for example in shown:
+        made_first = task.stored_side == "input"
+        image = example.pairs[0][1 if made_first else 0]
+        made = [pair[0 if made_first else 1] for pair in example.pairs]
+        words = ["" if s is None else f"{s:g}" for s in example.severities]
+        tiles = [*zip(made, words, strict=True)]
+        tiles.insert(len(made) if made_first else 0, (image, modality_name(example.modality)))
+        arrow = slot + (len(made) if made_first else 1)
+        for picture, word in tiles:
+            left = x + size.left(slot)
+            place(axes, picture, left, y, size.side, pixels=size.pixels)
+            middle = left + size.side / 2, y + size.side + 0.55 * size.caption
+            axes.text(*middle, word, fontsize=size.font, color="#333333", ha="center", va="center")
+            slot += 1
+        tip = x + size.left(arrow) - size.gap / 2, y + size.side / 2
+        axes.plot(*tip, marker=">", markersize=size.gap * 40, color="#777777", markeredgewidth=0)

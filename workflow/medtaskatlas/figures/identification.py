@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from medtaskatlas.figures.frames import WHERE, count_text, read_frame
-from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
-    encoder_colours,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
-SPLITS = ("groups", "datasets")
 MEASURES = {
     "balanced_accuracy": "task named right (balanced accuracy)",
     "family_balanced_accuracy": "family named right (balanced accuracy)",
@@ -35,56 +23,44 @@ METHODS = {
 
 
 def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
-    """Draw the balanced accuracy of every encoder and method, with intervals and chance.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/identification.parquet.
-    svg, png
-        The files to make.
-    """
-    use_style()
-    rows = overall(read_frame(table))
-    splits = [split for split in SPLITS if (rows["split"] == split).any()]
+    """Draw the balanced accuracy of every encoder and method, with intervals and chance."""
+    style.use_style()
+    rows = overall(frames.read_frame(table))
+    splits = frames.splits_of(rows["split"], frames.SEEN)
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no identification on held-out pairs")
-        save(figure, svg, png)
+        style.save_note("no identification on held-out pairs", svg, png)
         return
     # Best encoder on top: by kNN on the first query set.
     ranked = rows[(rows["measure"] == "balanced_accuracy") & (rows["split"] == splits[0])]
     encoders = list(ranked.groupby("encoder")["estimate"].max().sort_values(ascending=False).index)
     encoders += sorted(set(rows["encoder"]) - set(encoders))
-    colours = encoder_colours(encoders)
-    figure, panels = plt.subplots(
-        len(MEASURES), len(splits), figsize=(PAGE, 1.3 + 2 * (0.35 + 0.40 * len(encoders))),
+    colours = style.encoder_colours(encoders)
+    figure, grid = plt.subplots(
+        len(MEASURES), len(splits), figsize=(style.PAGE, 1.3 + 2 * (0.35 + 0.40 * len(encoders))),
         sharex="row", sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
     for i, (measure, words) in enumerate(MEASURES.items()):
         for j, split in enumerate(splits):
             here = rows[(rows["measure"] == measure) & (rows["split"] == split)]
-            _draw(panels[i, j], here, encoders, colours)
-            panels[i, j].set_xlabel(words)
+            _draw(grid[i, j], here, encoders, colours)
+            grid[i, j].set_xlabel(words)
             if i == 0:
-                panel_title(panels[i, j], WHERE[split].capitalize(), count_text(here))
-    _legend(panels[-1, -1], figure, rows)
-    save(figure, svg, png)
+                style.panel_title(
+                    grid[i, j], frames.WHERE[split].capitalize(), frames.count_text(here)
+                )
+    there = set(rows["method"])
+    handles = [
+        Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
+        for method, (marker, words) in METHODS.items()
+        if method in there
+    ]
+    handles.append(Line2D([], [], ls=":", color=style.DARK, lw=1.1, label="chance"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    style.save(figure, svg, png)
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all tasks, all seeds.
-
-    Parameters
-    ----------
-    rows
-        The table `identification`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Those rows of level ``overall`` that have an estimate.
-    """
+    """Rows over all tasks, all seeds."""
     keep = (rows["level"] == "overall") & (rows["task_subset"] == "all") & rows["seed"].isna()
     return rows[keep & rows["estimate"].notna()]
 
@@ -94,45 +70,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
     offsets = dict(zip(METHODS, (-0.22, 0.0, 0.22), strict=True))
     for row in rows.to_dict("records"):
         y = encoders.index(row["encoder"]) + offsets[row["method"]]
-        whisker(axes, row, y, colours[row["encoder"]], METHODS[row["method"]][0])
+        panels.whisker(axes, row, y, colours[row["encoder"]], METHODS[row["method"]][0])
     if rows["chance"].notna().any():
-        axes.axvline(float(rows["chance"].mean()), color="#444444", ls=":", lw=1.1, zorder=0)
-    axes.set_yticks(range(len(encoders)), encoders)
-    axes.set_ylim(len(encoders) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)
-
-
-def whisker(axes: Axes, row: Mapping[Any, Any], y: float, colour: str, marker: str) -> None:
-    """A mark with its 95 % interval; without a line where there is no interval.
-
-    Parameters
-    ----------
-    axes
-        The axes.
-    row
-        ``estimate``, ``ci_low`` and ``ci_high``.
-    y
-        Where.
-    colour, marker
-        Of the mark.
-    """
-    if np.isfinite(row["ci_low"]):
-        axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, lw=1.3, zorder=2)
-    axes.plot(
-        [row["estimate"]], [y], marker, ms=5, color=colour, mec="white", mew=0.5, zorder=3,
-        clip_on=False,
-    )  # fmt: skip
-
-
-def _legend(axes: Axes, figure: plt.Figure, rows: pd.DataFrame) -> None:
-    """What the marks mean, below the panels."""
-    there = set(rows["method"])
-    handles = [
-        Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
-        for method, (marker, words) in METHODS.items()
-        if method in there
-    ]
-    handles.append(Line2D([], [], ls=":", color="#444444", lw=1.1, label="chance"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        axes.axvline(float(rows["chance"].mean()), color=style.DARK, ls=":", lw=1.1, zorder=0)
+    panels.name_rows(axes, encoders)

@@ -9,22 +9,7 @@ from medtaskatlas.core.seeds import generator
 
 
 def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
-    """Rows that give every (task, dataset) cell the same weight, as far as it reaches.
-
-    Parameters
-    ----------
-    frame
-        Columns ``task`` and ``dataset``; one row a pair.
-    n
-        How many rows at most.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Sorted positions in the frame.
-    """
+    """At most n rows, sorted, of every (task, dataset) cell alike as far as it reaches."""
     shuffled = generator(seed, "atlas map").permutation(len(frame))
     cells = frame.iloc[shuffled].groupby(["task", "dataset"], observed=True)
     turn = cells.cumcount().to_numpy()
@@ -32,19 +17,9 @@ def balanced(frame: pd.DataFrame, n: int, seed: int) -> np.ndarray:
 
 
 def project(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Two dimensions of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008).
+    """Two dimensions [N, 2] of many: PCA to 30, then t-SNE (van der Maaten and Hinton, 2008).
 
-    Parameters
-    ----------
-    vectors
-        float [N, D]; columns are standardised, since features may have scales of their own.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [N, 2].
+    Columns are standardised, since features may have scales of their own.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -58,3 +33,9 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
         perplexity=min(30.0, (n - 1) / 3), init="pca", max_iter=750, random_state=seed, n_jobs=1
     )
     return np.asarray(tsne.fit_transform(reduced.astype(np.float32)))
+
+
+def medoid(points: np.ndarray) -> int:
+    """The point [N, 2] nearest to the others: a mean may lie between two heaps of them."""
+    apart = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    return int(np.sqrt(apart).sum(axis=1).argmin())

@@ -12,16 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from medtaskatlas.atlas.trajectories.tracks import RAW_PIXELS
-from medtaskatlas.figures.frames import WHERE, by_family, plain, read_frame
-from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
-    encoder_colours,
-    family_colour,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, style
 from medtaskatlas.figures.trajectories import FIRST
 
 COLUMNS = 4
@@ -40,77 +31,56 @@ def severity_curves(
 
     Encoders measure distance in units of their own, so each curve is a share of the largest median
     that its encoder reaches in the panel.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/trajectories.parquet.
-    svg, png
-        The files to make.
-    encoders
-        Which; by default up to three, trained ones first, and raw pixels as the control.
     """
-    use_style()
-    rows = read_frame(table)
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[rows["measure"].isin(CURVES) & rows["seed"].isna() & (rows["scope"] == "task")]
     split = "datasets" if (rows["split"] == "datasets").any() else "groups"
     rows = rows[rows["split"] == split]
     shown = choose_encoders(rows, encoders)
     rows = rows[rows["encoder"].isin(shown)]
     if rows.empty:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no trajectory outside training")
-        save(figure, svg, png)
+        style.save_note("no trajectory outside training", svg, png)
         return
     families = dict(zip(rows["task"], rows["family"], strict=True))
-    tasks = [t for t in FIRST if t in families] + [t for t in by_family(families) if t not in FIRST]
+    tasks = [t for t in FIRST if t in families] + [
+        t for t in frames.by_family(families) if t not in FIRST
+    ]
     columns = min(COLUMNS, len(tasks))
     lines = -(-len(tasks) // columns)
-    figure, panels = plt.subplots(
-        lines, columns, figsize=(max(3.2, PAGE * columns / COLUMNS), 1.0 + 1.5 * lines),
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(max(3.2, style.PAGE * columns / COLUMNS), 1.0 + 1.5 * lines),
         sharex=True, sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
     # A control is grey, and its line broken: it is no encoder.
-    colours = encoder_colours([e for e in shown if e != RAW_PIXELS]) | {RAW_PIXELS: "#555555"}
-    for axes, task in zip(panels.flat, tasks, strict=False):
+    colours = style.encoder_colours([e for e in shown if e != RAW_PIXELS]) | {RAW_PIXELS: "#555555"}
+    for axes, task in zip(grid.flat, tasks, strict=False):
         _draw(axes, rows[rows["task"] == task], shown, colours)
-    for i, axes in enumerate(panels.flat):
+    for i, axes in enumerate(grid.flat):
         if i >= len(tasks):
             axes.set_axis_off()
         elif i + columns >= len(tasks):
             axes.tick_params(labelbottom=True)
-        if i >= len(panels.flat) - columns:
+        if i >= len(grid.flat) - columns:
             axes.set_xlabel("severity")
     figure.supylabel("relative displacement", fontsize=8)
     figure.suptitle(
-        f"{WHERE[split].capitalize()}: displacement as a share of each encoder's largest median",
-        x=0.01, ha="left", fontsize=9, fontweight="bold",
+        f"{frames.WHERE[split].capitalize()}: displacement as a share of each encoder's largest "
+        "median", x=0.01, ha="left", fontsize=9, fontweight="bold",
     )  # fmt: skip
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=colours[e], ls=_dashes(e), lw=1.6, label=plain(e)) for e in shown
+        Line2D([], [], color=colours[e], ls=_dashes(e), lw=1.6, label=frames.plain(e))
+        for e in shown
     ]
     handles.append(Patch(color="#BBBBBB", lw=0, label="10 to 90 % of images (encoders)"))
     if not rows["task_trained"].all():
         handles.append(Line2D([], [], ls="", label="* task not trained on"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def choose_encoders(rows: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
-    """Encoders to draw.
-
-    Parameters
-    ----------
-    rows
-        Columns ``encoder`` and ``role``.
-    wanted
-        Which; by default up to three, trained ones first, and the control.
-
-    Returns
-    -------
-    list of str
-        Only such as have rows.
-    """
+    """Encoders to draw."""
     roles = dict(zip(rows["encoder"], rows["role"], strict=True))
     if wanted:
         return [encoder for encoder in wanted if encoder in roles]
@@ -149,12 +119,13 @@ def _draw(axes: Axes, rows: pd.DataFrame, shown: list[str], colours: dict[str, s
     axes.grid(axis="y", lw=0.4, color="#E2E2E2")
     axes.set_axisbelow(True)
     row = rows.sort_values("n_images").iloc[-1]
-    images, datasets = int(row["n_images"]), int(row["n_datasets"])
     held = "" if row["task_trained"] else "*"
-    many = "" if datasets == 1 else "s"
-    panel_title(axes, plain(row["task"]) + held, f"{images} images, {datasets} dataset{many}")
+    counts = (
+        f"{frames.count(row['n_images'], 'image')}, {frames.count(row['n_datasets'], 'dataset')}"
+    )
+    style.panel_title(axes, frames.plain(row["task"]) + held, counts)
     axes.set_title(
-        axes.get_title(loc="left"), fontsize=8, color=family_colour(row["family"]), pad=15
+        axes.get_title(loc="left"), fontsize=8, color=style.family_colour(row["family"]), pad=15
     )
 
 

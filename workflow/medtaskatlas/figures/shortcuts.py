@@ -10,64 +10,39 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
+from matplotlib.cm import ScalarMappable
 from matplotlib.patches import Patch, Rectangle
 
-from medtaskatlas.figures.frames import WHERE, by_family, each_text, plain, read_frame
-from medtaskatlas.figures.matrix import divide_families, name_axis
-from medtaskatlas.figures.style import (
-    LANDSCAPE,
-    OKABE_ITO,
-    PAGE,
-    blank_note,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
-SPLITS = ("groups", "datasets")
 VIEWS = ("border", "histogram", "input_only", "output_only", "residue", "all", "shuffled")
 _CHANCE = "chance"
-# Above this the cell is dark, and its text white.
-_DARK = 0.6
-_FRAME = OKABE_ITO["vermillion"]
+_FRAME = style.OKABE_ITO["vermillion"]
 
 
 def shortcuts(table: str | Path, svg: str | Path, png: str | Path) -> None:
-    """Draw the probability that probes give to the true task, by task and view.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/shortcuts.parquet.
-    svg, png
-        The files to make.
-    """
-    use_style()
-    rows = read_frame(table)
+    """Draw the probability that probes give to the true task, by task and view."""
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["level"] == "task") & rows["estimate"].notna()]
-    splits = [split for split in SPLITS if (rows["split"] == split).any()]
+    splits = frames.splits_of(rows["split"], frames.SEEN)
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no task was audited on held-out pairs")
-        save(figure, svg, png)
+        style.save_note("no task was audited on held-out pairs", svg, png)
         return
     families = dict(zip(rows["name"], rows["family"], strict=True))
-    tasks = by_family(families)
-    width = LANDSCAPE if len(splits) > 1 else PAGE
-    figure, panels = plt.subplots(
-        1, len(splits), figsize=(width, 1.9 + 0.2 * len(tasks)), sharey=True, squeeze=False,
+    tasks = frames.by_family(families)
+    width = style.LANDSCAPE if len(splits) > 1 else style.PAGE
+    figure, grid = plt.subplots(
+        1, len(splits), figsize=(width, 1.9 + 0.2 * len(tasks)), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axes, split in zip(panels[0], splits, strict=True):
+    for axes, split in zip(grid[0], splits, strict=True):
         here = rows[rows["split"] == split]
-        image = _draw(axes, here, tasks, families)
-        panel_title(axes, WHERE[split].capitalize(), each_text(here, "a task"))
-    name_axis(panels[0, 0], "y", tasks, families)
-    for axes in panels[0, 1:]:
-        axes.tick_params(left=False, labelleft=False)
+        mesh = _draw(axes, here, tasks, families)
+        style.panel_title(axes, frames.WHERE[split].capitalize(), frames.each_text(here, "a task"))
+    panels.name_axis(grid[0, 0], "y", tasks, families)
     bar = figure.colorbar(
-        image, ax=panels, label="probability given to the true task", shrink=0.6, pad=0.01
+        mesh, ax=grid, label="probability given to the true task", shrink=0.6, pad=0.01
     )
     chance = float(rows["chance"].median())
     bar.ax.axhline(chance, color="black", lw=1.2)
@@ -80,40 +55,35 @@ def shortcuts(table: str | Path, svg: str | Path, png: str | Path) -> None:
         Patch(fill=False, lw=0, label="in brackets: what the meaning explains, where not all"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, tasks: list[str], families: dict[str, str]) -> AxesImage:
-    """One panel: the views, and chance beside them; grey tasks have no pairs."""
+def _draw(
+    axes: Axes, rows: pd.DataFrame, tasks: list[str], families: dict[str, str]
+) -> ScalarMappable:
+    """One panel: the views, and next to them chance; grey tasks have no pairs."""
     columns = [*(v for v in VIEWS if (rows["view"] == v).any()), _CHANCE]
-    values = np.full((len(tasks), len(columns)), np.nan)
-    at = {task: i for i, task in enumerate(tasks)}
-    for row in rows.to_dict("records"):
-        y, x = at[row["name"]], columns.index(row["view"])
-        values[y, x] = row["estimate"]
-        _write(axes, x, y, row["estimate"], _bracket(row))
-        if row["flagged"] is True:
-            axes.add_patch(
-                Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, ec=_FRAME, lw=1.6)
-            )
+    cells = rows.pivot(index="name", columns="view", values="estimate")
     # Nearly the same for all views.
-    for task, chance in rows.groupby("name")["chance"].median().items():
-        values[at[str(task)], -1] = chance
-        _write(axes, len(columns) - 1, at[str(task)], chance, "")
-    cmap = plt.get_cmap("Blues").with_extremes(bad="#E4E4E4")
-    image = axes.imshow(
-        np.ma.masked_invalid(values), cmap=cmap, vmin=0, vmax=1, aspect="auto",
-        interpolation="none",
-    )  # fmt: skip
-    axes.set_xticks(range(len(columns)), [plain(c) for c in columns], rotation=35, ha="right")
+    cells[_CHANCE] = rows.groupby("name")["chance"].median()
+    cells = cells.reindex(index=tasks, columns=columns)
+    texts = cells.map("{:.0%}".format).map(lambda text: text.rstrip("%"))
+    for row in rows.to_dict("records"):
+        texts.loc[row["name"], row["view"]] += _bracket(row)
+        if row["flagged"] is True:
+            x, y = columns.index(row["view"]) + 0.04, tasks.index(row["name"]) + 0.06
+            axes.add_patch(Rectangle((x, y), 0.92, 0.88, fill=False, ec=_FRAME, lw=1.6, zorder=2))
+    mesh = panels.heatmap(axes, cells.to_numpy(float), "Blues", texts=texts.to_numpy(), size=6)
+    axes.set_xticks(
+        np.arange(len(columns)) + 0.5, [frames.plain(c) for c in columns], rotation=35, ha="right"
+    )
     axes.tick_params(axis="x", length=0)
-    axes.axvline(len(columns) - 1.5, color="#444444", lw=0.8)
     controls = sum(c in ("all", "shuffled") for c in columns)
-    if controls:
-        axes.axvline(len(columns) - 1.5 - controls, color="#444444", lw=0.8)
-    divide_families(axes, "y", tasks, families)
+    for x in {len(columns) - 1, len(columns) - 1 - controls}:
+        axes.axvline(x, color=style.DARK, lw=0.8)
+    panels.divide_families(axes, "y", tasks, families)
     axes.spines[:].set_visible(True)
-    return image
+    return mesh
 
 
 def _bracket(row: Mapping[Hashable, Any]) -> str:
@@ -123,11 +93,3 @@ def _bracket(row: Mapping[Hashable, Any]) -> str:
     explained = row["explained"]
     known = isinstance(explained, float) and np.isfinite(explained)
     return f" ({100 * explained:.0f})" if known else " (0)"
-
-
-def _write(axes: Axes, x: int, y: int, value: float, bracket: str) -> None:
-    """Percentage in a cell."""
-    axes.text(
-        x, y, f"{100 * value:.0f}{bracket}", ha="center", va="center", fontsize=6,
-        color="white" if value > _DARK else "#222222",
-    )  # fmt: skip

@@ -54,6 +54,7 @@ _ENCODER_COLOURS = {
 _SPARE_COLOURS = ("#44AA99", "#999933", "#661100", "#6699CC", "#AA4499")
 GREY = "#8C8C8C"
 PALE = "#EFEFEF"
+DARK = "#444444"
 PNG_DPI = 150
 SVG_DPI = 220  # of clouds of dots, which are drawn as pixels inside the SVG
 # Sizes in inches: a printed page is 7.2 wide; wide figures take a landscape page.
@@ -97,86 +98,42 @@ def use_style() -> None:
 
 
 def family_colour(family: str) -> str:
-    """Colour of a family of tasks.
-
-    Parameters
-    ----------
-    family
-        Name of the family.
-
-    Returns
-    -------
-    str
-        Hexadecimal; grey for an unknown family.
-    """
+    """Colour of a family of tasks."""
     return FAMILY_COLOURS.get(family, GREY)
 
 
 def encoder_colours(encoders: list[str]) -> dict[str, str]:
-    """Colour of each encoder of a run; that of an encoder we ship never changes.
-
-    Parameters
-    ----------
-    encoders
-        Names.
-
-    Returns
-    -------
-    dict of str to str
-        Name to hexadecimal colour.
-    """
+    """Colour of each encoder of a run; that of an encoder we ship never changes."""
     spare = [name for name in sorted(encoders) if name not in _ENCODER_COLOURS]
     extra = {name: _SPARE_COLOURS[i % len(_SPARE_COLOURS)] for i, name in enumerate(spare)}
     return {name: _ENCODER_COLOURS.get(name) or extra[name] for name in encoders}
 
 
 def panel_title(axes: Axes, title: str, counts: str) -> None:
-    """Write what a panel shows, and below it in small what it rests on.
-
-    Parameters
-    ----------
-    axes
-        The panel.
-    title, counts
-        The title, and what stands in small below it, in one line or more.
-    """
+    """Write what a panel shows, and below it in small what it rests on."""
     # Room for every line of the counts.
     axes.set_title(title, pad=15 + 9 * counts.count("\n"))
     axes.annotate(
         counts, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
-        fontsize=7, color="#444444", va="bottom",
+        fontsize=7, color=DARK, va="bottom",
     )  # fmt: skip
 
 
 def blank_note(axes: Axes, text: str) -> None:
-    """Say in an empty panel why it is empty.
-
-    Parameters
-    ----------
-    axes
-        The panel.
-    text
-        The reason.
-    """
+    """Say in an empty panel why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555")
 
 
+def save_note(text: str, svg: str | Path, png: str | Path) -> None:
+    """Write a figure that only says why there is nothing to draw."""
+    figure, axes = plt.subplots(figsize=(PAGE, 2))
+    blank_note(axes, text)
+    save(figure, svg, png)
+
+
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
-    """Write a figure as SVG and as PNG, and close it.
-
-    Parameters
-    ----------
-    figure
-        The figure.
-    svg, png
-        The files to make; equal figures give equal files.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or a folder cannot be written.
-    """
+    """Write a figure as SVG and as PNG, and close it; equal figures give equal files."""
     # Without date and version, and with the format said: the temporary name ends in .tmp.
     with whole_file(svg) as part:
         figure.savefig(part, format="svg", dpi=SVG_DPI, metadata={"Date": None, "Creator": None})

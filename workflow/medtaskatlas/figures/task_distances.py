@@ -12,16 +12,7 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
 from medtaskatlas.atlas.distances import distance_matrix
-from medtaskatlas.figures.frames import WHERE, each_text, family_order, read_frame, splits_of
-from medtaskatlas.figures.matrix import name_axis
-from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
-    family_colour,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 METRICS = {
     "centroid_cosine": "1 − cosine\nof centroids",
@@ -40,31 +31,17 @@ def task_distances(
     encoder: str,
     metric: str = "centroid_cosine",
 ) -> None:
-    """Draw the task x task distances of one encoder.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/task_distances.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder.
-    metric
-        A value of the table's column ``metric``.
-    """
-    use_style()
-    rows = read_frame(table)
+    """Draw the task x task distances of one encoder."""
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["encoder"] == encoder) & (rows["metric"] == metric)]
     rows = rows[rows["estimate"].notna() & rows["seed"].isna()]
-    split = next(iter(splits_of(rows["split"])), None)
+    split = next(iter(frames.splits_of(rows["split"])), None)
     rows = rows[rows["split"] == split]
     distances = distance_matrix(rows)
     tasks, matrix = list(map(str, distances)), distances.to_numpy()
     if split is None or len(tasks) < 3:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no distances between three or more tasks for {encoder}")
-        save(figure, svg, png)
+        style.save_note(f"no distances between three or more tasks for {encoder}", svg, png)
         return
     families = dict(zip(rows["task_a"], rows["family_a"], strict=True))
     families |= dict(zip(rows["task_b"], rows["family_b"], strict=True))
@@ -79,36 +56,32 @@ def task_distances(
     heat = panel(TREE + 0.23, 0.02, side, side)
     order = _draw_tree(tree, matrix)
     names = [tasks[i] for i in order]
-    shown = np.ma.masked_invalid(matrix[np.ix_(order, order)])
-    image = heat.imshow(shown, cmap="viridis_r", vmin=0, aspect="auto", interpolation="none")
+    mesh = panels.heatmap(
+        heat, matrix[np.ix_(order, order)], "viridis_r", top=np.nanmax(matrix), gap=0
+    )
     heat.yaxis.tick_right()
-    name_axis(heat, "y", names, families)
-    name_axis(heat, "x", names, families)
-    heat.spines[:].set_visible(False)
-    panel_title(heat, f"{encoder}, {WHERE[split]}", each_text(rows, "a comparison"))
-    _draw_strip(strip, names, families)
+    panels.name_axis(heat, "y", names, families)
+    panels.name_axis(heat, "x", names, families)
+    style.panel_title(
+        heat, f"{encoder}, {frames.WHERE[split]}", frames.each_text(rows, "a comparison")
+    )
+    for i, name in enumerate(names):
+        strip.add_patch(Rectangle((0, i), 1, 1, color=style.family_colour(families[name]), lw=0))
+    strip.set(xlim=(0, 1), ylim=(len(names), 0))
+    strip.set_axis_off()
     # Beside the names of the rows, which need the space right of the heatmap.
     left, top = TREE + 0.26 + side + NAMES, side
     bar = panel(left, top - 1.2, 0.14, 1.1)
-    figure.colorbar(image, cax=bar)
-    bar.set_title(f"{METRICS.get(metric, metric)}", fontsize=7.5, fontweight="normal", pad=5)
+    figure.colorbar(mesh, cax=bar)
+    bar.set_title(METRICS.get(metric, metric), fontsize=7.5, fontweight="normal", pad=5)
     _legend_families(panel(left, top - 2.3, 0.8, 0.8), families)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def average_linkage(matrix: np.ndarray) -> np.ndarray:
-    """Tree that distances make, its leaves ordered so that neighbours are near.
+    """Tree of distances [T, T] as of scipy, its leaves ordered so that neighbours are near.
 
-    Parameters
-    ----------
-    matrix
-        float [T, T], symmetric; nan where a distance is missing, which counts as far apart: in the
-        tree only.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 [T - 1, 4], as of :func:`scipy.cluster.hierarchy.linkage`.
+    A missing distance (nan) counts as far apart.
     """
     filled = np.where(np.isnan(matrix), np.nanmax(matrix), np.clip(matrix, 0, None))
     return linkage(squareform(filled, checks=False), "average", optimal_ordering=True)
@@ -125,17 +98,9 @@ def _draw_tree(axes: Axes, matrix: np.ndarray) -> list[int]:
     return [int(i) for i in drawn["leaves"]]
 
 
-def _draw_strip(axes: Axes, names: list[str], families: dict[str, str]) -> None:
-    """Colours of the families between tree and heatmap."""
-    for i, name in enumerate(names):
-        axes.add_patch(Rectangle((0, i - 0.5), 1, 1, color=family_colour(families[name]), lw=0))
-    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
-    axes.set_axis_off()
-
-
 def _legend_families(axes: Axes, families: dict[str, str]) -> None:
     """What the colours of the names mean."""
     axes.set_axis_off()
-    for family in family_order(families.values()):
-        axes.scatter([], [], marker="s", s=30, color=family_colour(family), label=family)
+    for family in frames.family_order(families.values()):
+        axes.scatter([], [], marker="s", s=30, color=style.family_colour(family), label=family)
     axes.legend(loc="center left", title="family (ours)", alignment="left", handletextpad=0.2)

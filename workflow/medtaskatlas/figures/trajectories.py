@@ -15,8 +15,7 @@ from matplotlib.collections import LineCollection
 from medtaskatlas.atlas.embeddings import EmbeddingSet, load_set
 from medtaskatlas.atlas.trajectories.tracks import Trajectories
 from medtaskatlas.atlas.vectors import l2_normalize
-from medtaskatlas.figures.frames import WHERE, family_order, plain
-from medtaskatlas.figures.style import PAGE, blank_note, panel_title, save, use_style
+from medtaskatlas.figures import frames, style
 
 # The movements that everyone knows come first.
 FIRST = ("rotation", "brightness", "noise_addition")
@@ -38,71 +37,40 @@ def trajectories(
     """Draw the trajectories of up to six tasks, on held-out datasets where there are any.
 
     The plane of a panel is that of the first two principal components of its trajectories.
-
-    Parameters
-    ----------
-    main, trajectory
-        results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.trajectory.parquet.
-    svg, png
-        The files to make.
-    encoder
-        Name of the encoder, for the title.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    tasks
-        Which tasks; by default rotation, brightness and noise, then others.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged or does not fit the other.
     """
-    use_style()
+    style.use_style()
     loaded = load_set(main, trajectory, heldout_datasets, heldout_tasks)
     there = set(loaded.frame["query_set"])
     split = "datasets" if "datasets" in there else "groups"
     chosen = choose_tasks(loaded.frame[loaded.frame["query_set"] == split], tasks)
     if not chosen:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, f"no trajectory of {encoder} outside training")
-        save(figure, svg, png)
+        style.save_note(f"no trajectory of {encoder} outside training", svg, png)
         return
     columns = min(3, len(chosen))
     lines = -(-len(chosen) // columns)
-    figure, panels = plt.subplots(
-        lines, columns, figsize=(PAGE, 0.5 + lines * 7.6 / columns * 0.95), squeeze=False,
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(style.PAGE, 0.5 + lines * 7.6 / columns * 0.95), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for axes, task in zip(panels.flat, chosen, strict=False):
+    for axes, task in zip(grid.flat, chosen, strict=False):
         _draw(axes, loaded, split, task)
-    for axes in panels.flat[len(chosen) :]:
+    for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     bar = figure.colorbar(
-        ScalarMappable(cmap=COLOURS), ax=panels, orientation="horizontal", shrink=0.4, aspect=30,
+        ScalarMappable(cmap=COLOURS), ax=grid, orientation="horizontal", shrink=0.4, aspect=30,
         pad=0.03, label="severity (thin: one image; thick: mean over images)",
     )  # fmt: skip
     bar.outline.set_visible(False)
-    figure.suptitle(f"{encoder}, {WHERE[split]}", x=0.01, ha="left", fontsize=9, fontweight="bold")
-    save(figure, svg, png)
+    figure.suptitle(
+        f"{encoder}, {frames.WHERE[split]}", x=0.01, ha="left", fontsize=9, fontweight="bold"
+    )
+    style.save(figure, svg, png)
 
 
 def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]:
-    """Tasks to draw, at most six.
-
-    Parameters
-    ----------
-    pairs
-        Columns ``task`` and ``family`` of trajectories.
-    wanted
-        Which; by default rotation, brightness and noise, then others by family.
-
-    Returns
-    -------
-    list of str
-        Only such as have trajectories.
-    """
+    """Tasks to draw, at most six."""
     families = dict(zip(pairs["task"], pairs["family"], strict=True))
-    order = family_order(families.values())
+    order = frames.family_order(families.values())
     # A task of each family in turn, so that no family is shown alone.
     turns: dict[str, int] = {}
     rest = []
@@ -114,22 +82,10 @@ def choose_tasks(pairs: pd.DataFrame, wanted: Collection[str] = ()) -> list[str]
 
 
 def plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Trajectories in the plane of their first two principal components.
+    """Trajectories [n, L, D] in the plane of their first two principal components.
 
-    Parameters
-    ----------
-    paths
-        float [n, L, D].
-
-    Returns
-    -------
-    spots
-        float [n, L, 2], turned so that the mean trajectory ends to the right of where it begins
-        and bends upwards.
-    mean
-        float [L, 2], the mean trajectory.
-    share
-        Share of the variance that the plane holds, 0 to 1; NaN where there is none.
+    Returns their spots [n, L, 2], turned so that the mean trajectory ends to the right of where it
+    begins and bends upwards, the mean [L, 2], and the share of variance that the plane holds.
     """
     flat = paths.reshape(-1, paths.shape[-1]).astype(np.float64)
     flat = flat - flat.mean(axis=0)
@@ -154,8 +110,8 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     # Of one number of levels, so that they have a mean.
     batches = list(found.batches())
     if not batches:
-        panel_title(axes, plain(task), "")
-        blank_note(axes, "fewer than three levels of severity")
+        style.panel_title(axes, frames.plain(task), "")
+        style.blank_note(axes, "fewer than three levels of severity")
         return
     levels = found.frame["n_levels"].to_numpy()
     most = np.bincount(levels[np.concatenate(batches)]).argmax()
@@ -174,9 +130,9 @@ def _draw(axes: Axes, loaded: EmbeddingSet, split: str, task: str) -> None:
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color("#BBBBBB")
     datasets = found.frame["dataset"].iloc[chosen].nunique()
-    text = f"{len(chosen)} images, {datasets} dataset{'' if datasets == 1 else 's'}"
+    text = f"{frames.count(len(chosen), 'image')}, {frames.count(datasets, 'dataset')}"
     held = "" if found.frame["known"].iloc[chosen[0]] else " (not trained on)"
-    panel_title(axes, plain(task) + held, f"{text}; plane holds {share:.0%}")
+    style.panel_title(axes, frames.plain(task) + held, f"{text}; plane holds {share:.0%}")
 
 
 def _line(axes: Axes, path: np.ndarray, severity: np.ndarray, **look: float) -> None:

@@ -10,15 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 
-from medtaskatlas.figures.frames import WHERE, count_text, read_frame, splits_of
-from medtaskatlas.figures.style import (
-    PAGE,
-    blank_note,
-    encoder_colours,
-    panel_title,
-    save,
-    use_style,
-)
+from medtaskatlas.figures import frames, panels, style
 
 FACTORS = {
     "task": "task",
@@ -34,49 +26,37 @@ WIDEST = 1.32
 def variance_shares(
     table: str | Path, svg: str | Path, png: str | Path, *, within: str = "crossed"
 ) -> None:
-    """Draw omega-squared of every factor in every encoder, with intervals.
-
-    Parameters
-    ----------
-    table
-        results/<run>/tables/separation.parquet.
-    svg, png
-        The files to make.
-    within
-        The crossed subset: ``crossed`` or ``crossed_all_families``.
-    """
-    use_style()
-    rows = read_frame(table)
+    """Draw omega-squared of every factor in every encoder, with intervals."""
+    style.use_style()
+    rows = frames.read_frame(table)
     rows = rows[(rows["measure"] == "omega_squared") & (rows["within"] == within)]
     rows = rows[rows["estimate"].notna() & rows["factor"].isin(list(FACTORS))]
-    splits = splits_of(rows["split"])
+    splits = frames.splits_of(rows["split"])
     if not splits:
-        figure, axes = plt.subplots(figsize=(PAGE, 2))
-        blank_note(axes, "no crossed subset of tasks and datasets: no shares of variance")
-        save(figure, svg, png)
+        style.save_note("no crossed subset of tasks and datasets: no shares of variance", svg, png)
         return
     encoders = _ranked(rows, splits[0])
-    colours = encoder_colours(encoders)
+    colours = style.encoder_colours(encoders)
     height = 0.3 + len(splits) * (0.75 + 0.24 * len(encoders))
-    figure, panels = plt.subplots(
-        len(splits), len(FACTORS), figsize=(PAGE, height),
+    figure, grid = plt.subplots(
+        len(splits), len(FACTORS), figsize=(style.PAGE, height),
         sharex=True, sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
     for i, split in enumerate(splits):
         here = rows[rows["split"] == split]
-        panel_title(panels[i, 0], WHERE[split].capitalize(), count_text(here))
+        style.panel_title(grid[i, 0], frames.WHERE[split].capitalize(), frames.count_text(here))
         # Title and counts are wider than the panel: they take no width, and the blank title of
         # the next panel keeps the height for them.
-        for artist in panels[i, 0].get_children():
+        for artist in grid[i, 0].get_children():
             if isinstance(artist, Text) and artist.get_text():
                 artist.set_in_layout(False)
-        panels[i, 1].set_title(" ", pad=15)
+        grid[i, 1].set_title(" ", pad=15)
         for j, factor in enumerate(FACTORS):
-            _draw(panels[i, j], here[here["factor"] == factor], encoders, colours)
+            _draw(grid[i, j], here[here["factor"] == factor], encoders, colours)
             if i == len(splits) - 1:
-                panels[i, j].set_xlabel(FACTORS[factor])
+                grid[i, j].set_xlabel(FACTORS[factor])
     figure.supxlabel("share of variance (ω², 95 % interval)", fontsize=8)
-    save(figure, svg, png)
+    style.save(figure, svg, png)
 
 
 def _ranked(rows: pd.DataFrame, split: str) -> list[str]:
@@ -101,11 +81,6 @@ def _draw(axes: Axes, rows: pd.DataFrame, encoders: list[str], colours: dict[str
     if rows.empty:
         axes.text(0.5, 0.5, "not defined:\none level, or\none each", ha="center", va="center",
                   transform=axes.transAxes, fontsize=6.5, color="#777777")  # fmt: skip
-    axes.axvline(0, color="#444444", lw=0.7)
-    axes.set_yticks(range(len(encoders)), encoders)
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(len(encoders) - 0.4, -0.6)
-    axes.set_xlim(-0.03, WIDEST)
+    axes.axvline(0, color=style.DARK, lw=0.7)
+    panels.name_rows(axes, encoders, -0.03, WIDEST)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.grid(axis="x", lw=0.4, color="#DDDDDD")
-    axes.set_axisbelow(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,16 +69,27 @@ class ImageSet(ArrowFile):
         """Name of the dataset."""
         return str(self.meta["dataset"])
 
-    def sample(self, row: int) -> Sample:
-        """One image with its annotation: read-only views into the file."""
+    def sample(self, row: int, read: Callable[[str, int], np.ndarray] | None = None) -> Sample:
+        """One image with its annotation: read-only views into the file, or what ``read`` gives.
+
+        Parameters
+        ----------
+        row
+            Row of the file.
+        read
+            Gives the pixels of a column and row; by default views into the mapped file.
+        """
+        pixels = {
+            name: (read(name, row) if read else plane[row]) if plane is not None else None
+            for name, plane in (("mask", self.masks), ("instances", self.instances))
+        }
         boxes = None
         if "boxes" in self:
-            flat = self.column("boxes")[row].values
-            boxes = flat.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 4)
+            flat = self.column("boxes")[row].values.flatten()
+            boxes = flat.to_numpy(zero_copy_only=False).reshape(-1, 4)
         return Sample(
-            image=self.images[row],
-            mask=None if self.masks is None else self.masks[row],
-            instances=None if self.instances is None else self.instances[row],
+            image=read("image", row) if read else self.images[row],
+            **pixels,
             boxes=boxes,
             label=self.column("label")[row].as_py() if "label" in self else None,
             n_classes=len(self.meta["classes"]),

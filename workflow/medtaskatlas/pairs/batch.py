@@ -64,11 +64,12 @@ def make_batch(
     for task, sets in cells.items():
         with _log_of(logs / task / f"{images.stem}.log"):
             try:
-                kept = {
-                    _make_set(images, bank[task], name, params, wanted[task][name]): name
+                waiting |= {
+                    _make_set(images, bank[task], name, params, wanted[task][name]): wanted[task][
+                        name
+                    ]
                     for name, params in sets.items()
                 }
-                waiting |= {path: wanted[task][name] for path, name in kept.items()}
             except AtlasError as error:
                 logger.error("%s", error)
                 failed[task] = error.problem
@@ -121,7 +122,7 @@ def _stamp(images: Path, params: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _log_of(path: Path) -> Iterator[None]:
-    """Let a cell have a log of its own, beside that of the job."""
+    """Log a cell to a file of its own, next to the log of the job."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, mode="w")
     handler.setFormatter(logging.Formatter(LOG_FORMAT))

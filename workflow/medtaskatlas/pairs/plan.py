@@ -22,24 +22,12 @@ SEVERITY_RANGE = (0.2, 1.0)
 
 @dataclass(frozen=True)
 class PairPlan:
-    """What one pair is made from.
+    """What one pair is made from."""
 
-    Attributes
-    ----------
-    row
-        Row of the image in its file.
-    draw
-        Number of the main pair or of the trajectory; seeds its generator.
-    severity
-        0 to 1, or None where the task has no ladder.
-    level
-        Step of a trajectory; None elsewhere.
-    """
-
-    row: int
-    draw: int
-    severity: float | None
-    level: int | None = None
+    row: int  # row of the image in its file
+    draw: int  # number of the main pair or of the trajectory; seeds its generator
+    severity: float | None  # 0 to 1, or None where the task has no ladder
+    level: int | None = None  # step of a trajectory; None elsewhere
 
 
 def image_order(samples: Samples, splits: Sequence[str], seed: int) -> np.ndarray:
@@ -47,44 +35,13 @@ def image_order(samples: Samples, splits: Sequence[str], seed: int) -> np.ndarra
 
     So the pairs of two tasks on a dataset share their images as far as both can use them: in a
     batch, content then tells nothing about the task.
-
-    Parameters
-    ----------
-    samples
-        The prepared images.
-    splits
-        Of train, val and test.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    numpy.ndarray
-        Rows of the images file.
     """
     rows = np.concatenate([samples.rows_of(split) for split in splits])
     return generator(seed, "image order", samples.images.dataset, *splits).permutation(rows)
 
 
 def first_usable(task: Task, samples: Samples, order: np.ndarray, count: int) -> list[int]:
-    """The first images of an order that a task can use.
-
-    Parameters
-    ----------
-    task
-        The task.
-    samples
-        The prepared images.
-    order
-        Rows of the images file.
-    count
-        How many are wanted; no image behind the last of them is looked at.
-
-    Returns
-    -------
-    list of int
-        Rows, at most ``count``.
-    """
+    """The first images of an order that a task can use."""
     found: list[int] = []
     for row in order.tolist():
         if len(found) == count:
@@ -96,60 +53,24 @@ def first_usable(task: Task, samples: Samples, order: np.ndarray, count: int) ->
 
 @dataclass(frozen=True)
 class Cell:
-    """The main pairs of a task on a dataset, before they are made.
-
-    Attributes
-    ----------
-    task
-        The task.
-    dataset
-        Name of the dataset.
-    seed
-        The run's seed.
-    rows
-        Split to the images that its pairs use in turn; a split without usable images is absent.
-    counts
-        Split to its number of pairs. Pairs are numbered through, split by split.
-    """
+    """The main pairs of a task on a dataset, before they are made."""
 
     task: Task
     dataset: str
     seed: int
+    # Split to the images that its pairs use in turn; a split without usable images is absent.
     rows: Mapping[str, list[int]]
+    # Split to its number of pairs. Pairs are numbered through, split by split.
     counts: Mapping[str, int]
 
     def draws(self, split: str) -> range:
-        """Numbers of the pairs of a split.
-
-        Parameters
-        ----------
-        split
-            A split of :attr:`counts`.
-
-        Returns
-        -------
-        range
-            Consecutive numbers.
-        """
+        """Numbers of the pairs of a split."""
         splits = list(self.counts)
         begin = sum(self.counts[earlier] for earlier in splits[: splits.index(split)])
         return range(begin, begin + self.counts[split])
 
     def plan(self, split: str, draw: int) -> PairPlan:
-        """One pair of a split.
-
-        Parameters
-        ----------
-        split
-            A split of :attr:`counts`.
-        draw
-            Number of the pair, one of :meth:`draws`.
-
-        Returns
-        -------
-        PairPlan
-            What it is made from.
-        """
+        """One pair of a split."""
         rows = self.rows[split]
         row = rows[(draw - self.draws(split).start) % len(rows)]
         severity = None
@@ -159,13 +80,7 @@ class Cell:
         return PairPlan(row, draw, severity)
 
     def main(self) -> Iterator[PairPlan]:
-        """All main pairs.
-
-        Yields
-        ------
-        PairPlan
-            In the order of their numbers.
-        """
+        """All main pairs."""
         for split in self.counts:
             for draw in self.draws(split):
                 yield self.plan(split, draw)
@@ -174,26 +89,7 @@ class Cell:
 def plan_cell(
     task: Task, samples: Samples, *, pairs: int, splits: Mapping[str, float], seed: int
 ) -> Cell:
-    """Choose the images of the main pairs of a cell.
-
-    Parameters
-    ----------
-    task
-        The task.
-    samples
-        The prepared images of the dataset.
-    pairs
-        Number of pairs; a split's share goes to the others where it has no usable image. 0: none.
-    splits
-        Shares of train, val and test.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    Cell
-        Without any pair where no image is usable.
-    """
+    """Choose the images of main pairs; a split without usable images leaves its share to others."""
     orders = {split: image_order(samples, [split], seed) for split in SPLITS}
     usable = [split for split in SPLITS if first_usable(task, samples, orders[split], 1)]
     counts = {}
@@ -208,25 +104,7 @@ def plan_trajectories(
 ) -> Iterator[PairPlan]:
     """Choose the images of trajectories: the same draw at every severity of the ladder.
 
-    Parameters
-    ----------
-    task
-        The task; without a ladder there is no trajectory.
-    samples
-        The prepared images of the dataset.
-    images
-        Number of trajectories, each on another image; fewer where fewer images are usable.
-    levels
-        Steps of a trajectory, evenly over severities 0 to 1.
-    heldout
-        Whether no encoder sees the dataset in training; else only its val and test images are used.
-    seed
-        The run's seed.
-
-    Yields
-    ------
-    PairPlan
-        Trajectory by trajectory, level by level.
+    Unless the dataset is held out of training, only its val and test images are used.
     """
     if task.ladder is None:
         return
@@ -238,50 +116,22 @@ def plan_trajectories(
 
 @dataclass(frozen=True)
 class FailurePlan:
-    """What one failure is made from: a main pair that is to go wrong.
+    """What one failure is made from: a main pair that is to go wrong."""
 
-    Attributes
-    ----------
-    number
-        Number of the failure; seeds its generator.
-    turn
-        Which kind of failure is due; to be taken modulo their number.
-    main
-        The main pair.
-    other
-        A main pair of the same split on another image, of another group where there is one; None
-        where all pairs of the split share one image.
-    """
-
-    number: int
-    turn: int
+    number: int  # seeds its generator
+    turn: int  # which kind of failure is due; to be taken modulo their number
     main: PairPlan
+    # A main pair of the same split on another image, of another group where there is one;
+    # None where all pairs of the split share one image.
     other: PairPlan | None
 
 
 def plan_failures(
     cell: Cell, samples: Samples, *, pairs: int, splits: Mapping[str, float], kinds: int
 ) -> Iterator[FailurePlan]:
-    """Choose the main pairs that go wrong.
+    """Choose the main pairs that go wrong: in turn, and kinds take turns.
 
-    Parameters
-    ----------
-    cell
-        The main pairs.
-    samples
-        The prepared images of the dataset.
-    pairs
-        Number of failures, shared over the splits as main pairs are.
-    splits
-        Shares of train, val and test.
-    kinds
-        Number of kinds of failure.
-
-    Yields
-    ------
-    FailurePlan
-        One a failure; main pairs go wrong in turn, and kinds take turns. Datasets and splits begin
-        with different kinds, so that a few failures a cell come to all of them.
+    Datasets and splits begin with different kinds, so that a few failures a cell come to all.
     """
     if not cell.counts or not pairs:
         return

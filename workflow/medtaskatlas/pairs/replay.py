@@ -13,74 +13,30 @@ from pyarrow import compute
 from medtaskatlas.core.errors import DataError, nearest
 from medtaskatlas.core.files import existing_run, read_json
 from medtaskatlas.formats.pairs import SETS, SIDES, PairSet
-from medtaskatlas.pairs.build import Pair, rebuild
+from medtaskatlas.pairs.build import rebuild
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.tasks.task import Task
+from medtaskatlas.tasks.task import Pair, Task
 
 SHAPE_OF_ID = "<set>/<task>/<dataset>/<number>, e.g. main/rotation/ct_dicom/17"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Pairs of one file, with what they were made from.
-
-    Attributes
-    ----------
-    pairs
-        The pairs.
-    samples
-        The prepared images.
-    task
-        The task.
-    """
+    """Pairs of one file, with what they were made from."""
 
     pairs: PairSet
     samples: Samples
     task: Task
 
     def replay(self, row: int) -> Pair:
-        """Make the pair of a row again.
-
-        Parameters
-        ----------
-        row
-            Row of the file.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Input and output, uint8 [H, W, 3].
-
-        Raises
-        ------
-        TaskError
-            If the task breaks its contract.
-        """
+        """Make the pair of a row again."""
         params = json.loads(self.pairs.column("params")[row].as_py())
         kind = self.pairs.column("failure_kind")[row].as_py()
         return rebuild(self.task, self.samples, int(self.pairs.image_row[row]), params, kind)
 
     def verify(self, row: int) -> Pair:
-        """Make the pair of a row again and compare it with what is stored.
-
-        Parameters
-        ----------
-        row
-            Row of the file.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Input and output, uint8 [H, W, 3].
-
-        Raises
-        ------
-        DataError
-            If a pixel differs.
-        TaskError
-            If the task breaks its contract.
-        """
+        """Make the pair of a row again and compare it with what is stored."""
         pair = self.replay(row)
         for side, made in zip(SIDES, pair, strict=True):
             differ = np.count_nonzero(made != self.pairs.side(side, row))
@@ -119,56 +75,20 @@ def replay(run_folder: str | Path, pair_id: str, tasks_dir: str | Path | None = 
     TaskError
         If the task breaks its contract.
     """
-    stored, row = find(run_folder, pair_id, tasks_dir)
+    stored, row = _find(run_folder, pair_id, tasks_dir)
     return stored.replay(row)
 
 
 def verify(run_folder: str | Path, pair_id: str, tasks_dir: str | Path | None = None) -> Pair:
-    """Make a pair of a run again and compare it with the stored pixels.
-
-    Parameters
-    ----------
-    run_folder, pair_id, tasks_dir
-        As of :func:`replay`.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Input and output, uint8 [H, W, 3].
-
-    Raises
-    ------
-    DataError
-        If something is missing, or a pixel differs.
-    TaskError
-        If the task breaks its contract.
-    """
-    stored, row = find(run_folder, pair_id, tasks_dir)
+    """As :func:`replay`, and raise a DataError if a pixel differs from what is stored."""
+    stored, row = _find(run_folder, pair_id, tasks_dir)
     return stored.verify(row)
 
 
-def find(
+def _find(
     run_folder: str | Path, pair_id: str, tasks_dir: str | Path | None = None
 ) -> tuple[Stored, int]:
-    """File and row of a pair.
-
-    Parameters
-    ----------
-    run_folder, pair_id, tasks_dir
-        As of :func:`replay`.
-
-    Returns
-    -------
-    stored
-        The file, opened.
-    row
-        Row of the pair.
-
-    Raises
-    ------
-    DataError
-        Names what is missing.
-    """
+    """File and row of a pair."""
     run = Path(run_folder)
     parts = pair_id.split("/")
     if len(parts) not in (4, 5) or parts[0] not in SETS:
@@ -199,27 +119,7 @@ def find(
 def open_pairs(
     run_folder: str | Path, path: str | Path, tasks_dir: str | Path | None = None
 ) -> Stored:
-    """Open a file of pairs with what they were made from.
-
-    Parameters
-    ----------
-    run_folder
-        results/<run>.
-    path
-        The file, results/<run>/pairs/<set>/<task>/<dataset>.arrow.
-    tasks_dir
-        As of :func:`replay`.
-
-    Returns
-    -------
-    Stored
-        The file, opened.
-
-    Raises
-    ------
-    DataError
-        Names what is missing.
-    """
+    """Open a file of pairs with what they were made from."""
     run, path = Path(run_folder), Path(path)
     task = path.parent.name
     samples = Samples(run / "images" / path.name)

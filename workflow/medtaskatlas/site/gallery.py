@@ -26,11 +26,10 @@ from medtaskatlas.core.files import REPOSITORY, whole_file
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
-from medtaskatlas.figures.examples import Measures, draw_examples, effects
 from medtaskatlas.figures.frames import family_order, modality_name, plain
-from medtaskatlas.figures.gallery import Row, gallery_row
+from medtaskatlas.figures.gallery import Measures, Row, draw_examples, effects, gallery_row
+from medtaskatlas.figures.panels import sheet
 from medtaskatlas.figures.style import use_style
-from medtaskatlas.figures.tiles import sheet
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.preview import PLACES, SEVERITIES, Candidates, candidates

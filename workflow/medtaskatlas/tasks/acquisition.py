@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.generative import Pair, seeded
 from medtaskatlas.tasks.noise import normals, poisson
 from medtaskatlas.tasks.pixels import (
+    between,
     draw_seed,
     like,
     magnitude,
@@ -26,7 +26,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Ladder, Params, task
+from medtaskatlas.tasks.task import Ladder, Pair, Params, draws, task
 from medtaskatlas.tasks.tomography import back_project, detector_size, project, view_count
 
 RICIAN = Ladder("standard deviation of a channel", "grey levels", 0, 60)
@@ -43,7 +43,7 @@ CENTRE = 0.08
 OPACITY = 4.0
 
 
-@task(family="generative", draw=seeded("sigma", RICIAN), ladder=RICIAN, extra=True)
+@task(family="generative", draw=draws(sigma=RICIAN, seed=draw_seed), ladder=RICIAN, extra=True)
 def rician_denoising(sample: Sample, params: Params) -> Pair:
     """Remove the noise of MR magnitude images, which is Rician: it brightens the dark.
 
@@ -59,6 +59,11 @@ def rician_denoising(sample: Sample, params: Params) -> Pair:
     imaginary = normals(rng, plane.shape)
     imaginary *= sigma
     return like(to_uint8(magnitude(real, imaginary)), sample.image), sample.image
+
+
+def _axis(rng: np.random.Generator) -> int:
+    """Phase-encoding axis."""
+    return int(rng.integers(2))
 
 
 def _channels_first(plane: np.ndarray) -> np.ndarray:
@@ -99,22 +104,7 @@ def gibbs_removal(sample: Sample, params: Params) -> Pair:
 
 
 def weigh_lines(planes: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
-    """Magnitude image after every line of k-space has been multiplied by a real weight.
-
-    Parameters
-    ----------
-    planes
-        float32 [C, H, W].
-    weights
-        float32, one a line, in the order of ``numpy.fft.fftfreq``; the length is that of the axis.
-    axis
-        Phase-encoding axis, 1 or 2.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [C, H, W].
-    """
+    """Magnitude image after every line of k-space has been multiplied by a real weight."""
     size = planes.shape[axis]
     half = size // 2 + 1
     shape = (1, half, 1) if axis == 1 else (1, 1, half)
@@ -131,16 +121,17 @@ def weigh_lines(planes: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarra
     return magnitude(real, imaginary)
 
 
-def _draw_ghosting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "modulation": GHOSTING.at(severity),
-        "period": int(rng.integers(2, 7)),
-        "phase": float(rng.uniform(-math.pi / 4, math.pi / 4)),
-        "axis": int(rng.integers(2)),
-    }
-
-
-@task(family="generative", draw=_draw_ghosting, ladder=GHOSTING, extra=True)
+@task(
+    family="generative",
+    draw=draws(
+        modulation=GHOSTING,
+        period=lambda rng: int(rng.integers(2, 7)),
+        phase=between(-math.pi / 4, math.pi / 4),
+        axis=_axis,
+    ),
+    ladder=GHOSTING,
+    extra=True,
+)
 def ghosting_removal(sample: Sample, params: Params) -> Pair:
     """Remove ghosts along the phase-encoding direction, as of breathing or a pulsing vessel.
 
@@ -195,15 +186,12 @@ def spike_removal(sample: Sample, params: Params) -> Pair:
     return like(_channels_last(striped), sample.image), sample.image
 
 
-def _draw_undersampling(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "left_out": UNDERSAMPLING.at(severity),
-        "axis": int(rng.integers(2)),
-        "seed": draw_seed(rng),
-    }
-
-
-@task(family="generative", draw=_draw_undersampling, ladder=UNDERSAMPLING, extra=True)
+@task(
+    family="generative",
+    draw=draws(left_out=UNDERSAMPLING, axis=_axis, seed=draw_seed),
+    ladder=UNDERSAMPLING,
+    extra=True,
+)
 def undersampled_mri(sample: Sample, params: Params) -> Pair:
     """Remove the aliasing of an MR scan sped up by leaving out lines of k-space.
 
@@ -222,22 +210,7 @@ def undersampled_mri(sample: Sample, params: Params) -> Pair:
 
 
 def line_mask(size: int, left_out: float, seed: int) -> np.ndarray:
-    """Lines of k-space that an undersampled scan measures.
-
-    Parameters
-    ----------
-    size
-        Number of lines.
-    left_out
-        Share of them that is left out, as far as the centre allows.
-    seed
-        Seed of the random order in which lines are left out.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [size] of 0 and 1, in the order of ``numpy.fft.fftfreq``.
-    """
+    """Lines of k-space that an undersampled scan measures."""
     order = np.argsort(noise_generator(seed).random(size), kind="stable")
     # fftfreq is off by some last digits.
     frequency = np.abs(np.rint(np.fft.fftfreq(size, 1 / size)))
@@ -249,7 +222,7 @@ def line_mask(size: int, left_out: float, seed: int) -> np.ndarray:
     return weights
 
 
-@task(family="generative", draw=seeded("noise", DOSE), ladder=DOSE, extra=True)
+@task(family="generative", draw=draws(noise=DOSE, seed=draw_seed), ladder=DOSE, extra=True)
 def low_dose_ct(sample: Sample, params: Params) -> Pair:
     """Remove the streaky noise of a CT slice at low dose: few photons along opaque rays.
 

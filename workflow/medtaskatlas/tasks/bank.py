@@ -7,7 +7,8 @@ from pathlib import Path
 
 from medtaskatlas.core.errors import ConfigError, TaskError, nearest
 from medtaskatlas.tasks import acquisition, extras, generative, semantic, transformation
-from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task, described, line_in
+from medtaskatlas.tasks.contract import described, line_in
+from medtaskatlas.tasks.task import FAMILIES, REGISTRY, Task
 
 # The first three hold the thirty tasks of the default grid, the others hold extras.
 BUILT_IN = (semantic, generative, transformation, acquisition, extras)

@@ -16,36 +16,25 @@ from medtaskatlas.core.errors import DataError, TaskError
 from medtaskatlas.core.files import read_text
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.example_samples import example_samples
+from medtaskatlas.tasks.contract import ARRAYS
 from medtaskatlas.tasks.needs import is_colour
 from medtaskatlas.tasks.task import REGISTRY, Params, Task
 
 # Between 0 and the mildest of these 8 bits swallow the effect of many tasks.
 SEVERITIES = (0.2, 0.4, 0.7, 1.0)
 _DRAWS = 4
-_ARRAYS = ("image", "mask", "instances", "boxes")
+# Of the images to try tasks on.
+EXAMPLE_SIDES = (28, 64, 512)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found in a file of tasks.
+    """One thing that was found in a file of tasks."""
 
-    Attributes
-    ----------
-    severity
-        ``error`` or ``warning``, see :func:`check_task`; ``info`` says what a task was tried on.
-    task
-        Name of the task, empty for the file as a whole.
-    problem
-        What is wrong and what to do.
-    place
-        File, and the line at which the task is registered.
-    """
-
-    severity: str
-    task: str
-    problem: str
-    place: str
+    severity: str  # error, warning, or info: what a task was tried on
+    task: str  # empty for the file as a whole
+    problem: str  # what is wrong and what to do
+    place: str  # file and line
 
     def __str__(self) -> str:
         parts = (self.severity, self.place, self.task, self.problem)
@@ -121,7 +110,7 @@ def check_task(task: Task, samples: Iterable[Sample] | None = None) -> list[str]
         The task.
     samples
         Images to try it on, with all that it needs; by default
-        :func:`~medtaskatlas.tasks.example_samples.example_samples`.
+        :func:`example_samples`.
 
     Returns
     -------
@@ -189,7 +178,7 @@ def _keeps_contract(task: Task, sample: Sample) -> Iterator[str]:
     if params != _drawn(task, sample):
         yield "error: draw is not deterministic: two equal generators give other parameters"
         return
-    arrays = {name: getattr(sample, name) for name in _ARRAYS}
+    arrays = {name: getattr(sample, name) for name in ARRAYS}
     free = replace(sample, **{n: a.copy() for n, a in arrays.items() if a is not None})
     given = json.loads(json.dumps(params))
     try:
@@ -295,3 +284,38 @@ def _change(task: Task, sample: Sample, severity: float, draw: int) -> float:
 def _same(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> bool:
     """Whether two pairs are equal."""
     return all(map(np.array_equal, first, second))
+
+
+def example_samples() -> list[Sample]:
+    """Generated images of several sides, grey, in colour and in one channel, to try tasks on.
+
+    Each has a mask of two classes, three numbered objects, their boxes and a label.
+    """
+    samples = [_example(side, colour) for side in EXAMPLE_SIDES for colour in (False, True)]
+    thin = samples[2]
+    return [*samples, replace(thin, image=np.ascontiguousarray(thin.image[..., :1]))]
+
+
+def _example(side: int, colour: bool) -> Sample:
+    """A cloud with three ellipses."""
+    rng = generator(0, "example sample", side, int(colour))
+    coarse = rng.uniform(30, 220, (5, 5, 3 if colour else 1)).astype(np.float32)
+    cloud = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC).reshape(side, side, -1)
+    cloud = cloud + 8 * rng.standard_normal(cloud.shape, dtype=np.float32)
+    image = np.repeat(np.clip(cloud, 0, 255).astype(np.uint8), 1 if colour else 3, axis=2)
+    mask = np.zeros((side, side), np.uint8)
+    instances = np.zeros((side, side), np.uint16)
+    boxes = []
+    # Numbers need not be near each other, nor fit 8 bits.
+    for number, (x, y, a, b) in zip(
+        (1, 2, 300),
+        ((0.3, 0.3, 0.2, 0.12), (0.75, 0.3, 0.1, 0.15), (0.5, 0.8, 0.3, 0.1)),
+        strict=True,
+    ):
+        centre = (int(x * side), int(y * side))
+        axes = (int(a * side), int(b * side))
+        spot = cv2.ellipse(np.zeros_like(mask), centre, axes, 0, 0, 360, 1, -1).astype(bool)
+        mask[spot], instances[spot] = 1 + number % 2, number
+        left, top, width, height = cv2.boundingRect(spot.astype(np.uint8))
+        boxes.append([left, top, left + width, top + height])
+    return Sample(image, mask, instances, np.array(boxes, np.float32), 1, 2, 3)

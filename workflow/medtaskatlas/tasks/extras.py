@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.generative import GAUSSIAN, Pair, seeded
+from medtaskatlas.tasks.generative import GAUSSIAN
 from medtaskatlas.tasks.noise import normals
 from medtaskatlas.tasks.pixels import (
+    between,
     blur,
+    draw_seed,
     like,
     looked_up,
     magnitude,
@@ -24,7 +26,7 @@ from medtaskatlas.tasks.pixels import (
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Ladder, Params, no_params, task
+from medtaskatlas.tasks.task import Ladder, Pair, Params, draws, no_params, task
 
 # The root, since a coarser quantiser finds less and less left to take.
 JPEG = Ladder("root of the quantiser's scale", "1", 0, math.sqrt(10))
@@ -41,18 +43,7 @@ def _draw_jpeg(rng: np.random.Generator, sample: Sample, severity: float) -> Par
 
 
 def jpeg_quality(root: float) -> int:
-    """Quality on the IJG scale whose quantiser is the stated one.
-
-    Parameters
-    ----------
-    root
-        Root of the factor that multiplies the tables of ITU-T T.81, annex K; 1 is quality 50.
-
-    Returns
-    -------
-    int
-        1 to 100, where 100 has no quantiser but that of rounding.
-    """
+    """Quality on the IJG scale whose quantiser is the stated one."""
     scale = root**2
     return max(1, round(100 - 50 * scale if scale < 1 else 50 / scale))
 
@@ -77,16 +68,17 @@ def jpeg_artifact_removal(sample: Sample, params: Params) -> Pair:
     return like(np.asarray(decoded), sample.image), sample.image
 
 
-def _draw_outpainting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "share": OUTPAINTING.at(severity),
-        "x": float(rng.random()),
-        "y": float(rng.random()),
-        "level": int(rng.integers(256)),
-    }
-
-
-@task(family="generative", draw=_draw_outpainting, ladder=OUTPAINTING, extra=True)
+@task(
+    family="generative",
+    draw=draws(
+        share=OUTPAINTING,
+        x=between(0, 1),
+        y=between(0, 1),
+        level=lambda rng: int(rng.integers(256)),
+    ),
+    ladder=OUTPAINTING,
+    extra=True,
+)
 def outpainting(sample: Sample, params: Params) -> Pair:
     """Continue a picture beyond its field of view, as of CT truncated by a narrow scan field.
 
@@ -104,7 +96,9 @@ def outpainting(sample: Sample, params: Params) -> Pair:
     return like(framed, sample.image), sample.image
 
 
-@task(family="transformation", draw=seeded("sigma", GAUSSIAN), ladder=GAUSSIAN, extra=True)
+@task(
+    family="transformation", draw=draws(sigma=GAUSSIAN, seed=draw_seed), ladder=GAUSSIAN, extra=True
+)
 def noise_addition(sample: Sample, params: Params) -> Pair:
     """Add white Gaussian noise: the reverse of denoising_gaussian, with the same ladder.
 
@@ -116,11 +110,12 @@ def noise_addition(sample: Sample, params: Params) -> Pair:
     return sample.image, like(mix(plane, noise, params["sigma"]), sample.image)
 
 
-def _draw_sharpening(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"amount": SHARPENING.at(severity), "sigma": float(rng.uniform(0.7, 1.5))}
-
-
-@task(family="transformation", draw=_draw_sharpening, ladder=SHARPENING, extra=True)
+@task(
+    family="transformation",
+    draw=draws(amount=SHARPENING, sigma=between(0.7, 1.5)),
+    ladder=SHARPENING,
+    extra=True,
+)
 def sharpening(sample: Sample, params: Params) -> Pair:
     """Sharpen by unsharp masking, as the display of digital radiographs does.
 
@@ -149,11 +144,7 @@ def edges(sample: Sample, params: Params) -> Pair:
     return sample.image, like(to_uint8(length), sample.image)
 
 
-def _draw_equalisation(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"share": EQUALISATION.at(severity)}
-
-
-@task(family="transformation", draw=_draw_equalisation, ladder=EQUALISATION, extra=True)
+@task(family="transformation", draw=draws(share=EQUALISATION), ladder=EQUALISATION, extra=True)
 def histogram_equalisation(sample: Sample, params: Params) -> Pair:
     """Spread grey levels until all are equally frequent, or a part of the way.
 

@@ -22,8 +22,9 @@ import numpy as np
 from medtaskatlas.tasks.pixels import like, thin
 from medtaskatlas.tasks.task import Params, Task
 
+Image = np.ndarray
 Draw = Callable[[np.random.Generator, int], Params]
-Apply = Callable[[np.ndarray, np.ndarray, np.ndarray, Params], np.ndarray]
+Apply = Callable[[Image, Image, Image, Params], Image]
 
 # Grey levels by which some pixel must differ from the right output, else the failure is none.
 VISIBLE = 8
@@ -32,69 +33,28 @@ HALVES = ("left", "right", "top", "bottom")
 
 @dataclass(frozen=True)
 class Failure:
-    """A kind of failure.
-
-    Attributes
-    ----------
-    kind
-        Its name.
-    description
-        One line for people.
-    needs_other
-        Whether it needs the right output of another image.
-    draw, apply
-        The two functions; see the module.
-    """
+    """A kind of failure."""
 
     kind: str
-    description: str
-    needs_other: bool
+    description: str  # one line for people
+    needs_other: bool  # the right output of another image
     draw: Draw
     apply: Apply
 
     def task_name(self, task: str) -> str:
-        """Name of the failure task.
-
-        Parameters
-        ----------
-        task
-            Name of the task that goes wrong.
-
-        Returns
-        -------
-        str
-            ``<task>.<kind>``; a dot is in no task's own name.
-        """
+        """Name of the failure task, ``<task>.<kind>``; a dot is in no task's own name."""
         return f"{task}.{self.kind}"
 
 
 FAILURES: dict[str, Failure] = {}
 
 
-def _nothing(rng: np.random.Generator, side: int) -> Params:
-    """Draw nothing."""
-    return {}
-
-
-def failure(*, draw: Draw = _nothing, needs_other: bool = False) -> Callable[[Apply], Apply]:
+def failure(
+    *, draw: Draw = lambda rng, side: {}, needs_other: bool = False
+) -> Callable[[Apply], Apply]:
     """Register the decorated function as a kind of failure of the same name.
 
-    Parameters
-    ----------
-    draw
-        Function that draws the parameters from a generator and the shorter side of the image.
-    needs_other
-        Whether it needs the right output of another image.
-
-    Returns
-    -------
-    callable
-        The decorator; it returns the function as it was.
-
-    Raises
-    ------
-    ValueError
-        If the name is taken.
+    `draw` takes a generator and the shorter side of the image.
     """
 
     def register(apply: Apply) -> Apply:
@@ -109,17 +69,13 @@ def failure(*, draw: Draw = _nothing, needs_other: bool = False) -> Callable[[Ap
 
 
 @failure(needs_other=True)
-def another_image(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def another_image(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The right output of another image."""
     return other
 
 
 @failure()
-def untouched(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def untouched(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The input, as it was."""
     return source
 
@@ -129,9 +85,7 @@ def _draw_half(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_half)
-def half_done(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def half_done(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Right in one half of the image, the input in the other."""
     row, column = source.shape[0] // 2, source.shape[1] // 2
     halves: dict[str, Any] = {
@@ -147,17 +101,13 @@ def half_done(
 
 
 @failure()
-def half_strength(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def half_strength(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Halfway from the input to the right output, pixel by pixel."""
     return ((source.astype(np.uint16) + right + 1) >> 1).astype(np.uint8)
 
 
 @failure()
-def overdone(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def overdone(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Beyond the right output, by as far as the right output is from the input."""
     return np.clip(2 * right.astype(np.int16) - source, 0, 255).astype(np.uint8)
 
@@ -167,7 +117,7 @@ def _draw_order(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_order)
-def noise(source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params) -> np.ndarray:
+def noise(source: Image, right: Image, other: Image, params: Params) -> Image:
     """Noise of the mean and spread of the right output: its pixels in random order."""
     plane = thin(right)
     rng = np.random.Generator(np.random.SFC64(params["seed"]))
@@ -182,9 +132,7 @@ def _draw_shift(rng: np.random.Generator, side: int) -> Params:
 
 
 @failure(draw=_draw_shift)
-def displaced(
-    source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params
-) -> np.ndarray:
+def displaced(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The right output in the wrong place, borders filled by reflection."""
     x, y = params["x"], params["y"]
     height, width = right.shape[:2]
@@ -196,7 +144,7 @@ def displaced(
 
 
 @failure()
-def blank(source: np.ndarray, right: np.ndarray, other: np.ndarray, params: Params) -> np.ndarray:
+def blank(source: Image, right: Image, other: Image, params: Params) -> Image:
     """The mean of the right output, everywhere."""
     level = np.rint(right.mean(axis=(0, 1))).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(level, right.shape))
@@ -207,19 +155,10 @@ _DISPLACES = ("translation", "elastic_deformation")
 
 
 def kinds_for(task: Task) -> list[Failure]:
-    """Kinds of failure that a task can have.
+    """Kinds of failure that a task can have: all but those that may be a right pair of it.
 
-    Parameters
-    ----------
-    task
-        The task.
-
-    Returns
-    -------
-    list of Failure
-        All kinds but those whose result may be a right pair of the task. A transformation with a
-        severity ladder is right at any severity, so less of it or more of it is none; nor is a
-        translation moved on.
+    A transformation with a severity ladder is right at any severity, so less of it or more of it is
+    no failure; nor is a translation moved on.
     """
     graded = task.family == "transformation" and task.ladder is not None
     excluded = {"half_strength", "overdone"} if graded else set()
@@ -229,16 +168,5 @@ def kinds_for(task: Task) -> list[Failure]:
 
 
 def is_wrong(wrong: np.ndarray, right: np.ndarray) -> bool:
-    """Whether a failure can be seen.
-
-    Parameters
-    ----------
-    wrong, right
-        uint8 of one shape: output of the failure, and the right output.
-
-    Returns
-    -------
-    bool
-        True where some pixel differs by :data:`VISIBLE` grey levels or more.
-    """
+    """Whether some pixel differs by :data:`VISIBLE` grey levels or more."""
     return int(cv2.absdiff(wrong, right).max()) >= VISIBLE

@@ -18,20 +18,19 @@ from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.holes import SHAPES, holes
 from medtaskatlas.tasks.noise import normals, poisson, uniform_words, within_a_step
 from medtaskatlas.tasks.pixels import (
+    between,
     blur,
-    choose,
     draw_seed,
     like,
     magnitude,
     mix,
     noise_generator,
+    one_of,
     scale_of,
     thin,
     to_uint8,
 )
-from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
-
-Pair = tuple[np.ndarray, np.ndarray]
+from medtaskatlas.tasks.task import Ladder, Pair, Params, draws, no_params, task
 
 # Relative noise that 8 bits cannot show; the counts behind it overflow.
 IMPERCEPTIBLE = 1e-4
@@ -54,29 +53,7 @@ ENLARGE = {
 }
 
 
-def seeded(name: str, ladder: Ladder) -> Draw:
-    """Make a draw of the effect of the severity and of the seed of a noise field.
-
-    Parameters
-    ----------
-    name
-        Name of the effect among the params.
-    ladder
-        Severity ladder of the task.
-
-    Returns
-    -------
-    callable
-        ``draw`` of a task; the params are this name and ``seed``.
-    """
-
-    def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-        return {name: ladder.at(severity), "seed": draw_seed(rng)}
-
-    return draw
-
-
-@task(family="generative", draw=seeded("sigma", GAUSSIAN), ladder=GAUSSIAN)
+@task(family="generative", draw=draws(sigma=GAUSSIAN, seed=draw_seed), ladder=GAUSSIAN)
 def denoising_gaussian(sample: Sample, params: Params) -> Pair:
     """Remove additive white Gaussian noise, as of receiver electronics.
 
@@ -87,7 +64,7 @@ def denoising_gaussian(sample: Sample, params: Params) -> Pair:
     return like(mix(plane, noise, params["sigma"]), sample.image), sample.image
 
 
-@task(family="generative", draw=seeded("noise", POISSON), ladder=POISSON)
+@task(family="generative", draw=draws(noise=POISSON, seed=draw_seed), ladder=POISSON)
 def denoising_poisson(sample: Sample, params: Params) -> Pair:
     """Remove photon-counting noise, whose variance grows with the signal (X-ray, PET, NM).
 
@@ -112,15 +89,11 @@ def denoising_poisson(sample: Sample, params: Params) -> Pair:
     return like(to_uint8(counts), sample.image), sample.image
 
 
-def _draw_speckle(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "diffuse": SPECKLE.at(severity),
-        "cell": float(rng.uniform(0.4, 0.8)),
-        "seed": draw_seed(rng),
-    }
-
-
-@task(family="generative", draw=_draw_speckle, ladder=SPECKLE)
+@task(
+    family="generative",
+    draw=draws(diffuse=SPECKLE, cell=between(0.4, 0.8), seed=draw_seed),
+    ladder=SPECKLE,
+)
 def despeckling(sample: Sample, params: Params) -> Pair:
     """Remove speckle, as of coherent imaging (ultrasound, OCT).
 
@@ -161,7 +134,7 @@ def _times(plane: np.ndarray, field: np.ndarray) -> np.ndarray:
     return plane * cv2.merge([field] * plane.shape[2])
 
 
-@task(family="generative", draw=seeded("share", IMPULSE), ladder=IMPULSE)
+@task(family="generative", draw=draws(share=IMPULSE, seed=draw_seed), ladder=IMPULSE)
 def impulse_removal(sample: Sample, params: Params) -> Pair:
     """Remove salt-and-pepper noise, as of dead and hot detector pixels."""
     plane = thin(sample.image)
@@ -174,22 +147,14 @@ def impulse_removal(sample: Sample, params: Params) -> Pair:
     return like(noisy, sample.image), sample.image
 
 
-def _draw_blur(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"sigma": BLUR.at(severity)}
-
-
-@task(family="generative", draw=_draw_blur, ladder=BLUR)
+@task(family="generative", draw=draws(sigma=BLUR), ladder=BLUR)
 def deblurring(sample: Sample, params: Params) -> Pair:
     """Undo a Gaussian blur, as of defocus or a wide point spread."""
     blurred = blur(thin(sample.image), params["sigma"] * scale_of(sample.image))
     return like(to_uint8(blurred), sample.image), sample.image
 
 
-def _draw_motion(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {"length": MOTION.at(severity), "angle": float(rng.uniform(0, 180))}
-
-
-@task(family="generative", draw=_draw_motion, ladder=MOTION)
+@task(family="generative", draw=draws(length=MOTION, angle=between(0, 180)), ladder=MOTION)
 def motion_deblurring(sample: Sample, params: Params) -> Pair:
     """Undo the blur of a straight motion during the exposure."""
     length = 1 + (params["length"] - 1) * scale_of(sample.image)
@@ -200,20 +165,7 @@ def motion_deblurring(sample: Sample, params: Params) -> Pair:
 
 
 def motion_kernel(length: float, angle: float) -> np.ndarray:
-    """Point spread of a straight motion of constant speed.
-
-    Parameters
-    ----------
-    length
-        Length of the path with its two ends, in pixels; 1 is no motion.
-    angle
-        Direction, in degrees from the x axis towards the y axis.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [2 k + 1, 2 k + 1], sum 1.
-    """
+    """Point spread of a straight motion of constant speed."""
     half = math.ceil(length / 2)
     side = 2 * half + 2
     reach = (length - 1) / 2
@@ -254,15 +206,11 @@ def _filter_sparse(plane: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return total
 
 
-def _draw_resolution(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "factor": RESOLUTION.at(severity),
-        "reduce": choose(rng, REDUCE),
-        "enlarge": choose(rng, tuple(ENLARGE)),
-    }
-
-
-@task(family="generative", draw=_draw_resolution, ladder=RESOLUTION)
+@task(
+    family="generative",
+    draw=draws(factor=RESOLUTION, reduce=one_of(REDUCE), enlarge=one_of(tuple(ENLARGE))),
+    ladder=RESOLUTION,
+)
 def super_resolution(sample: Sample, params: Params) -> Pair:
     """Recover detail lost to larger pixels; the input is enlarged to the size of the output.
 
@@ -286,16 +234,11 @@ def super_resolution(sample: Sample, params: Params) -> Pair:
     return like(rounded, sample.image), sample.image
 
 
-def _draw_inpainting(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "share": INPAINTING.at(severity),
-        "shape": choose(rng, SHAPES),
-        "level": choose(rng, range(256)),
-        "seed": draw_seed(rng),
-    }
-
-
-@task(family="generative", draw=_draw_inpainting, ladder=INPAINTING)
+@task(
+    family="generative",
+    draw=draws(share=INPAINTING, shape=one_of(SHAPES), level=one_of(range(256)), seed=draw_seed),
+    ladder=INPAINTING,
+)
 def inpainting(sample: Sample, params: Params) -> Pair:
     """Fill in missing parts, as of burnt-in text, markers, implants or dropped-out elements.
 
@@ -323,7 +266,7 @@ def colorization(sample: Sample, params: Params) -> Pair:
     return like(grey, sample.image), sample.image
 
 
-@task(family="generative", draw=seeded("amplitude", BIAS), ladder=BIAS)
+@task(family="generative", draw=draws(amplitude=BIAS, seed=draw_seed), ladder=BIAS)
 def bias_field_correction(sample: Sample, params: Params) -> Pair:
     """Undo a smooth multiplicative field, as of MR receive coils; a third-order polynomial.
 

@@ -28,22 +28,7 @@ def warped(
     matrix: tuple[float, float, float, float],
     aside: tuple[float, float] | list[float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """Linear map of an image about its centre, and a shift.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W] or [H, W, C].
-    matrix
-        (xx, xy, yx, yy): maps output to input positions, in pixels from the centre.
-    aside
-        (x, y): how far beside that the input is taken from, pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the same shape; positions are exact to 1/128 of a pixel.
-    """
+    """Linear map of an image about its centre, and a shift."""
     height, width = image.shape[:2]
     xx, xy, yx, yy = matrix
     x, y = (width - 1) / 2, (height - 1) / 2
@@ -60,39 +45,14 @@ def warped(
 
 
 def displaced(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Take every pixel from another place.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W] or [H, W, C].
-    field
-        float32 [H, W, 2]: how far (x, y) from the pixel its value comes from.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the same shape; positions are exact to 1/128 of a pixel.
-    """
+    """Take every pixel from another place."""
     at = field + _positions(*image.shape[:2])
     at *= 2
     return like(cv2.remap(_doubled(thin(image)), at, None, KERNEL, borderMode=BORDER), image)
 
 
 def _doubled(plane: np.ndarray) -> np.ndarray:
-    """Image with half-way pixels put between those of another, which stay as they are.
-
-    Parameters
-    ----------
-    plane
-        uint8 [H, W] or [H, W, 3].
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [2 H - 1, 2 W - 1] or with three channels: it ends at the centres of the outer
-        pixels, so that reflecting it is reflecting the image. A single line is there twice.
-    """
+    """Image with half-way pixels put between those of another, which stay as they are."""
     height, width = plane.shape[:2]
     fine = np.empty((2 * height - 1, 2 * width - 1, *plane.shape[2:]), np.uint8)
     fine[::2, ::2] = plane

@@ -26,25 +26,7 @@ STROKE_GRID = 64
 
 
 def holes(shape: str, share: float, size: Size, seed: int) -> np.ndarray:
-    """Holes of a shape that cover a share of an image.
-
-    Parameters
-    ----------
-    shape
-        One of :data:`SHAPES`.
-    share
-        Share of the area, 0 to 1; with the seed as it is, holes of a larger share hold those of a
-        smaller one.
-    size
-        Height and width of the image.
-    seed
-        Seed of where they lie.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [H, W], 1 in a hole.
-    """
+    """Holes of a shape that cover a share of an image."""
     if not 0 < share < 1:
         return np.full(size, share > 0, np.uint8)
     rng = noise_generator(seed)

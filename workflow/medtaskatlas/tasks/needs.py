@@ -56,18 +56,7 @@ NEEDS = tuple(HAS)
 
 
 def is_colour(image: np.ndarray) -> bool:
-    """Whether an image has colour, rather than grey in three channels.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W, 3].
-
-    Returns
-    -------
-    bool
-        True where the channels differ by more than 8 grey levels in at least 1 % of pixels.
-    """
+    """Whether an image has colour, rather than grey in three channels."""
     first, second, third = cv2.split(image)
     spread = cv2.subtract(
         cv2.max(cv2.max(first, second), third), cv2.min(cv2.min(first, second), third)

@@ -10,40 +10,14 @@ import numpy as np
 
 
 def uniform_words(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform noise of 16 bits.
-
-    Parameters
-    ----------
-    rng
-        What :func:`noise_generator` returned.
-    shape
-        Shape of the field.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint16 of this shape, uniform over 0..65535.
-    """
+    """Uniform noise of 16 bits."""
     size = math.prod(shape)
     raw = rng.bit_generator.random_raw(-(-size // 4))
     return raw.astype("<u8", copy=False).view("<u2")[:size].reshape(shape)
 
 
 def within_a_step(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Uniform noise of one step's width, which takes the steps out of whole numbers.
-
-    Parameters
-    ----------
-    rng
-        What :func:`noise_generator` returned.
-    shape
-        Shape of the field.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of this shape, between -0.5 and 0.5, mean 0.
-    """
+    """Uniform noise of one step's width, which takes the steps out of whole numbers."""
     field = uniform_words(rng, shape) * np.float32(1 / 65536)
     field -= np.float32(0.5 - 0.5 / 65536)
     return field
@@ -55,18 +29,6 @@ def normals(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     Six times as quick as numpy's, which matters: noise is most of the cost of ten tasks. The
     distribution function is off by 1/131072 at most, and there is nothing beyond 4.3 standard
     deviations, where one pixel in 60,000 should be.
-
-    Parameters
-    ----------
-    rng
-        What :func:`noise_generator` returned.
-    shape
-        Shape of the field.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 of this shape, mean 0, variance 1.
     """
     words = uniform_words(rng, shape).reshape(1, -1)
     return cv2.LUT(words, _normal_quantiles()).reshape(shape)
@@ -92,18 +54,6 @@ def poisson(rng: np.random.Generator, mean: np.ndarray) -> np.ndarray:
     From 4 on by the quantile expansion of Cornish and Fisher (1938) to third order, with Sheppard's
     correction for whole numbers: its distribution function is within 0.0006 of the Poisson's, and
     within 0.0001 from 12 on. Below 4 by numpy, exactly, at eight times the cost.
-
-    Parameters
-    ----------
-    rng
-        What :func:`noise_generator` returned.
-    mean
-        float32, at least 0, of any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 whole numbers of the same shape.
     """
     z = normals(rng, mean.shape)
     few = mean < 4

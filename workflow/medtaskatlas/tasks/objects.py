@@ -14,23 +14,7 @@ from medtaskatlas.formats.images import Sample
 
 
 def corners(sample: Sample) -> np.ndarray:
-    """First and last pixel of the box of every object.
-
-    Parameters
-    ----------
-    sample
-        The image with its annotation.
-
-    Returns
-    -------
-    numpy.ndarray
-        int [K, 4] of (x0, y0, x1, y1), both ends inside the image and part of the box.
-
-    Raises
-    ------
-    TaskError
-        If a box of the dataset is not finite or outside of the image.
-    """
+    """First and last pixel of the box of every object."""
     if sample.instances is not None:
         return _numbered_corners(sample.instances)
     if sample.boxes is not None:
@@ -40,23 +24,7 @@ def corners(sample: Sample) -> np.ndarray:
 
 
 def centres(sample: Sample) -> np.ndarray:
-    """Centre of mass of every object, or of its box where there are boxes only.
-
-    Parameters
-    ----------
-    sample
-        The image with its annotation.
-
-    Returns
-    -------
-    numpy.ndarray
-        float [K, 2] of (x, y); whole numbers are centres of pixels.
-
-    Raises
-    ------
-    TaskError
-        If a box of the dataset is not finite or outside of the image.
-    """
+    """Centre of mass of every object, or of its box where there are boxes only."""
     if sample.instances is not None:
         return _numbered_centres(sample.instances)
     if sample.boxes is not None:

@@ -41,16 +41,6 @@ def class_colours(n: int) -> np.ndarray:
 
     The first eight are :data:`FIRST_COLOURS`; each further one is the colour of a 16 x 16 x 16 grid
     that is farthest from all before it, so a class has the same colour whatever their number.
-
-    Parameters
-    ----------
-    n
-        The last class, at most :data:`MOST_LABELS`.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [n + 1, 3], all different.
     """
     first = FIRST_COLOURS[: n + 1]
     colours = [*first.astype(np.int64)]
@@ -72,11 +62,6 @@ def object_colours() -> np.ndarray:
 
     Hues go in steps of the golden angle, so that neighbours differ; every 255 numbers saturation
     and value change.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [:data:`MOST_OBJECTS` + 1, 3], all different.
     """
     hues = (np.arange(_HUES) * 0.618033988749895) % 1
     rounds = [_from_hsv(hues, saturation, value) for saturation, value in _ROUNDS]
@@ -101,34 +86,13 @@ def greys() -> np.ndarray:
     """Grey levels of the numbers 0 to 255: 0 is black, then white, 127, 191, 63 and so on.
 
     255 less the number before with its bits reversed: all different, and the first few far apart.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [256].
     """
     bits = np.unpackbits(np.arange(255, dtype=np.uint8)[:, None], axis=1)
     return np.concatenate([[np.uint8(0)], 255 - np.packbits(bits[:, ::-1], axis=1)[:, 0]])
 
 
 def painted(numbers: np.ndarray, colours: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Colours of numbers in the shape of an image.
-
-    Parameters
-    ----------
-    numbers
-        uint8 or wider [H, W], below the number of colours.
-    colours
-        uint8 [n, 3].
-    image
-        Gives the shape; in one channel :func:`greys` stand for the colours, after the 255th
-        from the first again.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the image's shape.
-    """
+    """Colours of numbers in the shape of an image."""
     if image.ndim == 2 or image.shape[2] == 1:
         once = np.where(numbers > 0, (numbers.astype(np.int64) - 1) % 255 + 1, 0)
         return greys()[once].reshape(image.shape)
@@ -140,22 +104,7 @@ def painted(numbers: np.ndarray, colours: np.ndarray, image: np.ndarray) -> np.n
 
 
 def filled(colours: np.ndarray, number: int, image: np.ndarray) -> np.ndarray:
-    """One number's colour all over, in the shape of an image.
-
-    Parameters
-    ----------
-    colours
-        uint8 [n, 3].
-    number
-        Below n.
-    image
-        Gives the shape; one channel has :func:`greys`.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the image's shape.
-    """
+    """One number's colour all over, in the shape of an image."""
     out = np.empty_like(image)
     if image.ndim == 2 or image.shape[2] == 1:
         out[:] = greys()[(number - 1) % 255 + 1 if number else 0]

@@ -10,9 +10,7 @@ import numpy as np
 
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.images import ImageSet, Sample
-from medtaskatlas.tasks.task import Task
-
-Pair = tuple[np.ndarray, np.ndarray]
+from medtaskatlas.tasks.task import Pair, Task
 
 SEVERITIES = (0.25, 0.6, 1.0)
 # Datasets that the examples of one task come from, at most.
@@ -25,42 +23,22 @@ LEAST_ANNOTATED = 0.02
 
 @dataclass(frozen=True)
 class Candidates:
-    """Images of one dataset that examples may be made of, the most telling first.
-
-    Attributes
-    ----------
-    dataset, modality
-        As in the images file.
-    rows
-        K rows of the images file.
-    samples
-        The K images with their annotation.
-    """
+    """Images of one dataset that examples may be made of, the most telling first."""
 
     dataset: str
     modality: str
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # of the images file
     samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A task on one image.
-
-    Attributes
-    ----------
-    dataset, modality, row
-        Where the image is from.
-    severities
-        K severities, 0 to 1; one None where the task has no ladder.
-    pairs
-        K (input, output), uint8 of the image's shape. All draws are the same along the severities.
-    """
+    """A task on one image; all draws are the same along the severities."""
 
     dataset: str
     modality: str
     row: int
-    severities: tuple[float | None, ...]
+    severities: tuple[float | None, ...]  # 0 to 1; one None where the task has no ladder
     pairs: tuple[Pair, ...]
 
 
@@ -116,19 +94,9 @@ def _telling(sample: Sample) -> tuple[int, float]:
 
 
 def most_useful(tasks: Sequence[Task], sets: Sequence[Candidates]) -> list[Candidates]:
-    """Datasets by how many tasks can be shown on them.
+    """Datasets by how many tasks can be shown on them, most first.
 
-    Parameters
-    ----------
-    tasks
-        The tasks. Those that need colour do not count: else photographs would always come first.
-    sets
-        Candidates of the datasets.
-
-    Returns
-    -------
-    list of Candidates
-        Most tasks first; equal ones stay as they were.
+    Tasks that need colour do not count: else photographs would always come first.
     """
     counted = [task for task in tasks if "colour" not in task.needs]
     return sorted(sets, key=lambda s: -sum(any(map(task.usable, s.samples)) for task in counted))

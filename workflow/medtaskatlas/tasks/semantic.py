@@ -19,10 +19,8 @@ from medtaskatlas.tasks.palettes import (
     painted,
 )
 from medtaskatlas.tasks.pixels import like, scale_of, to_uint8
-from medtaskatlas.tasks.task import Params, no_params, task
+from medtaskatlas.tasks.task import Pair, Params, no_params, task
 from medtaskatlas.tasks.thinning import thinned
-
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 def _classes(sample: Sample) -> np.ndarray:

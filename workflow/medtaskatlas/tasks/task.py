@@ -11,23 +11,29 @@ so a pair can be made again from its row and its image.
 from __future__ import annotations
 
 import json
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medtaskatlas.core.errors import AtlasError, ConfigError, TaskError, nearest
+from medtaskatlas.core.errors import TaskError, nearest
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks.contract import checked, locked, same
+from medtaskatlas.tasks.contract import SIDES, checked, locked, task_failure
 from medtaskatlas.tasks.needs import HAS, NEEDS, is_colour  # noqa: F401  (callers find it here)
 
 FAMILIES = ("semantic", "generative", "transformation")
 Params = dict[str, Any]
+Pair = tuple[np.ndarray, np.ndarray]
 Draw = Callable[[np.random.Generator, Sample, float], Params]
-Apply = Callable[[Sample, Params], tuple[np.ndarray, np.ndarray]]
+Apply = Callable[[Sample, Params], Pair]
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def as_json(params: Params) -> str:
+    """Parameters as one line; equal parameters are equal lines."""
+    return _ENCODER.encode(params)
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,8 @@ class Ladder:
 
     Attributes
     ----------
-    effect
-        Name of the effect, in the field's words.
-    unit
-        Unit of the effect.
+    effect, unit
+        Name and unit of the effect, in the field's words.
     mildest, strongest
         Effect at severity 0 and at severity 1.
     """
@@ -50,51 +54,17 @@ class Ladder:
     strongest: float
 
     def at(self, severity: float) -> float:
-        """Effect at a severity, linear between the ends.
-
-        Parameters
-        ----------
-        severity
-            0 to 1.
-
-        Returns
-        -------
-        float
-            The effect in :attr:`unit`.
-        """
+        """Effect at a severity, linear between the ends."""
         return self.mildest + (self.strongest - self.mildest) * severity
 
 
 @dataclass(frozen=True)
 class Task:
-    """One vision task.
-
-    Attributes
-    ----------
-    name
-        Name of the task, a frozen identifier.
-    family
-        One of :data:`FAMILIES`. Semantic tasks and transformations take the image as input,
-        generative tasks have it as output.
-    description
-        One line for people.
-    needs
-        What an image must have; see :mod:`medtaskatlas.tasks.needs`.
-    ladder
-        Severity ladder, or None where the idea has no degree.
-    format_identifiable
-        Whether the output alone names the task because of how it is drawn, where another way would
-        say the same: colours for classes, rectangles for boxes, bumps for centres. A mask, its
-        outline or its skeleton is the thing itself.
-    draw, apply
-        The two functions; see the module.
-    extra
-        Whether the task is outside the default grid of thirty: it runs only where it is named.
-    """
+    """One vision task: what :func:`task` was given, under the name of the function."""
 
     name: str
     family: str
-    description: str
+    description: str  # one line for people
     needs: frozenset[str]
     ladder: Ladder | None
     format_identifiable: bool
@@ -108,18 +78,7 @@ class Task:
         return "input" if self.family == "generative" else "output"
 
     def usable(self, sample: Sample) -> bool:
-        """Whether an image has what the task needs, for example a mask that is not empty.
-
-        Parameters
-        ----------
-        sample
-            The image with its annotation.
-
-        Returns
-        -------
-        bool
-            False where a pair of this task would be blank or meaningless.
-        """
+        """Whether an image has what the task needs, for example a mask that is not empty."""
         return all(HAS[need](sample) for need in self.needs)
 
     def parameters(self, rng: np.random.Generator, sample: Sample, severity: float) -> Params:
@@ -130,7 +89,7 @@ class Task:
         rng
             Where all randomness comes from.
         sample
-            The image with its annotation.
+            The image with its annotation; the task gets it read-only.
         severity
             0 to 1; tasks without a ladder do not look at it.
 
@@ -144,25 +103,23 @@ class Task:
         TaskError
             If ``draw`` raises, or returns what is no JSON object.
         """
-        whose = f"task {self.name} at severity {severity}"
         try:
             drawn = self.draw(rng, locked(sample), severity)
         except Exception as error:
-            raise task_failure(f"{whose}: draw", error, self.draw) from error
+            what = f"task {self.name} could not draw params for severity {severity:g}"
+            raise task_failure(what, error, self.draw) from error
         try:
-            params = json.loads(json.dumps(drawn, allow_nan=False))
+            params = json.loads(as_json(drawn))
             if not isinstance(params, dict):
                 raise TypeError(f"a {type(drawn).__name__} is no dict")
         except (TypeError, ValueError) as error:
             raise TaskError(
-                f"{whose}: params {drawn!r} are not plain JSON ({error})",
+                f"task {self.name}: params {drawn!r} are not plain JSON ({error})",
                 "return a dict of plain numbers, strings, lists and dicts from draw",
             ) from error
         return params
 
-    def make(
-        self, sample: Sample, params: Params, *, twice: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def make(self, sample: Sample, params: Params, *, twice: bool = False) -> Pair:
         """Make a pair and hold the task to its contract.
 
         Parameters
@@ -185,12 +142,13 @@ class Task:
             If the task raises, writes to its input, returns another shape or type, changes the
             side that must be the image, or differs on repetition. Names task and parameters.
         """
-        given, kept = locked(sample), 1 if self.stored_side == "input" else 0
+        given = locked(sample)
+        kept = 1 - SIDES.index(self.stored_side)
 
         def whose() -> str:
             return f"task {self.name} with params {params}"
 
-        def applied() -> tuple[np.ndarray, np.ndarray]:
+        def applied() -> Pair:
             try:
                 pair = self.apply(given, dict(params))
             except Exception as error:
@@ -199,83 +157,13 @@ class Task:
             return checked(pair, given.image, kept, whose)
 
         pair = applied()
-        if twice:
-            same(pair, applied(), whose)
+        for side, one, again in zip(SIDES, pair, applied(), strict=True) if twice else ():
+            if not np.array_equal(one, again):
+                raise TaskError(
+                    f"{whose()}: is not deterministic, the {side} differs on repetition",
+                    "draw all randomness in `draw`; `apply` may use a seed held in params",
+                )
         return pair
-
-
-def line_in(file: str | Path, error: BaseException) -> int | None:
-    """Line of a file at which an error arose, or that called what raised it.
-
-    Parameters
-    ----------
-    file
-        The file, as the interpreter names it.
-    error
-        What was raised.
-
-    Returns
-    -------
-    int or None
-        The line, from 1; None where nothing of the file was running.
-    """
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        return error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((f.lineno for f in reversed(frames) if f.filename == str(file)), None)
-
-
-def described(error: BaseException) -> str:
-    """Type and message of an error, with the names that may have been meant.
-
-    Parameters
-    ----------
-    error
-        What was raised.
-
-    Returns
-    -------
-    str
-        For example ``NameError: name 'drwa' is not defined; did you mean draw?``.
-    """
-    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
-    known: Iterable[str] = ()
-    if isinstance(error, NameError):
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        known = {*frames[-1].f_locals, *frames[-1].f_globals} if frames else ()
-    elif isinstance(error, AttributeError):
-        known = dir(error.obj)
-    # Python says this itself, but only in tracebacks.
-    hint = nearest(str(getattr(error, "name", "")), known)
-    return f"{said}; {hint}" if hint.startswith("did you mean") else said
-
-
-def task_failure(what: str, error: Exception, function: Callable[..., Any]) -> TaskError:
-    """What a function of a task raised, as an error for users.
-
-    Parameters
-    ----------
-    what
-        Task, function and what it was given.
-    error
-        What was raised.
-    function
-        The function; file and line of its code are named.
-
-    Returns
-    -------
-    TaskError
-        The error.
-    """
-    file = getattr(getattr(function, "__code__", None), "co_filename", "")
-    line = line_in(file, error)
-    where = f" ({Path(file).name}, line {line})" if line else ""
-    if isinstance(error, AtlasError):
-        return TaskError(f"{what}: {error.problem}{where}", error.remedy)
-    return TaskError(
-        f"{what}: {described(error)}{where}",
-        "mend the task (what it is given is read-only), or leave it out with `tasks:`",
-    )
 
 
 REGISTRY: dict[str, Task] = {}
@@ -295,17 +183,20 @@ def task(
     Parameters
     ----------
     family
-        One of :data:`FAMILIES`.
+        One of :data:`FAMILIES`. Semantic tasks and transformations take the image as input,
+        generative tasks have it as output.
     draw
-        Function that draws the parameters.
+        Function that draws the parameters; :func:`no_params` where there are none.
     needs
-        What an image must have; see :mod:`medtaskatlas.tasks.needs`.
+        What an image must have, of :data:`medtaskatlas.tasks.needs.NEEDS`.
     ladder
         Severity ladder, if the idea has a degree.
     format_identifiable
-        Whether the output's format alone gives the task away.
+        Whether the output alone names the task because of how it is drawn, where another way would
+        say the same: colours for classes, rectangles for boxes, bumps for centres. A mask, its
+        outline or its skeleton is the thing itself.
     extra
-        Whether the task runs only where a configuration names it.
+        Whether the task is outside the default grid of thirty: it runs only where it is named.
 
     Returns
     -------
@@ -341,56 +232,33 @@ def task(
         if not description:
             raise ValueError(f"task {name} needs a docstring: its first line describes it")
         REGISTRY[name] = Task(
-            name,
-            family,
-            description,
-            frozenset(needs),
-            ladder,
-            format_identifiable,
-            draw,
-            apply,
-            extra,
+            name=name,
+            family=family,
+            description=description,
+            needs=frozenset(needs),
+            ladder=ladder,
+            format_identifiable=format_identifiable,
+            draw=draw,
+            apply=apply,
+            extra=extra,
         )
         return apply
 
     return register
 
 
-def get(name: str) -> Task:
-    """Task of a name.
+def draws(**parts: Ladder | Callable[[np.random.Generator], Any]) -> Draw:
+    """Draw named parameters in this order: the effect of a ladder, or what a function draws."""
 
-    Parameters
-    ----------
-    name
-        A registered name.
+    def draw(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
+        return {
+            name: part.at(severity) if isinstance(part, Ladder) else part(rng)
+            for name, part in parts.items()
+        }
 
-    Returns
-    -------
-    Task
-        The task.
-
-    Raises
-    ------
-    ConfigError
-        If no task has this name.
-    """
-    try:
-        return REGISTRY[name]
-    except KeyError:
-        raise ConfigError(f"unknown task {name!r}", nearest(name, REGISTRY)) from None
+    return draw
 
 
 def no_params(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    """Draw nothing: for tasks that are functions of the image alone.
-
-    Parameters
-    ----------
-    rng, sample, severity
-        Not used.
-
-    Returns
-    -------
-    dict
-        Empty.
-    """
+    """Draw nothing: for tasks that are functions of the image alone."""
     return {}

@@ -17,16 +17,6 @@ def thinned(mask: np.ndarray) -> np.ndarray:
     Algorithm A1 of Guo and Hall, Parallel thinning with two-subiteration algorithms, CACM 32
     (1989) 359-373. Every part of the mask keeps at least a pixel and stays in one piece; Zhang and
     Suen's algorithm (1984) loses squares of 2 x 2. Pixels outside of the image count as background.
-
-    Parameters
-    ----------
-    mask
-        [H, W], foreground where it is not 0.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [H, W] of 0 and 1.
     """
     if mask.dtype != np.uint8:
         mask = (mask != 0).view(np.uint8)

@@ -18,51 +18,17 @@ OVERSAMPLING = 8
 
 
 def view_count(side: int) -> int:
-    """Number of views over half a turn, a multiple of four.
-
-    Parameters
-    ----------
-    side
-        Side of the square image, in pixels.
-
-    Returns
-    -------
-    int
-        As many as the side has pixels, within 32 to 96: more cost time and change the streaks of
-        noise little.
-    """
+    """Number of views over half a turn, a multiple of four."""
     return 4 * max(8, min(24, side // 4))
 
 
 def detector_size(side: int) -> int:
-    """Number of detector elements, each a pixel wide, that see the whole image at any angle.
-
-    Parameters
-    ----------
-    side
-        Side of the square image, in pixels.
-
-    Returns
-    -------
-    int
-        An odd number.
-    """
+    """Number of detector elements, each a pixel wide, that see the whole image at any angle."""
     return 2 * math.ceil(side / math.sqrt(2)) + 3
 
 
 def view_angles(views: int) -> np.ndarray:
-    """Angles of the views, half a step off the axes.
-
-    Parameters
-    ----------
-    views
-        Number of views.
-
-    Returns
-    -------
-    numpy.ndarray
-        Radians, within 0 to pi.
-    """
+    """Angles of the views, half a step off the axes."""
     return (np.arange(views) + 0.5) * (math.pi / views)
 
 
@@ -93,20 +59,6 @@ def project(square: np.ndarray, views: int, elements: int) -> np.ndarray:
 
     From the image averaged to at most 32 pixels a side: attenuation along a ray is smooth, and only
     the number of photons is taken from it.
-
-    Parameters
-    ----------
-    square
-        uint8 or float32 [n, n].
-    views
-        Number of views, a multiple of four; see :func:`view_angles`.
-    elements
-        Number of detector elements, each as wide as a pixel of the image.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [views, elements]: mean grey level along a ray times its length in sides.
     """
     side = square.shape[0]
     coarse = min(side, COARSE)
@@ -138,21 +90,7 @@ def project(square: np.ndarray, views: int, elements: int) -> np.ndarray:
 
 
 def back_project(sinogram: np.ndarray, side: int) -> np.ndarray:
-    """Filtered back projection of a parallel scan.
-
-    Parameters
-    ----------
-    sinogram
-        float32 [views, elements], integrals along rays in pixels; the number of views is a multiple
-        of four, see :func:`view_angles`.
-    side
-        Side of the square image, in pixels.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [side, side].
-    """
+    """Filtered back projection of a parallel scan."""
     views, elements = sinogram.shape
     size = 1 << (2 * elements - 1).bit_length()
     filtered = np.fft.irfft(np.fft.rfft(sinogram, size) * _ramp(size), size)[:, :elements]

@@ -10,9 +10,7 @@ import numpy as np
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.geometry import displaced, warped
 from medtaskatlas.tasks.pixels import draw_seed, looked_up, scale_of
-from medtaskatlas.tasks.task import Draw, Ladder, Params, no_params, task
-
-Pair = tuple[np.ndarray, np.ndarray]
+from medtaskatlas.tasks.task import Draw, Ladder, Pair, Params, draws, no_params, task
 
 ROTATION = Ladder("angle", "degrees", 0, 90)
 TRANSLATION = Ladder("shift", "share of the side", 0, 0.4)
@@ -119,15 +117,13 @@ def shear(sample: Sample, params: Params) -> Pair:
     return sample.image, warped(sample.image, matrix, _aside(params))
 
 
-def _draw_elastic(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-    return {
-        "displacement": ELASTIC.at(severity),
-        "knots": int(rng.integers(3, 6)),
-        "seed": draw_seed(rng),
-    }
-
-
-@task(family="transformation", draw=_moving(_draw_elastic), ladder=ELASTIC)
+@task(
+    family="transformation",
+    draw=_moving(
+        draws(displacement=ELASTIC, knots=lambda rng: int(rng.integers(3, 6)), seed=draw_seed)
+    ),
+    ladder=ELASTIC,
+)
 def elastic_deformation(sample: Sample, params: Params) -> Pair:
     """Smooth random displacement, cubic between a coarse grid of knots (Simard et al., 2003)."""
     height, width = sample.image.shape[:2]

@@ -24,10 +24,9 @@ from medtaskatlas.figures.frames import (
     read_frame,
 )
 from medtaskatlas.figures.interactive.distances import matrices
-from medtaskatlas.figures.interactive.looks import VERDICTS, looks_of
-from medtaskatlas.figures.interactive.packing import packed
+from medtaskatlas.figures.interactive.encoding import VERDICTS, packed, styles_of
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Sheets, collect, sheets_of
-from medtaskatlas.figures.projection import balanced, project
+from medtaskatlas.figures.projection import balanced, medoid, project
 from medtaskatlas.formats.images import ImageSet
 
 MAX_PAIRS = 3000
@@ -45,26 +44,13 @@ _COLUMN = {"split": "query_set"}
 
 @dataclass(frozen=True)
 class Content:
-    """All that the page holds.
+    """All that the page holds."""
 
-    Attributes
-    ----------
-    payload
-        JSON-able; read by static/data.js.
-    sheets
-        Pictures.
-    datasets
-        Facts of the datasets, as in the images files, each with ``shown`` (pairs on the page) and
-        ``heldout``.
-    n_shown, n_heldout
-        Pairs on the page, and held-out pairs of the run.
-    """
-
-    payload: dict[str, Any]
+    payload: dict[str, Any]  # JSON-able; read by static/data.js
     sheets: Sheets
-    datasets: list[dict[str, Any]]
-    n_shown: int
-    n_heldout: int
+    datasets: list[dict[str, Any]]  # facts of the images files, with `shown` pairs and `heldout`
+    n_shown: int  # pairs on the page
+    n_heldout: int  # held-out pairs of the run
 
 
 def gather(
@@ -79,29 +65,7 @@ def gather(
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> Content:
-    """Choose pairs, read their pictures, and lay every encoder's space out in the plane.
-
-    Parameters
-    ----------
-    embedding_paths, prediction_paths, pair_paths, image_paths, task_distances_path
-        As in :func:`medtaskatlas.figures.interactive.page.interactive_atlas`.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    seed
-        The run's seed.
-    max_pairs
-        How many pairs at most.
-
-    Returns
-    -------
-    Content
-        The content of the page.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged, or of another run than the rest.
-    """
+    """Choose pairs, read their pictures, and lay every encoder's space out in the plane."""
     predictions = load_predictions(prediction_paths)
     said = {encoder.name: encoder for encoder in predictions.encoders}
     rows = balanced(predictions.frame, max_pairs, seed)
@@ -214,12 +178,12 @@ def _dimensions(names: dict[str, list[str]]) -> list[dict[str, Any]]:
             "label": DIMENSIONS[dimension][0],
             "plural": DIMENSIONS[dimension][1],
             "values": [words.get(dimension, plain)(name) for name in values],
-            "looks": looks_of(dimension, values),
+            "looks": styles_of(dimension, values),
         }
         for dimension, values in names.items()
     ]
     verdict = {"name": "verdict", "label": "Named by kNN", "plural": "verdicts"}
-    looks = looks_of("verdict", VERDICTS)
+    looks = styles_of("verdict", VERDICTS)
     return [*found, verdict | {"values": list(VERDICTS), "looks": looks}]
 
 
@@ -283,9 +247,7 @@ def _middles(spots: np.ndarray, task: np.ndarray, names: Sequence[str]) -> list[
     for code, name in enumerate(names):
         own = np.flatnonzero(task == name)
         if len(own):
-            # The medoid is one of the task's pairs, where a mean may lie between two heaps of them.
-            apart = np.hypot(*(spots[own][:, None] - spots[own][None]).transpose(2, 0, 1))
-            middles.append((-len(own), code, int(own[np.sqrt(apart).sum(axis=1).argmin()])))
+            middles.append((-len(own), code, int(own[medoid(spots[own])])))
     return [[code, middle] for _, code, middle in sorted(middles)]
 
 

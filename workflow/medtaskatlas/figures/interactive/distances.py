@@ -11,34 +11,14 @@ from scipy.cluster.hierarchy import leaves_list
 
 from medtaskatlas.atlas.distances import distance_matrix
 from medtaskatlas.figures.frames import WHERE
-from medtaskatlas.figures.interactive.packing import packed
+from medtaskatlas.figures.interactive.encoding import packed
 from medtaskatlas.figures.task_distances import METRICS, average_linkage
 
 
 def matrices(
     rows: pd.DataFrame, tasks: Sequence[str], heldout: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Matrices of one encoder, one a query set and metric.
-
-    Parameters
-    ----------
-    rows
-        Rows of the table ``task_distances``.
-    tasks
-        All tasks of the page; a task is named by its place here.
-    heldout
-        Tasks of the query set ``tasks``.
-
-    Returns
-    -------
-    list of dict
-        ``name`` (query set and metric, in words), ``tasks`` (by family, as on the page), ``near``
-        (the same tasks in the order of the leaves of an average-linkage tree; beside held-out
-        tasks, those nearest to them on average first) and ``near_name`` (that order in words),
-        ``columns`` (the held-out tasks, or all where they are not the question), and ``value``,
-        ``low``, ``high``, ``n``: packed [T, T] in the order of ``tasks``, nan or 0 where nothing is
-        known.
-    """
+    """Matrices of one encoder, one a query set and metric."""
     rows = rows[rows["seed"].isna() & rows["estimate"].notna()]
     place = {task: k for k, task in enumerate(tasks)}
     found = []
@@ -77,18 +57,7 @@ def matrices(
 
 
 def nearest_first(apart: np.ndarray) -> list[int]:
-    """Rows by their mean distance to some tasks.
-
-    Parameters
-    ----------
-    apart
-        float [T, H], 0 of a task to itself; nan where a distance is missing.
-
-    Returns
-    -------
-    list of int
-        Rows; those without any distance last.
-    """
+    """Rows by their mean distance to some tasks."""
     known = np.isfinite(apart)
     total = np.where(known, apart, 0).sum(axis=1)
     mean = np.divide(total, known.sum(axis=1), out=np.full(len(apart), np.inf), where=known.any(1))
@@ -96,18 +65,7 @@ def nearest_first(apart: np.ndarray) -> list[int]:
 
 
 def leaves(matrix: np.ndarray) -> list[int]:
-    """Order of the leaves of the tree that distances make.
-
-    Parameters
-    ----------
-    matrix
-        float [T, T], symmetric; nan where a distance is missing, which counts as far apart.
-
-    Returns
-    -------
-    list of int
-        Rows of the matrix; as they are where there are fewer than three.
-    """
+    """Order of the leaves of the tree that distances make."""
     if len(matrix) < 3:
         return list(range(len(matrix)))
     return [int(k) for k in leaves_list(average_linkage(matrix))]

@@ -11,12 +11,11 @@ from string import Template
 from typing import Any
 
 from medtaskatlas.core.files import whole_file
-from medtaskatlas.figures.frames import modality_name
+from medtaskatlas.figures.frames import html_table, modality_name
 from medtaskatlas.figures.interactive.data import FEWEST, MAX_PAIRS, Content, gather
-from medtaskatlas.figures.interactive.packing import script_json
+from medtaskatlas.figures.interactive.encoding import script_json
 from medtaskatlas.figures.interactive.sprites import TILE
 from medtaskatlas.figures.interactive.static_files import STYLE, TEMPLATE, script
-from medtaskatlas.figures.markup import table
 
 PROJECTION = (
     "features standardised, PCA to 30 dimensions, then t-SNE (van der Maaten and Hinton, 2008; "
@@ -38,37 +37,7 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> None:
-    """Write the interactive atlas of a run.
-
-    Parameters
-    ----------
-    embedding_paths
-        results/<run>/embeddings/<encoder>/seed<k>.parquet; of each encoder the first seed is drawn.
-        Encoders are listed in the order in which they are given.
-    prediction_paths
-        results/<run>/predictions/<encoder>/seed<k>.parquet of every encoder and seed.
-    pair_paths
-        results/<run>/pairs/main/<task>/<dataset>.arrow of the whole run.
-    image_paths
-        results/<run>/images/<dataset>.arrow of the whole run.
-    task_distances_path
-        results/<run>/tables/task_distances.parquet.
-    out
-        The HTML file to make; equal input gives an equal file.
-    run
-        Name of the run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
-    seed
-        The run's seed.
-    max_pairs
-        How many held-out pairs are shown at most, balanced over tasks and datasets.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged, or of another run than the rest.
-    """
+    """Write the interactive atlas of a run."""
     content = gather(
         embedding_paths,
         prediction_paths,
@@ -85,20 +54,7 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
 
 
 def render(content: Content, run: str) -> str:
-    """The page.
-
-    Parameters
-    ----------
-    content
-        What it shows.
-    run
-        Name of the run.
-
-    Returns
-    -------
-    str
-        HTML that needs no other file, and that its own policy forbids to ask for one.
-    """
+    """The page."""
     style, code = STYLE.read_text(encoding="utf-8"), script()
     sheets = "\n".join(
         f'<script type="text/plain" id="sheet-{k}">{data}</script>'
@@ -188,4 +144,4 @@ def _datasets(facts: list[dict[str, Any]]) -> str:
         ]
         for row in facts
     ]
-    return table(heads, cells, numbers={3})
+    return html_table(heads, cells, numbers={3})

@@ -24,30 +24,13 @@ BUDGET = 9_500_000  # bytes of all sheets; a third more as base64
 
 @dataclass
 class Tiles:
-    """Pictures of one size; equal ones are kept once.
+    """Pictures of one size; equal ones are kept once."""
 
-    Attributes
-    ----------
-    pixels
-        uint8 [TILE, TILE, 3] each.
-    """
-
-    pixels: list[np.ndarray] = field(default_factory=list)
+    pixels: list[np.ndarray] = field(default_factory=list)  # uint8 [TILE, TILE, 3] each
     _known: dict[bytes, int] = field(default_factory=dict)
 
     def add(self, image: np.ndarray) -> int:
-        """Number of a picture among the tiles.
-
-        Parameters
-        ----------
-        image
-            uint8 [H, W, 3], values 0..255; averaged down to a tile, or repeated up to it.
-
-        Returns
-        -------
-        int
-            The number.
-        """
+        """Number of a picture among the tiles."""
         image = np.ascontiguousarray(image)
         if image.shape[:2] != (TILE, TILE):
             way = cv2.INTER_AREA if max(image.shape[:2]) > TILE else cv2.INTER_NEAREST
@@ -61,40 +44,14 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Sheets:
-    """Sprite sheets.
+    """Sprite sheets."""
 
-    Attributes
-    ----------
-    data
-        WebP of each sheet, base64. Tile k is on sheet ``k // ACROSS**2``, row by row.
-    quality
-        How they were compressed, in words.
-    """
-
-    data: list[str]
-    quality: str
+    data: list[str]  # WebP in base64; tile k is on sheet ``k // ACROSS**2``, row by row
+    quality: str  # in words
 
 
 def sheets_of(tiles: Tiles, budget: int = BUDGET) -> Sheets:
-    """Lay tiles on sheets and compress them no more than the budget asks.
-
-    Parameters
-    ----------
-    tiles
-        The pictures.
-    budget
-        Bytes of all sheets before base64.
-
-    Returns
-    -------
-    Sheets
-        Lossless where that is small enough, else at the best quality that is.
-
-    Raises
-    ------
-    DataError
-        If not even the poorest quality is small enough.
-    """
+    """Lay tiles on sheets and compress them no more than the budget asks."""
     planes = [
         _sheet(tiles.pixels[k : k + ACROSS**2]) for k in range(0, len(tiles.pixels), ACROSS**2)
     ]
@@ -135,28 +92,7 @@ def _encoded(planes: list[np.ndarray], quality: int, budget: int) -> list[bytes]
 def collect(
     frame: pd.DataFrame, pair_paths: Sequence[str | Path], images: dict[str, ImageSet]
 ) -> tuple[pd.DataFrame, Tiles]:
-    """Pixels and severity of chosen pairs.
-
-    Parameters
-    ----------
-    frame
-        Columns ``pair_id``, ``task`` and ``dataset``.
-    pair_paths
-        results/<run>/pairs/main/<task>/<dataset>.arrow, those of the chosen pairs among them.
-    images
-        Images of every dataset.
-
-    Returns
-    -------
-    tuple
-        Columns ``input`` and ``output`` (numbers of tiles) and ``severity`` (0 to 1, nan without
-        one), a row a row of ``frame``; and the tiles.
-
-    Raises
-    ------
-    DataError
-        If a pair, its pairs file or its images are missing.
-    """
+    """Pixels and severity of chosen pairs."""
     path_of = {(path.parent.name, path.stem): path for path in map(Path, pair_paths)}
     found = pd.DataFrame({"input": 0, "output": 0, "severity": np.nan}, index=np.arange(len(frame)))
     tiles = Tiles()

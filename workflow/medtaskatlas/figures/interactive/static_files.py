@@ -15,12 +15,6 @@ ALL = (TEMPLATE, STYLE, *SCRIPTS)
 
 
 def script() -> str:
-    """The page's script: the files in one function, so that no name of theirs is global.
-
-    Returns
-    -------
-    str
-        JavaScript.
-    """
+    """The page's script: the files in one function, so that no name of theirs is global."""
     text = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     return f'(() => {{\n"use strict";\n{text}}})();\n'

@@ -1,12 +1,33 @@
-"""Colour and shape of every value of what dots can be coloured by."""
+"""How a page carries what it shows: colours and shapes of values, packed numbers, JSON."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from medtaskatlas.figures.style import GREY, MODALITY_COLOURS, OKABE_ITO, family_colour
+
+# Name of a type in the page, and how its numbers lie in memory; static/data.js reads them.
+_TYPES = {"u1": "u8", "u2": "u16", "u4": "u32", "f4": "f32"}
+
+
+def packed(values: np.ndarray) -> dict[str, str]:
+    """An array as base64 of its bytes, lowest byte first."""
+    kind = f"{values.dtype.kind}{values.dtype.itemsize}"
+    data = np.ascontiguousarray(values.astype(f"<{kind}")).tobytes()
+    return {"type": _TYPES[kind], "data": base64.b64encode(data).decode("ascii")}
+
+
+def script_json(value: Any) -> str:
+    """A value as JSON that may stand inside a ``script`` element of HTML."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
 
 # Outlines about the origin as SVG paths, of about one area.
 SHAPES = {
@@ -26,21 +47,10 @@ _ON_DARK = {OKABE_ITO["black"]: "#F0F0F0", OKABE_ITO["blue"]: "#2B94D6"}
 _VERDICT_COLOURS = (OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["vermillion"])
 
 
-def looks_of(dimension: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """How the values of a dimension look.
+def styles_of(dimension: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Colours (on light and dark pages) and shape of every value of a dimension.
 
-    Parameters
-    ----------
-    dimension
-        ``family``, ``modality``, ``verdict``, or any other, whose values take the palette in turn.
-    names
-        The values, in order.
-
-    Returns
-    -------
-    list of dict
-        ``light`` and ``dark`` (colours on a light and on a dark page) and ``shape`` (a path).
-        Values with one colour differ in shape; with more than 48 values, looks repeat.
+    Values with one colour differ in shape; with more than 48 values, they repeat.
     """
     if dimension == "family":
         colours = [family_colour(name) for name in names]
@@ -48,19 +58,19 @@ def looks_of(dimension: str, names: Sequence[str]) -> list[dict[str, Any]]:
         colours = [MODALITY_COLOURS.get(name, GREY) for name in names]
     elif dimension == "verdict":
         return [
-            _look(colour, shape)
+            _style(colour, shape)
             for colour, shape in zip(_VERDICT_COLOURS, ("circle", "diamond", "cross"), strict=True)
         ]
     else:
         colours = [_CYCLE[i % len(_CYCLE)] for i in range(len(names))]
     used: Counter[str] = Counter()
-    looks = []
+    styles = []
     for colour in colours:
-        looks.append(_look(colour, list(SHAPES)[used[colour] % len(SHAPES)]))
+        styles.append(_style(colour, list(SHAPES)[used[colour] % len(SHAPES)]))
         used[colour] += 1
-    return looks
+    return styles
 
 
-def _look(colour: str, shape: str) -> dict[str, Any]:
-    """One look."""
+def _style(colour: str, shape: str) -> dict[str, Any]:
+    """One style."""
     return {"light": colour, "dark": _ON_DARK.get(colour, colour), "shape": SHAPES[shape]}
