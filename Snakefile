@@ -11,18 +11,18 @@ from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
-from medtaskatlas.snakemake_ext.patches import repair_snakemake
-from medtaskatlas.snakemake_ext.slurm import more_each_time
-from medtaskatlas.snakemake_ext.startup import at_work, check_writable, enter_container
+from medtaskatlas.snakemake_ext.patches import patch_snakemake
+from medtaskatlas.snakemake_ext.slurm import runtime_by_attempt
+from medtaskatlas.snakemake_ext.startup import mark_running, check_writable, enter_container
 
 min_version("9.27")
-repair_snakemake()
+patch_snakemake()
 
 
 try:
     RUN = plan_run(config)
     # Open as long as this process lives: the locks of one that was killed bind nobody.
-    AT_WORK = at_work() if workflow.is_main_process else None
+    RUNNING = mark_running() if workflow.is_main_process else None
     if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
         enter_container(RUN.config.container)
 except AtlasError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from generated import write_dataset
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 from medtaskatlas.formats.arrow import ArrowFile, write_arrow
 from medtaskatlas.formats.images import ImageSet, write_images
 
@@ -56,7 +56,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path) -> None
     path.write_text("old")
 
     def write() -> None:
-        with whole_file(path) as part:
+        with atomic_write(path) as part:
             part.write_text("ne")
             raise KeyboardInterrupt
 
@@ -69,7 +69,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path) -> None
 def test_a_full_disk_is_said_so(tmp_path) -> None:
 
     def write() -> None:
-        with whole_file(tmp_path / "a.arrow") as part:
+        with atomic_write(tmp_path / "a.arrow") as part:
             part.write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -121,6 +121,6 @@ def test_what_a_killed_job_left_is_swept_away_and_a_living_job_is_spared(tmp_pat
     other = tmp_path / f".b.arrow.{dead}.tmp"
     for file in (*left, other):
         file.write_text("half")
-    with whole_file(tmp_path / "a.arrow") as part:
+    with atomic_write(tmp_path / "a.arrow") as part:
         part.write_text("whole")
     assert {p.name for p in tmp_path.iterdir()} == {"a.arrow", left[1].name, other.name}

@@ -11,7 +11,7 @@ from medtaskatlas.pairs import batch as batch_module
 from medtaskatlas.pairs.batch import make_batch
 from medtaskatlas.pairs.failed_cells import failed_cells
 from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.run.batching import SENT_AWAY, batches, cells_per_job
+from medtaskatlas.run.batching import CLUSTER_CELLS_PER_JOB, batches, cells_per_job
 from medtaskatlas.tasks.bank import load_bank
 
 BANK = load_bank()
@@ -81,15 +81,15 @@ def test_every_cell_is_in_one_job_of_one_dataset(size) -> None:
 
 def test_datasets_with_the_same_tasks_share_a_rule() -> None:
     cells = [(f"t{t}", f"d{d}") for t in range(30) for d in range(40)]
-    (whole,) = batches(cells, SENT_AWAY)
+    (whole,) = batches(cells, CLUSTER_CELLS_PER_JOB)
     assert len(whole.datasets) == 40
     assert len(whole.tasks) == 30
 
 
 def test_where_jobs_are_sent_decides_unless_the_configuration_does() -> None:
-    assert cells_per_job(None, sent_away=False) == 1
-    assert cells_per_job(None, sent_away=True) == SENT_AWAY
-    assert cells_per_job(7, sent_away=True) == cells_per_job(7, sent_away=False) == 7
+    assert cells_per_job(None, on_cluster=False) == 1
+    assert cells_per_job(None, on_cluster=True) == CLUSTER_CELLS_PER_JOB
+    assert cells_per_job(7, on_cluster=True) == cells_per_job(7, on_cluster=False) == 7
 
 
 def test_a_batch_makes_the_files_of_its_cells_and_leaves_nothing_else(folder, tmp_path) -> None:

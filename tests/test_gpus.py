@@ -14,15 +14,15 @@ from medtaskatlas.core.code_hash import PACKAGE
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.snakemake_ext import gpus
-from medtaskatlas.snakemake_ext.gpus import gpus_to_train, lent_gpus, visible_gpus
+from medtaskatlas.snakemake_ext.gpus import gpus_to_train, reserve_gpus, visible_gpus
 
 # Holds GPUs for a while and tells which, from when to when; the clock is that of the machine.
 HOLD = """
 import json, os, sys, time
 from pathlib import Path
-from medtaskatlas.snakemake_ext.gpus import lent_gpus
+from medtaskatlas.snakemake_ext.gpus import reserve_gpus
 number, seconds, folder, devices = json.loads(sys.argv[1])
-with lent_gpus(number, listed=lambda: devices, folder=Path(folder)) as mine:
+with reserve_gpus(number, listed=lambda: devices, folder=Path(folder)) as mine:
     begin = time.monotonic()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(mine)
     print(json.dumps([mine, begin]), flush=True)
@@ -80,7 +80,7 @@ def test_a_killed_holder_frees_its_device_at_once(tmp_path) -> None:
         process.send_signal(signal.SIGKILL)
 
     begin = time.monotonic()
-    with lent_gpus(1, listed=lambda: ["0", "1"], folder=tmp_path, tell=kill) as mine:
+    with reserve_gpus(1, listed=lambda: ["0", "1"], folder=tmp_path, tell=kill) as mine:
         assert mine == ["0"]
     assert said == [
         "waiting for 1 of 2 GPUs: other jobs use them "
@@ -96,7 +96,7 @@ def test_a_job_of_a_scheduler_has_its_devices_to_itself(tmp_path) -> None:
     try:
         assert json.loads(process.stdout.readline())[0] == ["0"]
         messages: list[str] = []
-        with lent_gpus(1, listed=lambda: ["0"], folder=tmp_path, tell=messages.append) as mine:
+        with reserve_gpus(1, listed=lambda: ["0"], folder=tmp_path, tell=messages.append) as mine:
             assert mine == ["0"]
         assert not messages
     finally:
@@ -105,14 +105,14 @@ def test_a_job_of_a_scheduler_has_its_devices_to_itself(tmp_path) -> None:
 
 
 def test_without_gpus_nothing_changes(tmp_path) -> None:
-    with lent_gpus(2, listed=list, folder=tmp_path) as mine:
+    with reserve_gpus(2, listed=list, folder=tmp_path) as mine:
         assert mine == []
         assert gpus.VISIBLE not in os.environ
     assert not list(tmp_path.iterdir())
 
 
 def test_who_asks_for_none_sees_none(tmp_path) -> None:
-    with lent_gpus(0, listed=lambda: ["0"], folder=tmp_path) as mine:
+    with reserve_gpus(0, listed=lambda: ["0"], folder=tmp_path) as mine:
         assert mine == []
         assert os.environ[gpus.VISIBLE] == ""
         assert visible_gpus() == []
@@ -123,14 +123,14 @@ def test_what_a_scheduler_gave_stays(tmp_path, monkeypatch) -> None:
     """Asked for as `gres`, the rule's own number is 0."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv(gpus.VISIBLE, "0")
-    with lent_gpus(0, folder=tmp_path):
+    with reserve_gpus(0, folder=tmp_path):
         assert visible_gpus() == ["0"]
 
 
 def test_more_than_there_are_is_an_error_and_not_a_wait(tmp_path) -> None:
     with (
         pytest.raises(ConfigError, match=r"`devices: 3` asks for more GPUs than there are: 2"),
-        lent_gpus(3, listed=lambda: ["0", "1"], folder=tmp_path),
+        reserve_gpus(3, listed=lambda: ["0", "1"], folder=tmp_path),
     ):
         pass
 
@@ -140,7 +140,7 @@ def test_a_folder_that_cannot_hold_locks_is_named(tmp_path) -> None:
     missing.parent.write_text("")
     with (
         pytest.raises(DataError, match=r"locks cannot hold(.|\n)*remedy: set TMPDIR"),
-        lent_gpus(1, listed=lambda: ["0"], folder=missing),
+        reserve_gpus(1, listed=lambda: ["0"], folder=missing),
     ):
         pass
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from generated import SPLITS, make_sample, write_dataset
+from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError, TaskError
-from medtaskatlas.core.shares import share_out
 from medtaskatlas.formats.images import ImageSet, write_images
 from medtaskatlas.formats.pairs import COLUMNS, SETS, PairSet
 from medtaskatlas.pairs.failed_cells import failed_cells
@@ -351,8 +351,8 @@ def test_pairs_of_other_images_are_refused(tmp_path) -> None:
 
 
 def test_share_out() -> None:
-    assert share_out(10, SPLITS) == {"train": 6, "val": 2, "test": 2}
-    assert share_out(100, {"test": 0.2}) == {"test": 100}
-    assert share_out(3, SPLITS) == {"train": 1, "val": 1, "test": 1}
-    assert sum(share_out(101, SPLITS).values()) == 101
-    assert share_out(3, {"a": 0.9, "b": 0.05, "c": 0.05}) == {"a": 1, "b": 1, "c": 1}
+    assert apportion(10, SPLITS) == {"train": 6, "val": 2, "test": 2}
+    assert apportion(100, {"test": 0.2}) == {"test": 100}
+    assert apportion(3, SPLITS) == {"train": 1, "val": 1, "test": 1}
+    assert sum(apportion(101, SPLITS).values()) == 101
+    assert apportion(3, {"a": 0.9, "b": 0.05, "c": 0.05}) == {"a": 1, "b": 1, "c": 1}

@@ -10,15 +10,15 @@ from snakemake.output_index import OutputIndex
 from snakemake.persistence import PersistenceBase
 from snakemake.scheduling.job_scheduler import JobScheduler
 
-from medtaskatlas.run.batching import jobs_are_sent_away
+from medtaskatlas.run.batching import jobs_go_to_cluster
 from medtaskatlas.snakemake_ext import patches
 from medtaskatlas.snakemake_ext.patches import (
     NEEDED,
+    cache_producers,
     end_jobs_when_stopped,
     one_look_at_a_time,
-    remember_cells,
-    remember_producers,
-    repair_snakemake,
+    patch_snakemake,
+    record_cells,
 )
 
 
@@ -34,8 +34,8 @@ class Index:
 
 
 def test_a_file_is_looked_up_once_in_each_index() -> None:
-    remember_producers(Index)
-    remember_producers(Index)
+    cache_producers(Index)
+    cache_producers(Index)
     one, two = Index("one "), Index("two ")
     for _ in range(3):
         assert one.match_producers("a") == {"one a"}
@@ -45,7 +45,7 @@ def test_a_file_is_looked_up_once_in_each_index() -> None:
 
 
 def test_the_pinned_snakemake_is_as_expected() -> None:
-    repair_snakemake()
+    patch_snakemake()
     assert OutputIndex._remembers
     assert PersistenceBase._remembers_cells
     assert [name for name in NEEDED if not hasattr(PersistenceBase, name)] == []
@@ -58,9 +58,9 @@ def test_jobs_are_sent_away_by_the_executor_and_on_the_node() -> None:
     def workflow(nodes: int | None, remote: bool = False) -> SimpleNamespace:
         return SimpleNamespace(remote_exec=remote, resource_settings=SimpleNamespace(nodes=nodes))
 
-    assert not jobs_are_sent_away(workflow(None))
-    assert jobs_are_sent_away(workflow(100))
-    assert jobs_are_sent_away(workflow(None, remote=True))
+    assert not jobs_go_to_cluster(workflow(None))
+    assert jobs_go_to_cluster(workflow(100))
+    assert jobs_go_to_cluster(workflow(None, remote=True))
 
 
 class Scheduler:
@@ -98,8 +98,8 @@ def test_another_snakemake_is_left_alone() -> None:
 
     one_look_at_a_time(Other)
     end_jobs_when_stopped(Other, Other)
-    remember_cells(Other)
-    remember_producers(Other)
+    record_cells(Other)
+    cache_producers(Other)
     assert [name for name in vars(Other) if not name.startswith("__")] == ["finished"]
     assert Other.finished == "as it was"
 

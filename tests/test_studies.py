@@ -47,7 +47,7 @@ def test_points_of_unseen_tasks_leave_out_their_fold_everywhere():
     for point, hidden in zip(points, left_out, strict=True):
         asked = {cell for cell in plan.cells if cell[0] in hidden}
         assert {dataset for _, dataset in asked} >= {"cell_light"}
-        assert sorted(point.asked_cells) == sorted({*point.training_cells, *asked})
+        assert sorted(point.embedded_cells) == sorted({*point.training_cells, *asked})
     assert plan.encoders["taco"].steps != 5
 
 
@@ -62,7 +62,7 @@ def test_a_task_that_is_never_trained_on_is_asked_once_and_changes_no_training()
     unseen = {task for task, _ in plan.cells} - {task for task, _ in plan.training_cells}
     assert unseen == {"segmentation"}
     asked = [
-        {task for task, _ in point.asked_cells} - {task for task, _ in point.training_cells}
+        {task for task, _ in point.embedded_cells} - {task for task, _ in point.training_cells}
         for point in plan.points.values()
     ]
     assert sorted(task for tasks in asked for task in tasks) == sorted(raw["tasks"])
@@ -71,7 +71,7 @@ def test_a_task_that_is_never_trained_on_is_asked_once_and_changes_no_training()
         p.training_cells for p in without.points.values()
     ]
     held = plan_run(raw | {"heldout": {"datasets": ["cell_light"], "tasks": ["inversion"]}})
-    asked = [task for point in held.points.values() for task, _ in point.asked_cells]
+    asked = [task for point in held.points.values() for task, _ in point.embedded_cells]
     assert {"inversion", "segmentation"} <= set(asked)
 
 
@@ -86,7 +86,7 @@ def test_points_of_scaling_are_nested_and_ask_the_same_datasets():
     assert one < two < datasets["scaling/datasets3_pairsall_seed0"]
     assert points["scaling/datasets3_pairs5_seed1"].pairs_per_cell == 5
     for key, point in points.items():
-        asked = {d for _, d in point.asked_cells}
+        asked = {d for _, d in point.embedded_cells}
         assert asked == datasets[key] | {"cell_light"}
 
 

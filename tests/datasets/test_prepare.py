@@ -10,9 +10,9 @@ import pytest
 
 from generated import SPLITS as SHARES
 from medfiles import SIZE, make_dataset, write_dicom
+from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
-from medtaskatlas.core.shares import share_out
 from medtaskatlas.datasets.gather import assign_splits
 from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import prepare, shape
@@ -147,7 +147,7 @@ def test_labels_are_taken_by_nearest_exact(side):
 @pytest.mark.parametrize("n", range(3, 40))
 def test_split_counts_are_largest_remainders(n):
     splits = SHARES
-    counts = share_out(n, splits)
+    counts = apportion(n, splits)
     assert sum(counts.values()) == n
     assert min(counts.values()) >= 1
     if n >= 5:

@@ -36,7 +36,7 @@ from medtaskatlas.encoders.taco import optimise  # noqa: F401 - early
 from medtaskatlas.figures import task_distances
 from medtaskatlas.learning import history
 from medtaskatlas.pairs import sets
-from medtaskatlas.run.plan import Plan, plan_run
+from medtaskatlas.run.plan import RunPlan, plan_run
 from medtaskatlas.tasks.bank import load_bank
 
 DATASET, TASK = "ct_dicom", "rotation"
@@ -44,11 +44,11 @@ DATASET, TASK = "ct_dicom", "rotation"
 STEPS, INTERVAL = 50, 0.25
 
 
-def run_download(run: Plan, out: Path) -> None:
+def run_download(run: RunPlan, out: Path) -> None:
     download.fetch(dataset_from_entry(run.entry(DATASET)), out / "data")
 
 
-def run_prepare(run: Plan, out: Path) -> None:
+def run_prepare(run: RunPlan, out: Path) -> None:
     config = run.config
     prepare.prepare(
         dataset_from_entry(run.entry(DATASET)),
@@ -61,7 +61,7 @@ def run_prepare(run: Plan, out: Path) -> None:
     )
 
 
-def run_pairs(run: Plan, out: Path) -> None:
+def run_pairs(run: RunPlan, out: Path) -> None:
     sets.make_sets(
         f"{run.results}/images/{DATASET}.arrow",
         load_bank()[TASK],
@@ -73,7 +73,7 @@ def run_pairs(run: Plan, out: Path) -> None:
     )
 
 
-def run_train(run: Plan, out: Path, interval: float = INTERVAL) -> None:
+def run_train(run: RunPlan, out: Path, interval: float = INTERVAL) -> None:
     budget = {"steps": STEPS, "checkpoint_seconds": interval}
     train.train(
         run.pair_files(run.training_cells),
@@ -86,7 +86,7 @@ def run_train(run: Plan, out: Path, interval: float = INTERVAL) -> None:
     )
 
 
-def run_embed(run: Plan, out: Path) -> None:
+def run_embed(run: RunPlan, out: Path) -> None:
     embed.embed(
         run.pair_files(run.cells),
         run.image_files(run.cells),
@@ -103,7 +103,7 @@ def run_embed(run: Plan, out: Path) -> None:
     )
 
 
-def run_predict(run: Plan, out: Path) -> None:
+def run_predict(run: RunPlan, out: Path) -> None:
     predict.predict(
         f"{run.results}/embeddings/taco/seed0.parquet",
         out / "seed0.parquet",
@@ -114,7 +114,7 @@ def run_predict(run: Plan, out: Path) -> None:
     )
 
 
-def run_table(run: Plan, out: Path) -> None:
+def run_table(run: RunPlan, out: Path) -> None:
     identification.identification(
         sorted(str(path) for path in Path(run.results, "predictions").glob("*/*.parquet")),
         out / "identification.parquet",
@@ -124,7 +124,7 @@ def run_table(run: Plan, out: Path) -> None:
     )
 
 
-def run_figure(run: Plan, out: Path) -> None:
+def run_figure(run: RunPlan, out: Path) -> None:
     task_distances.task_distances(
         f"{run.results}/tables/task_distances.parquet",
         out / "task_distances.svg",
@@ -180,7 +180,7 @@ def set_trap(kind: str) -> None:
         Path.replace = second  # type: ignore[assignment, method-assign]
 
 
-def live(order: dict[str, Any], run: Plan) -> None:
+def live(order: dict[str, Any], run: RunPlan) -> None:
     """What a forked process does; it never comes back."""
     try:
         if "steps" in order:
@@ -194,7 +194,7 @@ def live(order: dict[str, Any], run: Plan) -> None:
     os._exit(0)
 
 
-def warm_up(run: Plan) -> None:
+def warm_up(run: RunPlan) -> None:
     """Import what the package imports late: no fork should have to."""
     torch.set_num_threads(1)
     for name in ("lightning_fabric", "pandera.pandas", "seaborn", "sklearn.neighbors", "pydicom"):

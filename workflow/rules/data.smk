@@ -53,7 +53,7 @@ rule prepare:
         "../../envs/base.yaml"
     resources:
         mem_mb=1500,
-        runtime=more_each_time(60),
+        runtime=runtime_by_attempt(60),
     params:
         entry=lambda wildcards: RUN.entry(wildcards.dataset),
         folder=lambda wildcards: RUN.raw_folder(wildcards.dataset),

@@ -93,7 +93,7 @@ rule embed:
             ),
             least=3000,
         ),
-        runtime=more_each_time(240),
+        runtime=runtime_by_attempt(240),
         gpu=lambda wildcards: int(RUN.encoders[wildcards.encoder].is_network),
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
@@ -179,9 +179,9 @@ use rule train as train_point with:
 
 use rule embed as embed_point with:
     input:
-        pairs=lambda wildcards: RUN.pair_files(RUN.points[wildcards.point].asked_cells),
+        pairs=lambda wildcards: RUN.pair_files(RUN.points[wildcards.point].embedded_cells),
         images=lambda wildcards: RUN.image_files(
-            RUN.points[wildcards.point].asked_cells
+            RUN.points[wildcards.point].embedded_cells
         ),
         model=[f"{RESULTS}/studies/{{point}}/model.safetensors"],
     output:
@@ -193,7 +193,7 @@ use rule embed as embed_point with:
     threads: RUN.config.torch_threads
     resources:
         mem_mb=3000,
-        runtime=more_each_time(240),
+        runtime=runtime_by_attempt(240),
         gpu=1,
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,

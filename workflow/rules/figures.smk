@@ -71,7 +71,7 @@ rule interactive_atlas:
         "../../envs/base.yaml"
     resources:
         mem_mb=2500,
-        runtime=more_each_time(60),
+        runtime=runtime_by_attempt(60),
     params:
         run=RUN.config.run,
         heldout_datasets=RUN.heldout,

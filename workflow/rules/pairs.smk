@@ -1,9 +1,9 @@
 # Pairs: results/<run>/pairs/<set>/<task>/<dataset>.arrow
-from medtaskatlas.run.batching import cells_per_job, jobs_are_sent_away, pair_batches
+from medtaskatlas.run.batching import cells_per_job, jobs_go_to_cluster, pair_batches
 from medtaskatlas.pairs.failed_cells import failed_cells
 
 CELLS_PER_JOB = cells_per_job(
-    RUN.config.cells_per_job, sent_away=jobs_are_sent_away(workflow)
+    RUN.config.cells_per_job, on_cluster=jobs_go_to_cluster(workflow)
 )
 
 
@@ -33,7 +33,7 @@ if CELLS_PER_JOB == 1:
             "../../envs/base.yaml"
         resources:
             mem_mb=500,
-            runtime=more_each_time(30),
+            runtime=runtime_by_attempt(30),
         params:
             # Where a task of the user's own lies is no param, but its code is.
             **{
@@ -72,7 +72,7 @@ for name, sets, batch in pair_batches(RUN, CELLS_PER_JOB):
             "../../envs/base.yaml"
         resources:
             mem_mb=1000,
-            runtime=more_each_time(30 + len(batch.tasks)),
+            runtime=runtime_by_attempt(30 + len(batch.tasks)),
         params:
             # Of each file what a job of its own has: see medtaskatlas.snakemake_ext.patches.
             cells=lambda wildcards, tasks=batch.tasks, sets=sets: {

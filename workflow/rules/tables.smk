@@ -20,7 +20,7 @@ rule predict:
         "../../envs/base.yaml"
     resources:
         mem_mb=MEMORY.request(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
-        runtime=more_each_time(60),
+        runtime=runtime_by_attempt(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -44,7 +44,7 @@ use rule predict as predict_point with:
         f"{RESULTS}/benchmarks/predict/{{point}}.tsv"
     resources:
         mem_mb=1500,
-        runtime=more_each_time(60),
+        runtime=runtime_by_attempt(60),
     params:
         heldout_datasets=RUN.heldout,
         heldout_tasks=RUN.config.heldout.tasks,
@@ -73,7 +73,7 @@ for table in TABLES.values():
             "../../envs/base.yaml"
         resources:
             mem_mb=MEMORY.of_table(table),
-            runtime=more_each_time(table.minutes),
+            runtime=runtime_by_attempt(table.minutes),
         params:
             **PRODUCTS.params(table),
             code=code_hash(*table.modules),

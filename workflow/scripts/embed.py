@@ -2,9 +2,9 @@ from medtaskatlas.snakemake_ext.jobs import job
 
 with job(snakemake):
     from medtaskatlas.provenance.stamp import manifests
-    from medtaskatlas.snakemake_ext.gpus import lent_gpus
+    from medtaskatlas.snakemake_ext.gpus import reserve_gpus
 
-    with lent_gpus(snakemake.resources.get("gpu", 0)):
+    with reserve_gpus(snakemake.resources.get("gpu", 0)):
         from medtaskatlas.encoders.embed import embed
 
         embed(

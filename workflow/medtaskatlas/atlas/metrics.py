@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 
 PLOTTED = ("finding", "split", "encoder", "estimate", "ci_low", "ci_high", "supported", "n_groups")
 
@@ -42,8 +42,8 @@ def metrics(
         by_split = findings.setdefault(str(row["finding"]), {})
         by_split.setdefault(str(row["split"]), {})[str(row["encoder"])] = value
     numbers = {"supported": supported, "not_supported": len(table) - supported, **findings}
-    with whole_file(metrics_out) as part:
+    with atomic_write(metrics_out) as part:
         part.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
     label = table["finding"] + ", " + table["split"] + ", " + table["encoder"]
-    with whole_file(plots_out) as part:
+    with atomic_write(plots_out) as part:
         table.assign(label=label)[["label", *PLOTTED]].to_csv(part, index=False)

@@ -16,7 +16,7 @@ from medtaskatlas.atlas.findings import CHANGES
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import existing_run, whole_file
+from medtaskatlas.core.files import atomic_write, existing_run
 
 INTERVAL = ("estimate", "ci_low", "ci_high")
 NUMBERS = ("estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets")
@@ -40,8 +40,8 @@ def _named_changes(f: pd.DataFrame) -> pd.Series:
 
 
 # Table to heading, rows that are shown (None: all) and columns.
-Section = tuple[str, Callable[[pd.DataFrame], pd.Series] | None, tuple[str, ...]]
-SECTIONS: dict[str, Section] = {
+PageSection = tuple[str, Callable[[pd.DataFrame], pd.Series] | None, tuple[str, ...]]
+SECTIONS: dict[str, PageSection] = {
     "summary": ("Findings", None, ("supported", "sentence")),
     "identification": (
         "Identification",
@@ -139,7 +139,7 @@ def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
             rows = frame if shown is None else frame[shown(frame)]
             parts += _section(title, rows[list(columns)])
     parts += _section("Cost", _cost(results / "benchmarks"))
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         part.write_text("\n".join(parts).rstrip() + "\n")
 
 

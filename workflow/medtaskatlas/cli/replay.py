@@ -23,9 +23,9 @@ def replay(
         import cv2
         import numpy as np
 
-        from medtaskatlas.core.files import whole_file
+        from medtaskatlas.core.files import atomic_write
 
         beside = np.concatenate([before, after], axis=1)[..., ::-1]
-        with whole_file(out) as part:
+        with atomic_write(out) as part:
             part.write_bytes(cv2.imencode(".png", beside)[1].tobytes())
         typer.echo(f"wrote {out}")

@@ -33,7 +33,7 @@ _OF_A_RUN = ("config.json", "pairs", "tables")
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write a file under a temporary name, which is yielded, and rename it when it is whole.
 
     Its folder is made. A DataError where the disk is full or the folder cannot be written; nothing
@@ -44,7 +44,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path)
+        remove_temporary_files(path)
         yield part
         with part.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -135,7 +135,7 @@ def _beside(path: Path, kind: Callable[[Path], bool]) -> str:
     return f"in {path.parent}: {nearest(path.name, there)}"
 
 
-def sweep(path: str | Path) -> None:
+def remove_temporary_files(path: str | Path) -> None:
     """Remove the temporary files of a file whose writers were killed."""
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
@@ -156,7 +156,7 @@ def _runs(pid: int) -> bool:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write a value as JSON with sorted keys, so that equal values are equal files."""
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.core.shares import share_out
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
 from medtaskatlas.datasets.io.frame import BEYOND, Frame
+from medtaskatlas.formats.disk_buffer import DiskBuffer
 from medtaskatlas.formats.images import SPLITS
-from medtaskatlas.formats.spool import Spool
 
 log = logging.getLogger(__name__)
 IDENTICAL = "identical to another image after preparation"
@@ -61,7 +61,7 @@ class ImageCollector:
         self._images: list[_Facts] = []
         self._repaired = 0
         self._folder = folder
-        self._planes = {"image": Spool(folder, (size, size, 3), np.uint8)}
+        self._planes = {"image": DiskBuffer(folder, (size, size, 3), np.uint8)}
         self._thumbnails: list[np.ndarray] = []
         self._seen: dict[bytes, tuple[int, bytes]] = {}
         self._same: list[tuple[int, int]] = []
@@ -102,7 +102,7 @@ class ImageCollector:
         for name, plane in planes.items():
             if plane is not None:
                 if name not in self._planes:
-                    self._planes[name] = Spool(self._folder, plane.shape, plane.dtype.type)
+                    self._planes[name] = DiskBuffer(self._folder, plane.shape, plane.dtype.type)
                 self._planes[name].append(plane)
         for name, present in self.has.items():
             present.add(getattr(shaped, name) is not None)
@@ -166,7 +166,7 @@ class ImageCollector:
         return {
             name: column
             for name, column in columns.items()
-            if isinstance(column, Spool) or any(value is not None for value in column)
+            if isinstance(column, DiskBuffer) or any(value is not None for value in column)
         }
 
     def quality(self) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def assign_splits(
     if len(free) < len(SPLITS):
         return {**fixed, **dict.fromkeys(free, "test")}
     order = generator(seed, "splits", dataset).permutation(len(free))
-    names = [name for name, n in share_out(len(free), splits).items() for _ in range(n)]
+    names = [name for name, n in apportion(len(free), splits).items() for _ in range(n)]
     return {**fixed, **{free[i]: name for i, name in zip(order, names, strict=True)}}
 
 

@@ -11,7 +11,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from medtaskatlas.core.files import sha256, whole_file
+from medtaskatlas.core.files import atomic_write, sha256
 from medtaskatlas.datasets.sources.packaged import PackageFile, package_path
 
 # One file a line: - {package: p, version: v, path: a/b.c, sha256: ..., bytes: n}
@@ -48,5 +48,5 @@ if __name__ == "__main__":
     for argument in sys.argv[1:]:
         catalogue = Path(argument)
         pinned = pin(catalogue.read_text())
-        with whole_file(catalogue) as part:
+        with atomic_write(catalogue) as part:
             part.write_text(pinned)

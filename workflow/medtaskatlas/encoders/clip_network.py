@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 from medtaskatlas.encoders.frozen import Frozen, Prepared
 from medtaskatlas.encoders.network import seeded
 from medtaskatlas.networks.pickled import only_tensors
@@ -154,7 +154,7 @@ def vision_copy(file: Path, out: Path) -> None:
 
     tensors = only_tensors(file, f"delete {file} and give another `model`")
     kept = {name: tensors[name].contiguous() for name in _vision_only(list(tensors))}
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         part.write_bytes(save(kept, metadata={"format": "pt"}))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from medtaskatlas.core.section import Section
+from medtaskatlas.core.strict_model import StrictModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ Role = Literal["model", "ablation", "control", "baseline"]
 Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]
 
 
-class EncoderKind(Section):
+class EncoderKind(StrictModel):
     """Options of an encoder, and how it is made.
 
     Attributes

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from medtaskatlas.core.code_hash import code_hash
-from medtaskatlas.core.files import sha256, whole_file, write_json
+from medtaskatlas.core.files import atomic_write, sha256, write_json
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.taco.ranks import Ranks
 from medtaskatlas.encoders.taco.rows import TrainingRows, training_rows
@@ -185,7 +185,7 @@ def _write_history(path: Path, history: History, options: dict[str, Any]) -> Non
     def rate(step: int) -> float:
         return learning_rate(step, options["steps"], options["learning_rate"], options["warmup"])
 
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         pq.write_table(history.table(rate), part)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 from medtaskatlas.figures.frames import (
     WHERE,
     counts_of,
@@ -73,7 +73,7 @@ def findings(html: str | Path, **tables: str | Path) -> None:
         _datasets(frames["datasets"]),
         "</body></html>\n",
     ]
-    with whole_file(html) as part:
+    with atomic_write(html) as part:
         part.write_text("\n".join(page), encoding="utf-8")
 
 

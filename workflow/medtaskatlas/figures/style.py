@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 
 # Okabe and Ito, Color Universal Design (2008): told apart with every kind of colour vision.
 OKABE_ITO = {
@@ -135,8 +135,8 @@ def save_note(text: str, svg: str | Path, png: str | Path) -> None:
 def save(figure: Figure, svg: str | Path, png: str | Path) -> None:
     """Write a figure as SVG and as PNG, and close it; equal figures give equal files."""
     # Without date and version, and with the format said: the temporary name ends in .tmp.
-    with whole_file(svg) as part:
+    with atomic_write(svg) as part:
         figure.savefig(part, format="svg", dpi=SVG_DPI, metadata={"Date": None, "Creator": None})
-    with whole_file(png) as part:
+    with atomic_write(png) as part:
         figure.savefig(part, format="png", dpi=PNG_DPI, metadata={"Software": None})
     plt.close(figure)

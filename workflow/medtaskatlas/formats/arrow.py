@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
-from medtaskatlas.formats.spool import Spool
+from medtaskatlas.core.files import atomic_write
+from medtaskatlas.formats.disk_buffer import DiskBuffer
 
 META_KEY = b"medtaskatlas"
 
@@ -39,24 +39,24 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
         The file to make.
     columns
         Name to pyarrow array, to numpy array [N, ...] (one-dimensional arrays become plain
-        columns, others become tensors) or to a spool, whose rows never are in memory together.
+        columns, others become tensors) or to a disk buffer, whose rows never are in memory together.
     meta
         JSON-able facts about the file, kept in the schema's metadata.
     """
-    spools = {name: c for name, c in columns.items() if isinstance(c, Spool)}
+    buffers = {name: c for name, c in columns.items() if isinstance(c, DiskBuffer)}
     batch = pa.record_batch([_array(c) for c in columns.values()], names=list(columns))
     text = json.dumps(meta, sort_keys=True, ensure_ascii=False)
     schema = batch.schema.with_metadata({META_KEY: text.encode()})
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-        for name, spool in spools.items():
-            _fill(part, name, spool)
+        for name, buffer in buffers.items():
+            _fill(part, name, buffer)
 
 
 def _array(column: Any) -> pa.Array:
-    """Arrow array of a column; of a spool, zeros that hold its place."""
-    if isinstance(column, Spool):
+    """Arrow array of a column; of a disk buffer, zeros that hold its place."""
+    if isinstance(column, DiskBuffer):
         # Zeros that are only read cost no memory: all their pages are the same one.
         return tensor_column(np.zeros(column.shape, column.dtype))
     if isinstance(column, np.ndarray) and column.ndim > 1:
@@ -64,9 +64,9 @@ def _array(column: Any) -> pa.Array:
     return pa.array(column) if isinstance(column, np.ndarray | list) else column
 
 
-def _fill(path: Path, name: str, spool: Spool) -> None:
-    """Copy the rows of a spool to where the file keeps a place for them."""
-    if not len(spool):
+def _fill(path: Path, name: str, buffer: DiskBuffer) -> None:
+    """Copy the rows of a disk buffer to where the file keeps a place for them."""
+    if not len(buffer):
         return
     with pa.memory_map(str(path)) as source:
         whole = source.read_buffer()
@@ -75,7 +75,7 @@ def _fill(path: Path, name: str, spool: Spool) -> None:
         del column, whole
     with path.open("r+b") as file:
         file.seek(place)
-        for chunk in spool.chunks():
+        for chunk in buffer.chunks():
             file.write(chunk.data)
 
 

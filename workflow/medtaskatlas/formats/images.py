@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.arrow import ArrowFile, write_arrow
-from medtaskatlas.formats.spool import Spool
+from medtaskatlas.formats.disk_buffer import DiskBuffer
 
 SPLITS = ("train", "val", "test")
 GROUP_SOURCES = ("published", "pattern", "derived", "region", "unknown")
@@ -110,7 +110,7 @@ def write_images(
         The file to make.
     columns
         Columns of :data:`REQUIRED` and any of :data:`OPTIONAL`; ``image`` uint8 [N, H, W, 3],
-        ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a spool;
+        ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a disk buffer;
         ``boxes`` a list of [K, 4] arrays. A column that the dataset lacks is left out.
     meta
         Values for all of :data:`META_KEYS`.
@@ -140,14 +140,14 @@ def write_images(
             ordered[name] = pa.array(list(columns[name])).dictionary_encode()
         else:
             column = columns[name]
-            pixels = isinstance(column, np.ndarray | Spool)
+            pixels = isinstance(column, np.ndarray | DiskBuffer)
             ordered[name] = column if pixels else pa.array(list(column))
     write_arrow(path, ordered, {**meta, "content_sha256": _content_hash(columns)})
 
 
-def _pixels(column: Any) -> np.ndarray | Spool:
+def _pixels(column: Any) -> np.ndarray | DiskBuffer:
     """A column of pixels."""
-    return column if isinstance(column, Spool) else np.asarray(column)
+    return column if isinstance(column, DiskBuffer) else np.asarray(column)
 
 
 def _content_hash(columns: Mapping[str, Any]) -> str:
@@ -157,7 +157,7 @@ def _content_hash(columns: Mapping[str, Any]) -> str:
         if name in columns:
             column = columns[name]
             digest.update(name.encode())
-            if isinstance(column, Spool):
+            if isinstance(column, DiskBuffer):
                 for chunk in column.chunks():
                     digest.update(chunk.data)
             elif isinstance(column, np.ndarray) and column.dtype != object:

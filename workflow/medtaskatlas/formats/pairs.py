@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.arrow import ArrowFile, write_arrow
+from medtaskatlas.formats.disk_buffer import DiskBuffer
 from medtaskatlas.formats.images import ImageSet
-from medtaskatlas.formats.spool import Spool
 
 SETS = ("main", "failure", "trajectory")
 SCHEMA = pa.schema(
@@ -77,7 +77,7 @@ class PairSet(ArrowFile):
 def write_pairs(
     path: str | Path,
     columns: Mapping[str, Any],
-    sides: Mapping[str, np.ndarray | Spool],
+    sides: Mapping[str, np.ndarray | DiskBuffer],
     meta: Mapping[str, Any],
 ) -> None:
     """Write pairs.
@@ -89,7 +89,7 @@ def write_pairs(
     columns
         A value a row for every column of :data:`COLUMNS`, or an Arrow array of them.
     sides
-        ``input`` and/or ``output``: uint8 [N, H, W, 3], an array or a spool; a side that is the
+        ``input`` and/or ``output``: uint8 [N, H, W, 3], an array or a disk buffer; a side that is the
         image itself is absent.
     meta
         Facts about the file; must hold ``images_sha256``.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 from medtaskatlas.formats.arrow import META_KEY
 
 
@@ -20,7 +20,7 @@ def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -
     """Write a table with JSON-able facts about it, whole or not at all."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from medtaskatlas.core.files import sweep, whole_file
+from medtaskatlas.core.files import atomic_write, remove_temporary_files
 
 if TYPE_CHECKING:
     from medtaskatlas.learning.state import TrainingState
@@ -40,7 +40,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     # Its own `save_file` writes under a third name, which a kill would leave behind.
     content = save(plain, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(content)
 
 
@@ -115,7 +115,7 @@ class Resume:
             Whether there was something to take up.
         """
         # What a kill left amid the last one would stay for ever if there were no next one.
-        sweep(self.path)
+        remove_temporary_files(self.path)
         if not Path(self.path).is_file():
             return False
         try:

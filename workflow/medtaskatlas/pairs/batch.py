@@ -45,7 +45,7 @@ def make_batch(
     bank
         Name to task.
     cells
-        Task to set to what these pairs depend on (``medtaskatlas.run.plan.Plan.pair_params``).
+        Task to set to what these pairs depend on (``medtaskatlas.run.plan.RunPlan.pair_params``).
     logs
         Folder of the logs, one ``<task>/<dataset>.log`` each.
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.core.shares import share_out
 from medtaskatlas.formats.images import SPLITS
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.tasks.task import Task
@@ -94,7 +94,7 @@ def plan_cell(
     usable = [split for split in SPLITS if first_usable(task, samples, orders[split], 1)]
     counts = {}
     if usable and pairs:
-        counts = share_out(pairs, {split: splits[split] for split in usable})
+        counts = apportion(pairs, {split: splits[split] for split in usable})
     rows = {s: first_usable(task, samples, orders[s], counts[s]) for s in counts}
     return Cell(task, samples.images.dataset, seed, rows, counts)
 
@@ -136,7 +136,7 @@ def plan_failures(
     if not cell.counts or not pairs:
         return
     number = 0
-    for split, count in share_out(pairs, {s: splits[s] for s in cell.counts}).items():
+    for split, count in apportion(pairs, {s: splits[s] for s in cell.counts}).items():
         draws, rows = cell.draws(split), cell.rows[split]
         groups = samples.images.column("group_id").take(pa.array(rows)).to_pylist()
         # What the other image must differ in; slices of one volume are nearly the same picture.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from medtaskatlas.formats.disk_buffer import DiskBuffer
 from medtaskatlas.formats.pairs import SCHEMA, SIDES, write_pairs
-from medtaskatlas.formats.spool import Spool
 from medtaskatlas.pairs.plan import PairPlan
 from medtaskatlas.pairs.samples import Samples
 from medtaskatlas.tasks.failure import FAILURES
@@ -33,7 +33,7 @@ class PairWriter:
         self.path = Path(path)
         self._samples, self._task, self._set = samples, task, set_name
         shape = samples.images.images.shape[1:]
-        self._spools = {side: Spool(self.path.parent, shape, np.uint8) for side in sides}
+        self._buffers = {side: DiskBuffer(self.path.parent, shape, np.uint8) for side in sides}
         self._rows: list[dict[str, Any]] = []
         self._batches: list[pa.RecordBatch] = []
 
@@ -41,8 +41,8 @@ class PairWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for spool in self._spools.values():
-            spool.close()
+        for buffer in self._buffers.values():
+            buffer.close()
 
     def add(
         self,
@@ -54,8 +54,8 @@ class PairWriter:
         kind: str | None = None,
     ) -> None:
         """Add one pair; a failure has a number of its own and a kind."""
-        for side, spool in self._spools.items():
-            spool.append(pair[SIDES.index(side)])
+        for side, buffer in self._buffers.items():
+            buffer.append(pair[SIDES.index(side)])
         draw = plan.draw if number is None else number
         # A step of a trajectory has the number of its trajectory, then its level.
         step = "" if plan.level is None else f"/{plan.level}"
@@ -114,5 +114,5 @@ class PairWriter:
             "images_sha256": images.meta["content_sha256"],
             **meta,
         }
-        spools = {side: spool.select() for side, spool in self._spools.items()}
-        write_pairs(self.path, columns, spools, facts)
+        buffers = {side: buffer.select() for side, buffer in self._buffers.items()}
+        write_pairs(self.path, columns, buffers, facts)

@@ -15,10 +15,10 @@ from typing import Any
 
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.pairs.failed_cells import RULE_OF_SET
-from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import RunPlan
 
 # Where jobs are sent to a cluster: all tasks of a dataset in one job, for the default bank.
-SENT_AWAY = 30
+CLUSTER_CELLS_PER_JOB = 30
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def batches(cells: Iterable[tuple[str, str]], cells_per_job: int) -> list[Batch]
     ]
 
 
-def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, ...], Batch]]:
+def pair_batches(plan: RunPlan, cells_per_job: int) -> list[tuple[str, tuple[str, ...], Batch]]:
     """Jobs of a run that make the pairs of many cells: name of their logs, sets of pairs, cells.
 
     With one cell a job they make failures or trajectories alone, since main pairs have a job each.
@@ -61,17 +61,17 @@ def pair_batches(plan: Plan, cells_per_job: int) -> list[tuple[str, tuple[str, .
             (RULE_OF_SET[name], (name,), batch)
             for name in SETS
             if name != "main"
-            for batch in batches(plan.cells_of(name), SENT_AWAY)
+            for batch in batches(plan.cells_of(name), CLUSTER_CELLS_PER_JOB)
         ]
     return [(RULE_OF_SET["main"], SETS, b) for b in batches(plan.made_cells, cells_per_job)]
 
 
-def cells_per_job(wanted: int | None, *, sent_away: bool) -> int:
+def cells_per_job(wanted: int | None, *, on_cluster: bool) -> int:
     """Number of cells a job makes: as configured, or by whether jobs are sent to a cluster."""
-    return wanted or (SENT_AWAY if sent_away else 1)
+    return wanted or (CLUSTER_CELLS_PER_JOB if on_cluster else 1)
 
 
-def jobs_are_sent_away(workflow: Any) -> bool:
+def jobs_go_to_cluster(workflow: Any) -> bool:
     """Whether Snakemake sends its jobs to a cluster, while it reads the Snakefile.
 
     The same in a dry run, and in the job itself on its node, where the same rules must be found.

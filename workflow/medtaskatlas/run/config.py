@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.core.section import Section, parts_of
+from medtaskatlas.core.strict_model import StrictModel, submodels
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
 
 
-class Splits(Section):
+class Splits(StrictModel):
     """Shares of the groups (patients, volumes, regions) that go into each split."""
 
     train: float = Field(0.6, gt=0, lt=1, description="share of groups that encoders learn from")
@@ -33,14 +33,14 @@ class Splits(Section):
         return self
 
 
-class Heldout(Section):
+class Heldout(StrictModel):
     """What no encoder sees in training and no gallery holds."""
 
     datasets: list[str] = Field([], description="datasets kept out of training, by name")
     tasks: list[str] = Field([], description="tasks kept out of training, by name")
 
 
-class UnseenTasks(Section):
+class UnseenTasks(StrictModel):
     """Study: every task is held out once, and must still be placed among its kin."""
 
     encoders: list[str] = Field(min_length=1, description="encoders that learn, by name")
@@ -48,7 +48,7 @@ class UnseenTasks(Section):
     steps: int | None = Field(None, ge=1, description="optimiser steps; null: the encoder's own")
 
 
-class Scaling(Section):
+class Scaling(StrictModel):
     """Study: the same small budget on less data, to see what more of it would buy."""
 
     encoder: str = Field(description="encoder that learns, by name")
@@ -58,7 +58,7 @@ class Scaling(Section):
     steps: int | None = Field(None, ge=1, description="optimiser steps; null: the encoder's own")
 
 
-class DatasetFilter(Section):
+class DatasetFilter(StrictModel):
     """Datasets by what they are, instead of by name; all given conditions must hold."""
 
     source: list[str] | None = Field(None, description="where they come from, e.g. embedded")
@@ -67,7 +67,7 @@ class DatasetFilter(Section):
     annotation: list[str] | None = Field(None, description="ground_truth, derived or none")
 
 
-class Config(Section):
+class Config(StrictModel):
     """A run of the workflow."""
 
     run: str = Field(
@@ -325,14 +325,14 @@ def _typed(error: Any, path: list[str]) -> str | None:
     names = value if isinstance(value, list) else [value]
     section: type[BaseModel] = Config
     for part in path[:-1]:
-        section = parts_of(section).get(part, section)
+        section = submodels(section).get(part, section)
     field = section.model_fields.get(path[-1])
     default = None if field is None or field.is_required() else field.default
     simple = default is not None and not isinstance(default, BaseModel | list)
     typed = _yaml(default) if simple else None
     match error["type"]:
-        case "model_type" if path[-1] in parts_of(section):
-            first, inner = next(iter(parts_of(section)[path[-1]].model_fields.items()))
+        case "model_type" if path[-1] in submodels(section):
+            first, inner = next(iter(submodels(section)[path[-1]].model_fields.items()))
             listed = str(inner.annotation).startswith("list")
             typed = f"{{{first}: {_yaml(names if listed else value)}}}"
         case "model_attributes_type":
@@ -381,9 +381,9 @@ def _explain(error: Any) -> str:
 
 def _keys_beside(where: list[str]) -> list[str]:
     """Valid keys of the section in which an unknown key stands."""
-    sections = parts_of(Config)
+    sections = submodels(Config)
     for kind in KINDS.values():
-        sections |= parts_of(kind)
+        sections |= submodels(kind)
     sections |= KINDS
     for part in reversed(where[:-1]):
         if part in sections:

@@ -22,7 +22,7 @@ from medtaskatlas.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """The datasets, tasks and encoders of a run, resolved and checked."""
 
     config: Config
@@ -238,7 +238,7 @@ class Plan:
         )
 
 
-def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
+def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> RunPlan:
     """Resolve and check a configuration as Snakemake read it.
 
     Parameters
@@ -283,7 +283,7 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> Plan:
         f"encoder {name} is dropped: its value is null; write `{name}: {{}}` for all defaults"
         for name in dropped_encoders(raw)
     ]
-    plan = Plan(
+    plan = RunPlan(
         config=config,
         datasets={name: known[name] for name in names},
         tasks={name: bank[name] for name in tasks},

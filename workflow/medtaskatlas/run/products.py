@@ -8,41 +8,41 @@ from typing import Any
 
 from medtaskatlas.atlas.registry import TABLES, Product, Table
 from medtaskatlas.figures.registry import FIGURES, Figure
-from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import RunPlan
 from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS
 
 Paths = str | list[str]
 
 
 def _of_runs(
-    plan: Plan, runs: Sequence[tuple[str, int]], set: str = "", stage: str = "embeddings"
+    plan: RunPlan, runs: Sequence[tuple[str, int]], set: str = "", stage: str = "embeddings"
 ) -> list[str]:
     """Files of some encoders and seeds."""
     return [f"{plan.results}/{stage}/{e}/seed{seed}{set}.parquet" for e, seed in runs]
 
 
-def _of_points(plan: Plan, study: str, stage: str) -> list[str]:
+def _of_points(plan: RunPlan, study: str, stage: str) -> list[str]:
     return [f"{plan.results}/studies/{point}/{stage}.parquet" for point in plan.points_of(study)]
 
 
-def _first(plan: Plan, encoders: Sequence[str]) -> list[tuple[str, int]]:
+def _first(plan: RunPlan, encoders: Sequence[str]) -> list[tuple[str, int]]:
     """Encoders with their first seed."""
     return [(name, plan.config.seeds_of(name)[0]) for name in encoders]
 
 
-def shown_encoder(plan: Plan) -> str:
+def shown_encoder(plan: RunPlan) -> str:
     """First model of the configuration, or first encoder: figures of one encoder show it."""
     return [*plan.named("model"), *plan.encoders][0]
 
 
-def _baseline(plan: Plan) -> str | None:
+def _baseline(plan: RunPlan) -> str | None:
     """Encoder that it is shown beside."""
     shown = shown_encoder(plan)
     others = [n for n in [*plan.named("baseline"), *plan.encoders] if n != shown]
     return others[0] if others else None
 
 
-SOURCES: dict[str, Callable[[Plan], Paths]] = {
+SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
     "images": lambda p: [f"{p.results}/images/{dataset}.arrow" for dataset in p.datasets],
     "pairs": lambda p: p.pair_files(p.cells),
     "images_of_pairs": lambda p: p.image_files(p.cells),
@@ -65,7 +65,7 @@ SOURCES: dict[str, Callable[[Plan], Paths]] = {
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
-FACTS: dict[str, Callable[[Plan], Any]] = {
+FACTS: dict[str, Callable[[RunPlan], Any]] = {
     "run": lambda p: p.config.run,
     "seed": lambda p: p.config.seed,
     "heldout_datasets": lambda p: p.heldout,
@@ -86,7 +86,7 @@ FACTS: dict[str, Callable[[Plan], Any]] = {
 class Products:
     """Tables and figures of a run."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self.plan = plan
 
     def _has(self, when: str | None) -> bool:
@@ -132,6 +132,6 @@ class Products:
         wanted = dict(product.params) | ({"bank": "bank"} if product.bank else {})
         return {name: self._fact(FACTS[fact]) for name, fact in wanted.items()}
 
-    def _fact(self, fact: Callable[[Plan], Any]) -> Callable[[Any], Any]:
+    def _fact(self, fact: Callable[[RunPlan], Any]) -> Callable[[Any], Any]:
         """A fact as a function of wildcards, so that it is asked for when a job needs it."""
         return lambda wildcards: fact(self.plan)

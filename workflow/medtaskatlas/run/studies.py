@@ -28,7 +28,7 @@ class Point:
     options: dict[str, Any]  # of the encoder, with the budget of the study
     seed: int
     training_cells: list[Cell]
-    asked_cells: list[Cell]  # those that are embedded, the training cells among them
+    embedded_cells: list[Cell]  # those that are embedded, the training cells among them
     pairs_per_cell: int | None = None  # training pairs of a cell; None: all
 
     @property

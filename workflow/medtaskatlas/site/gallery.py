@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from medtaskatlas.core.errors import AtlasError
-from medtaskatlas.core.files import REPOSITORY, whole_file
+from medtaskatlas.core.files import REPOSITORY, atomic_write
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.prepare import prepare
@@ -78,7 +78,7 @@ def write_gallery(tasks: Sequence[Task], out: Path) -> Path:
             if row.shown:
                 _picture(row, out / "gallery" / f"{task.name}.png")
     page = out / "gallery.md"
-    with whole_file(page) as part:
+    with atomic_write(page) as part:
         part.write_text(page_text(tasks, notes))
     return page
 
@@ -195,7 +195,7 @@ def _picture(row: Row, path: Path) -> None:
     # In 256 colours, half the bytes: these files are kept in git.
     colours = Image.open(buffer).convert("RGB")
     few = colours.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         few.save(part, format="PNG", optimize=True)
 
 

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from medtaskatlas.atlas.tables import document
 from medtaskatlas.core.files import REPOSITORY
-from medtaskatlas.core.section import parts_of
+from medtaskatlas.core.strict_model import submodels
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.encoders.kinds import KINDS
@@ -149,7 +149,7 @@ def sections() -> dict[str, type[BaseModel]]:
         **{
             f"`encoders`, `{key}` of kind `{kind}`": part
             for kind, model in KINDS.items()
-            for key, part in parts_of(model).items()
+            for key, part in submodels(model).items()
         },
         **{f"`encoders`, kind `{kind}`": model for kind, model in KINDS.items()},
     }

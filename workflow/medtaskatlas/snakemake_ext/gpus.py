@@ -43,7 +43,7 @@ def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 @contextmanager
-def lent_gpus(
+def reserve_gpus(
     number: int,
     *,
     listed: Callable[[], Sequence[str]] = visible_gpus,

@@ -18,7 +18,7 @@ from typing import Any
 # Not to be ended with the jobs: a shell that dies before its program would look like the end of the
 # job, and the others tell what becomes of jobs that were sent away.
 SPARED = {"bash", "sh", "dash", "squeue", "sacct", "scancel", "sbatch", "scontrol", "sinfo"}
-# Methods of PersistenceBase that `remember_cells` relies on.
+# Methods of PersistenceBase that `record_cells` relies on.
 NEEDED = (
     "finished",
     "params",
@@ -31,7 +31,7 @@ NEEDED = (
 )
 
 
-def repair_snakemake() -> None:
+def patch_snakemake() -> None:
     """Apply all workarounds."""
     from snakemake.executors.local import Executor
     from snakemake.output_index import OutputIndex
@@ -41,8 +41,8 @@ def repair_snakemake() -> None:
 
     one_look_at_a_time(JobScheduler)
     end_jobs_when_stopped(JobScheduler, Executor, RemoteExecutor)
-    remember_producers(OutputIndex)
-    remember_cells(PersistenceBase)
+    cache_producers(OutputIndex)
+    record_cells(PersistenceBase)
     # Loaded by Snakemake at its start, wherever it is installed.
     look_steadily(sys.modules.get("snakemake_executor_plugin_slurm"))
 
@@ -132,7 +132,7 @@ def _end_local_jobs() -> None:
         time.sleep(0.2)
 
 
-def remember_producers(index: Any) -> None:
+def cache_producers(index: Any) -> None:
     """Let an ``OutputIndex``, which never changes once it is made, remember its answers.
 
     The rules that can make a file depend on its name alone, but are matched anew for every job.
@@ -153,7 +153,7 @@ def remember_producers(index: Any) -> None:
     index._remembers = True
 
 
-def remember_cells(persistence: Any) -> None:
+def record_cells(persistence: Any) -> None:
     """Let a ``PersistenceBase`` record for each output of a batch what its own job would have.
 
     Snakemake reruns a job when its parameters are not those recorded with its outputs. A job of

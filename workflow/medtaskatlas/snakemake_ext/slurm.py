@@ -53,7 +53,7 @@ def has_gpus() -> bool:
     return False
 
 
-def more_each_time(minutes: int) -> Callable[[Any, int], int]:
+def runtime_by_attempt(minutes: int) -> Callable[[Any, int], int]:
     """`runtime` of a rule whose job begins anew after its wall-clock limit: n-fold at attempt n."""
     return lambda wildcards, attempt: attempt * minutes
 

@@ -15,7 +15,7 @@ import medtaskatlas
 from medtaskatlas.core.errors import ConfigError, DataError
 
 
-def at_work(folder: str | Path = ".snakemake") -> IO[str] | None:
+def mark_running(folder: str | Path = ".snakemake") -> IO[str] | None:
     """Remove the locks of dead Snakemakes, and be known as alive from now on.
 
     Snakemake locks a run's files by leaving files in ``.snakemake/locks``, which a SIGKILL, a power

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 
 from medtaskatlas.core.errors import AtlasError, DataError
-from medtaskatlas.core.files import existing_folder, whole_file
+from medtaskatlas.core.files import atomic_write, existing_folder
 from medtaskatlas.datasets.dataset import Modality
 from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
@@ -79,7 +79,7 @@ def init_folder(folder: Path) -> str:
         "annotation": "\n".join(lines),
         "pattern": _pattern(items, said),
     }
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(_TEMPLATE.format(**values), encoding="utf-8")
     found = "\n".join(f"  {line}" for line in said)
     return (

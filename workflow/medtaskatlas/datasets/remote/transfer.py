@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import whole_file, write_json
+from medtaskatlas.core.files import atomic_write, write_json
 from medtaskatlas.datasets.remote.connection import (
     Deadline,
     TransientError,
@@ -137,7 +137,7 @@ def _copy(file: RemoteFile, source: Path) -> None:
         reading = source.open("rb")
     except OSError as error:
         raise file.failure(f"it cannot be read: {error.strerror}", "see its owner") from error
-    with reading, whole_file(file.target) as part:
+    with reading, atomic_write(file.target) as part:
         with part.open("wb") as handle:
             shutil.copyfileobj(reading, handle, 1 << 20)
         if problem := file.wrong(part):

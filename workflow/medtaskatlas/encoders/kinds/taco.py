@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from medtaskatlas.core.section import Section
+from medtaskatlas.core.strict_model import StrictModel
 from medtaskatlas.encoders.kind import Residual, Role
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Correspondence(Section):
+class Correspondence(StrictModel):
     """What is joined to the network with ``fusion: correspondence``; 0 leaves a part out."""
 
     tower: int = Field(32, ge=4, description="length of the description of a place")

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from medtaskatlas.core.files import whole_file
+from medtaskatlas.core.files import atomic_write
 from medtaskatlas.figures.frames import html_table, modality_name
 from medtaskatlas.figures.interactive.data import FEWEST, MAX_PAIRS, Content, gather
 from medtaskatlas.figures.interactive.encoding import script_json
@@ -49,7 +49,7 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
         seed=seed,
         max_pairs=max_pairs,
     )
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         part.write_text(render(content, run), encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from medtaskatlas.formats.pairs import SETS
 from medtaskatlas.run.budget.networks import Cost, cost_of
-from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import RunPlan
 from medtaskatlas.run.studies import SCALING, UNSEEN_TASKS, Point
 
 Cells = Iterable[tuple[str, str]]
@@ -41,7 +41,7 @@ class Images:
 class Counts:
     """Counts of a run."""
 
-    plan: Plan
+    plan: RunPlan
     measured: Mapping[str, int]  # dataset of the packages to pictures that were prepared of it
 
     @cached_property
@@ -125,7 +125,7 @@ class Counts:
 
     def point_pairs(self, point: Point) -> int:
         """Pairs that a point of a study embeds."""
-        return self.pairs(point.asked_cells, "main", point.pairs_per_cell)
+        return self.pairs(point.embedded_cells, "main", point.pairs_per_cell)
 
     def study_mb(self, *studies: str) -> float:
         """Size of the embeddings of all points of studies."""

@@ -10,7 +10,7 @@ from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.run.budget.counts import Counts, assumed
 from medtaskatlas.run.budget.jobs import LOCAL, STAGES, Job, jobs_of
 from medtaskatlas.run.budget.rates import Rates
-from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import RunPlan
 
 # Work that is so many times the largest measured is marked: a line is drawn far beyond its points.
 FAR = 10
@@ -73,7 +73,7 @@ def _hours_of(own: list[Priced]) -> dict[str, Any]:
 
 
 def estimate(
-    plan: Plan, rates: Rates, *, cores: int, gpus: int = 0, gpu: str = "H100-class"
+    plan: RunPlan, rates: Rates, *, cores: int, gpus: int = 0, gpu: str = "H100-class"
 ) -> dict[str, Any]:
     """What a run will cost.
 
@@ -103,7 +103,7 @@ def estimate(
     if gpu not in cards:
         raise ConfigError(f"--gpu: {gpu!r} is no card that is known here", nearest(gpu, cards))
     counts = Counts(plan, rates.images)
-    jobs, sent = jobs_of(counts), jobs_of(counts, sent_away=True)
+    jobs, sent = jobs_of(counts), jobs_of(counts, on_cluster=True)
 
     def priced_with(card: str | None) -> list[Priced]:
         return [price(job, rates, cores=cores, card=cards.get(card)) for job in jobs]

@@ -41,11 +41,11 @@ class Job:
     mapped_mb: float = 0.0  # pixels read memory-mapped: held while there is enough memory
 
 
-def jobs_of(counts: Counts, *, sent_away: bool = False) -> list[Job]:
+def jobs_of(counts: Counts, *, on_cluster: bool = False) -> list[Job]:
     """All jobs of the target ``all``; sent to a cluster, one job makes the pairs of many cells."""
     return [
         *_data(counts),
-        *_pairs(counts, sent_away=sent_away),
+        *_pairs(counts, on_cluster=on_cluster),
         *_encoders(counts),
         *_tables(counts),
         *_report(counts),
@@ -62,10 +62,10 @@ def _data(counts: Counts) -> Iterator[Job]:
         yield Job("prepare", "data", "prepare", work, 0, f"prepare/{name}")
 
 
-def _pairs(counts: Counts, *, sent_away: bool) -> Iterator[Job]:
+def _pairs(counts: Counts, *, on_cluster: bool) -> Iterator[Job]:
     """In megapixels of pairs; what a pair costs hardly depends on its set."""
     plan = counts.plan
-    each = cells_per_job(plan.config.cells_per_job, sent_away=sent_away)
+    each = cells_per_job(plan.config.cells_per_job, on_cluster=on_cluster)
     for task, dataset in plan.cells if each == 1 else []:
         work = counts.megapixels * counts.pairs([(task, dataset)])
         yield Job("make_pairs", "pairs", f"make_pairs/{task}", work, 0, f"pairs/{task}/{dataset}")
@@ -156,7 +156,7 @@ def _encoders(counts: Counts) -> Iterator[Job]:
     for key, point in plan.points.items():
         kind, m = plan.encoders[point.encoder], counts.point_pairs(point)
         yield _at(_train(counts, kind, point.options, point.training_cells), key, "_point")
-        job = _embed(counts, kind, point.options, point.asked_cells, n=m)
+        job = _embed(counts, kind, point.options, point.embedded_cells, n=m)
         yield _at(job, key, "_point")
         if point.study == SCALING:
             yield _at(_predict(counts, point.options, m, probes=False), key, "_point")

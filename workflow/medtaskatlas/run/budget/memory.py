@@ -13,7 +13,7 @@ from typing import Any
 
 from medtaskatlas.atlas.registry import Table
 from medtaskatlas.run.budget.counts import EMBEDDING_ROW_BYTES, Counts
-from medtaskatlas.run.plan import Plan
+from medtaskatlas.run.plan import RunPlan
 from medtaskatlas.run.studies import UNSEEN_TASKS
 
 # Of a query as one method of one encoder names it.
@@ -25,7 +25,7 @@ LIBRARIES_MB = 800
 class Memory:
     """Megabytes that jobs of a run hold."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self.plan = plan
         self.counts = Counts(plan, {})
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import existing_run, read_json, read_text, whole_file
+from medtaskatlas.core.files import atomic_write, existing_run, read_json, read_text
 from medtaskatlas.run.budget.counts import Counts, Images
 from medtaskatlas.run.budget.jobs import Job, jobs_of
 from medtaskatlas.run.plan import plan_run
@@ -186,7 +186,7 @@ def measure(runs: Sequence[str | Path], out: Path) -> Rates:
     columns = ["seconds", "seconds a unit", "MB", "MB a unit", "jobs", "most work"]
     content = {"about": about, "columns": columns, "rates": rows, "images": rates.images}
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    with whole_file(out) as part:
+    with atomic_write(out) as part:
         # A rate a line.
         part.write_text(re.sub(r"\[[^][{}]*\]", lambda m: " ".join(m[0].split()), text) + "\n")
     return rates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def share_out(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Split a number in proportion to weights: largest remainders, at least one each.
 
     Sums to ``total``, or to the number of shares where that is larger; ties go to the earlier.

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.snakemake_ext.startup import at_work, check_writable
+from medtaskatlas.snakemake_ext.startup import check_writable, mark_running
 
 pytestmark = pytest.mark.system
 
 SNAKEFILE = """
-from medtaskatlas.snakemake_ext.startup import at_work
+from medtaskatlas.snakemake_ext.startup import mark_running
 
 if workflow.is_main_process:
-    AT_WORK = at_work()
+    RUNNING = mark_running()
 
 rule slow:
     output: "out.txt"
@@ -85,7 +85,7 @@ def test_locks_of_another_machine_are_left_alone(tmp_path, monkeypatch, owner) -
     (locks / "0.output.lock").touch()
     (tmp_path / "alive").write_text(owner)
     for _ in range(2):
-        alive = at_work(tmp_path)
+        alive = mark_running(tmp_path)
         assert alive is not None
         alive.close()
         assert list(locks.glob("*.lock")) == ([locks / "0.output.lock"] * (owner == "elsewhere"))
@@ -94,7 +94,7 @@ def test_locks_of_another_machine_are_left_alone(tmp_path, monkeypatch, owner) -
 def test_a_folder_that_cannot_be_made_is_named(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / ".snakemake"
-    for ask in (at_work, check_writable):
+    for ask in (mark_running, check_writable):
         with pytest.raises(DataError, match=rf"cannot write {folder}: Not a directory\n  remedy: "):
             ask(folder)
 

@@ -7,14 +7,14 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict
 
 
-class Section(BaseModel):
+class StrictModel(BaseModel):
     """A part of the configuration; unknown keys are errors."""
 
     # Defaults are validated too, so that a value is the same whether written out or left out.
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-def parts_of(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
+def submodels(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Keys of a section that are sections themselves, or may be among other types."""
     found = {}
     for key, field in section.model_fields.items():

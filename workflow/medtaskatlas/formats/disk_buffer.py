@@ -12,7 +12,7 @@ import numpy as np
 CHUNK_BYTES = 4 << 20
 
 
-class Spool:
+class DiskBuffer:
     """A column of pixels that grows row by row in a file on the disk of ``folder``.
 
     The file has no name, so nothing is left of it after a kill. `len` is the number of rows
@@ -23,7 +23,7 @@ class Spool:
         self, folder: str | Path, row_shape: Sequence[int], dtype: type | np.dtype
     ) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the spool
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - lives as long as the buffer
         self.row_shape = tuple(row_shape)
         self.dtype = np.dtype(dtype)
         self._rows = np.arange(0)
@@ -50,7 +50,7 @@ class Spool:
         self._written += 1
         self._rows = np.arange(0)
 
-    def select(self, rows: Sequence[int] | np.ndarray | None = None) -> Spool:
+    def select(self, rows: Sequence[int] | np.ndarray | None = None) -> DiskBuffer:
         """Choose the rows that count from now on, by their order of appending; None: all."""
         self._file.flush()
         self._rows = np.arange(self._written) if rows is None else np.asarray(rows, np.int64)
