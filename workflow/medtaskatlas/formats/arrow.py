@@ -39,7 +39,7 @@ def write_arrow(path: str | Path, columns: Mapping[str, Any], meta: Mapping[str,
         The file to make.
     columns
         Name to pyarrow array, to numpy array [N, ...] (one-dimensional arrays become plain
-        columns, others become tensors) or to a disk buffer, whose rows never are in memory together.
+        columns, others become tensors) or to a disk buffer, whose rows are never in memory at once.
     meta
         JSON-able facts about the file, kept in the schema's metadata.
     """

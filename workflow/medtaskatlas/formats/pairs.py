@@ -89,8 +89,8 @@ def write_pairs(
     columns
         A value a row for every column of :data:`COLUMNS`, or an Arrow array of them.
     sides
-        ``input`` and/or ``output``: uint8 [N, H, W, 3], an array or a disk buffer; a side that is the
-        image itself is absent.
+        ``input`` and/or ``output``: uint8 [N, H, W, 3], an array or a disk buffer; a side that
+        is the image itself is absent.
     meta
         Facts about the file; must hold ``images_sha256``.
     """
