@@ -14,36 +14,22 @@ from enum import Enum
 import numpy as np
 
 NOISE = (
-    "denoising_gaussian",
-    "denoising_poisson",
-    "despeckling",
-    "impulse_removal",
-    "rician_denoising",
-    "low_dose_ct",
+    *("denoising_gaussian", "denoising_poisson", "despeckling"),
+    *("impulse_removal", "rician_denoising", "low_dose_ct"),
 )
 BLUR = ("deblurring", "motion_deblurring", "super_resolution")
 ARTEFACTS = (
-    "gibbs_removal",
-    "ghosting_removal",
-    "spike_removal",
-    "undersampled_mri",
-    "jpeg_artifact_removal",
+    *("gibbs_removal", "ghosting_removal", "spike_removal"),
+    *("undersampled_mri", "jpeg_artifact_removal"),
 )
 MISSING = ("inpainting", "outpainting")
 SHADING = ("bias_field_correction",)
 COLOUR = ("colorization",)
 RESTORED = (*NOISE, *BLUR, *ARTEFACTS, *MISSING, *SHADING, *COLOUR)
 DRAWN = (
-    "segmentation",
-    "multiclass_segmentation",
-    "instance_segmentation",
-    "detection",
-    "boundary",
-    "distance_map",
-    "centroid_heatmap",
-    "skeleton",
-    "object_isolation",
-    "classification",
+    *("segmentation", "multiclass_segmentation", "instance_segmentation", "detection"),
+    *("boundary", "distance_map", "centroid_heatmap", "skeleton"),
+    *("object_isolation", "classification"),
 )
 FLIPS = ("horizontal_flip", "vertical_flip")
 ELASTIC = ("elastic_deformation",)
