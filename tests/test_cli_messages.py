@@ -261,7 +261,7 @@ BROKEN = {
     "draw": (
         '{"by"',
         '{"x": sample.masks, "by"',
-        ["line 8)", "did you mean mask", "draw: AttributeError"],
+        ["line 8)", "did you mean mask", "for severity 0.7: AttributeError"],
     ),
     "apply": ("up = ", "x = params['to']; up = ", ["(apply.py, line 14)", "KeyError: 'to'"]),
     "nan": ('{"by"', '{"x": float("nan"), "by"', ["line 11", "are not plain JSON"]),
