@@ -25,59 +25,36 @@ class LockFolder:
     ----------
     folder
         Its path, on a local disk.
-    purpose
-        What the locks are for, in the plural, for the error.
-    remedy
-        What a user does about a folder that cannot be used.
+    purpose, remedy
+        What the locks are for, and what a user does about a folder that cannot be used: for the
+        :class:`DataError` then.
     access
-        ``own``: must belong to this user; ``all``: every user of the machine may use it; ``any``:
-        as it is.
-
-    Raises
-    ------
-    DataError
-        If it cannot be used.
+        ``own``: must belong to this user; ``all``: for every user of the machine; ``any``.
     """
 
     def __init__(self, folder: Path, *, purpose: str, remedy: str, access: str = "any") -> None:
         self.folder, self.purpose, self.remedy = folder, purpose, remedy
         try:
-            folder.mkdir(mode=0o777 if access == "all" else 0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             info = folder.lstat()
-            mine = info.st_uid == os.getuid()
+            real = stat.S_ISDIR(info.st_mode)  # a link in a shared place may lead anywhere
+            mine = real and info.st_uid == os.getuid()
             if access == "all" and mine:
-                folder.chmod(0o777)  # whatever the umask
+                folder.chmod(0o777)
         except OSError as error:
             raise self._unusable(str(error.strerror)) from error
-        if access == "own" and not (stat.S_ISDIR(info.st_mode) and mine):
+        if access == "own" and not mine:
             raise self._unusable("it belongs to somebody else")
-        if access == "all" and not stat.S_ISDIR(info.st_mode):
+        if access == "all" and not real:
             raise self._unusable("it is no folder")
 
     @contextmanager
     def hold(
         self, names: Sequence[str], number: int = 1, *, on_wait: Callable[[], object]
     ) -> Iterator[list[str]]:
-        """Hold some of several locks; waits until that many are free.
+        """Hold some of several locks, yielded in the order of ``names``, once so many are free.
 
-        Parameters
-        ----------
-        names
-            Of the locks.
-        number
-            How many of them to hold.
-        on_wait
-            Called once, before the first wait.
-
-        Yields
-        ------
-        list of str
-            Those that are held, in the order of ``names``.
-
-        Raises
-        ------
-        DataError
-            If the folder cannot hold locks.
+        ``on_wait`` is called once, before the first wait.
         """
         from filelock import FileLock, Timeout
 
