@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medtaskatlas import __version__
-from medtaskatlas.core import code_hash as provenance
+from medtaskatlas.core import code_hash
 from medtaskatlas.core.errors import DataError, nearest
 from medtaskatlas.core.files import existing_run, sha256
 from medtaskatlas.provenance.stamp import FORMAT, config_sha256, file_facts, libraries
@@ -38,8 +38,8 @@ _PAIRS = re.compile(
     r"(?P<run>.*results/[^/]+)/pairs/(?P<set>[^/]+)/(?P<task>[^/]+)/(?P<dataset>.+)\.arrow"
 )
 # What is worth telling of a file, of all its metadata; of weights, of the config.json beside them.
-_TOLD = ("encoder", "seed", "kind", "role", "point", "steps", "trained_datasets", "trained_tasks")
-_TOLD_OF_WEIGHTS = ("code", "datasets", "encoder", "seed")
+_FACTS = ("encoder", "seed", "kind", "role", "point", "steps", "trained_datasets", "trained_tasks")
+_FACTS_OF_WEIGHTS = ("code", "datasets", "encoder", "seed")
 _SHOWN_ROWS = 10
 _SHOWN_FILES = 4
 _WORDS = {
@@ -273,9 +273,9 @@ def _facts_of(file: Path) -> dict[str, Any]:
     if file.suffix == ".safetensors":
         beside = file.with_name("config.json")
         facts = json.loads(beside.read_text()) if beside.is_file() else {}
-        return {name: facts[name] for name in _TOLD_OF_WEIGHTS if name in facts}
+        return {name: facts[name] for name in _FACTS_OF_WEIGHTS if name in facts}
     facts = file_facts(file)
-    return {name: facts[name] for name in _TOLD if name in facts}
+    return {name: facts[name] for name in _FACTS if name in facts}
 
 
 def _trained_datasets(inputs: Iterable[Entry]) -> set[str]:
@@ -304,7 +304,7 @@ def _code(stamp: Mapping[str, Any]) -> dict[str, Any]:
     changed = []
     for module, hash in stamp["modules"].items():
         try:
-            now = provenance.module_hash(module)
+            now = code_hash.module_hash(module)
         except ValueError:
             now = None
         if now != hash:
