@@ -15,8 +15,8 @@ from medtaskatlas.snakemake_ext import patches
 from medtaskatlas.snakemake_ext.patches import (
     NEEDED,
     cache_producers,
-    end_jobs_when_stopped,
-    one_look_at_a_time,
+    end_jobs_on_signal,
+    limit_scheduling_timers,
     patch_snakemake,
     record_cells,
 )
@@ -79,7 +79,7 @@ def looks(scheduler: Scheduler) -> int:
 
 
 def test_many_wishes_are_one_look() -> None:
-    one_look_at_a_time(Scheduler)
+    limit_scheduling_timers(Scheduler)
     scheduler = Scheduler()
     threads = threading.active_count()
     for _ in range(100):
@@ -96,8 +96,8 @@ def test_another_snakemake_is_left_alone() -> None:
     class Other:
         finished = "as it was"
 
-    one_look_at_a_time(Other)
-    end_jobs_when_stopped(Other, Other)
+    limit_scheduling_timers(Other)
+    end_jobs_on_signal(Other, Other)
     record_cells(Other)
     cache_producers(Other)
     assert [name for name in vars(Other) if not name.startswith("__")] == ["finished"]
@@ -118,7 +118,7 @@ def test_a_signal_is_heard_while_the_lock_is_held(monkeypatch) -> None:
     ended = threading.Event()
     # By itself it would end all that these tests start from now on.
     monkeypatch.setattr(patches, "_end_local_jobs", ended.set)
-    end_jobs_when_stopped(Stoppable)
+    end_jobs_on_signal(Stoppable)
     scheduler = Stoppable()
     before = signal.signal(signal.SIGTERM, scheduler.exit_gracefully)
     try:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from medtaskatlas.snakemake_ext.patches import look_steadily
+from medtaskatlas.snakemake_ext.patches import poll_steadily
 from medtaskatlas.snakemake_ext.slurm import (
     SHORTEST_MEMORY,
     has_gpus,
@@ -75,7 +75,7 @@ def test_a_laptop_without_slurm_can_read_the_profile(cluster) -> None:
 
 def test_the_pinned_executor_looks_as_often_as_it_is_told() -> None:
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    look_steadily(plugin)
+    poll_steadily(plugin)
     settings = SimpleNamespace(seconds_between_status_checks=7)
     executor = object.__new__(plugin.Executor)
     executor.workflow = SimpleNamespace(remote_execution_settings=settings)
@@ -84,7 +84,7 @@ def test_the_pinned_executor_looks_as_often_as_it_is_told() -> None:
 
 
 def test_another_executor_is_left_alone() -> None:
-    look_steadily(None)
+    poll_steadily(None)
     other = SimpleNamespace(Executor=type("Executor", (), {}))
-    look_steadily(other)
+    poll_steadily(other)
     assert not hasattr(other.Executor, "next_seconds_between_status_checks")

@@ -17,7 +17,7 @@ from medtaskatlas.datasets.remote.urls import in_mirror
 from medtaskatlas.datasets.sources import SOURCES
 from medtaskatlas.datasets.sources.npz import SIZES, NpzDataset
 from medtaskatlas.formats.images import ImageSet
-from medtaskatlas.run.planning import plan_run
+from medtaskatlas.run.plan import plan_run
 
 MIRROR = REPOSITORY.parent / "shared" / "mirror"
 

@@ -1,6 +1,6 @@
 """Facts about the running job, for the files that it writes.
 
-A script enters :func:`job_known_by`; whoever writes a table inside calls :func:`job_facts`. Tables
+A script enters :func:`provide_job_facts`; whoever writes a table inside calls :func:`job_facts`. Tables
 import this module alone, so a change in how facts are gathered makes no table anew.
 """
 
@@ -17,7 +17,7 @@ _FACTS: ContextVar[Facts | None] = ContextVar("facts of the running job", defaul
 
 
 @contextmanager
-def job_known_by(facts: Facts) -> Iterator[None]:
+def provide_job_facts(facts: Facts) -> Iterator[None]:
     """Let :func:`job_facts` return what ``facts()`` gathers."""
     token = _FACTS.set(facts)
     try:

@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from medtaskatlas.core.errors import AtlasError
-from medtaskatlas.core.job_facts import LOG_FORMAT, job_known_by
+from medtaskatlas.core.job_facts import LOG_FORMAT, provide_job_facts
 
 if TYPE_CHECKING:
     from medtaskatlas.atlas.registry import Product
@@ -48,7 +48,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     logging.raiseExceptions = False
     logger = logging.getLogger("medtaskatlas")
     try:
-        with job_known_by(lambda: _facts(snakemake)):
+        with provide_job_facts(lambda: _facts(snakemake)):
             yield logger
     except AtlasError as error:
         logger.error("%s", error)

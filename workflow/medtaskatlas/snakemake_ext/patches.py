@@ -39,15 +39,15 @@ def patch_snakemake() -> None:
     from snakemake.scheduling.job_scheduler import JobScheduler
     from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
-    one_look_at_a_time(JobScheduler)
-    end_jobs_when_stopped(JobScheduler, Executor, RemoteExecutor)
+    limit_scheduling_timers(JobScheduler)
+    end_jobs_on_signal(JobScheduler, Executor, RemoteExecutor)
     cache_producers(OutputIndex)
     record_cells(PersistenceBase)
     # Loaded by Snakemake at its start, wherever it is installed.
-    look_steadily(sys.modules.get("snakemake_executor_plugin_slurm"))
+    poll_steadily(sys.modules.get("snakemake_executor_plugin_slurm"))
 
 
-def one_look_at_a_time(scheduler: Any) -> None:
+def limit_scheduling_timers(scheduler: Any) -> None:
     """Let a ``JobScheduler`` have one pending timer instead of one a finished job.
 
     By itself each finished job starts a chain of looks for runnable jobs that ends only when
@@ -70,7 +70,7 @@ def one_look_at_a_time(scheduler: Any) -> None:
     setattr(scheduler, name, schedule)
 
 
-def end_jobs_when_stopped(scheduler: Any, *executors: Any) -> None:
+def end_jobs_on_signal(scheduler: Any, *executors: Any) -> None:
     """Let SIGTERM and Ctrl-C end the jobs of a ``JobScheduler``, whatever lock is held.
 
     Snakemake's handler takes the scheduler's lock, in the thread that may hold it at that moment,
@@ -210,7 +210,7 @@ def _params(persistence: Any, cells: dict[str, dict[str, dict[str, Any]]], path:
     return sorted(persistence._serialize_param(value) for value in params.values())
 
 
-def look_steadily(plugin: ModuleType | None) -> None:
+def poll_steadily(plugin: ModuleType | None) -> None:
     """Let ``snakemake_executor_plugin_slurm`` heed ``--seconds-between-status-checks``.
 
     By itself it starts with ``--slurm-init-seconds-before-status-checks``, and adds ten seconds to
