@@ -31,7 +31,7 @@ USERS = {
     "pairs": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.transformation"),
     "semantic": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.semantic"),
     "prepare": ("medtaskatlas.datasets.prepare",),
-    "train": ("medtaskatlas.encoders.train",),
+    "train": ("medtaskatlas.encoders.train", "medtaskatlas.encoders.kinds.taco"),
     "embed": ("medtaskatlas.encoders.embed", "medtaskatlas.encoders.kinds.pixels"),
     "predict": ("medtaskatlas.atlas.predict",),
 }

@@ -31,8 +31,9 @@ from medtaskatlas.atlas import identification, predict
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets import download, prepare
 from medtaskatlas.datasets.catalogue import dataset_from_entry
-from medtaskatlas.encoders import embed, history, optimise, train  # noqa: F401 - optimise: early
+from medtaskatlas.encoders import embed, train
 from medtaskatlas.figures import task_distances
+from medtaskatlas.learning import history
 from medtaskatlas.pairs import sets
 from medtaskatlas.run.plan import Plan
 from medtaskatlas.run.planning import plan_run
@@ -153,8 +154,8 @@ def note_steps(path: Path, last: int | None) -> None:
     append = history.History.append
     steps = path.open("w")
 
-    def noted(self: history.History, loss: Any) -> None:
-        append(self, loss)
+    def noted(self: history.History, loss: Any, parts: Any) -> None:
+        append(self, loss, parts)
         steps.write(f"{len(self)} {time.monotonic()}\n")
         steps.flush()
         if len(self) == last:

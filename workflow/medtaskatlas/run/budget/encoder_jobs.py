@@ -111,7 +111,7 @@ class EncoderJobs:
             In TFLOP: backward is twice forward, and a multiplication with its addition is two.
         """
         batch = self.options.get("batch_tasks", 0) * self.options.get("batch_images", 0)
-        seen = self.options.get("steps", 0) * batch * self.options.get("accumulate", 1)
+        seen = self.options.get("steps", 0) * batch
         tflop = seen * self.cost.macs * 6 / 1e12
         return Job(
             rule,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medtaskatlas.encoders.shapes import CHANNELS, LAYERS
+from medtaskatlas.encoders.shapes import CHANNELS
+from medtaskatlas.networks.resnet import LAYERS
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 
@@ -72,7 +73,7 @@ def _halved(side: int) -> int:
 
 
 def trunk(backbone: str, width: int, stem: int, channels: int, side: int) -> Cost:
-    """Cost of a residual network on one picture; see :func:`medtaskatlas.encoders.network.trunk`.
+    """Cost of a residual network on one picture; see :func:`medtaskatlas.networks.resnet.trunk`.
 
     Parameters
     ----------
@@ -165,12 +166,9 @@ def _apart(one: Cost) -> Cost:
 def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
     """Cost of the trained encoder with its head."""
     shape = options["backbone"], options["width"], options["stem"]
-    if options["fusion"] == "two_tower":
-        body = _apart(trunk(*shape, 3, side))
-    else:
-        body = trunk(*shape, CHANNELS[options["coordinates"]], side)
-        if options["coordinates"] == "texture":
-            body = Cost(6 * 9 * side**2, 0, 0, 0) + body
+    body = trunk(*shape, CHANNELS[options["coordinates"]], side)
+    if options["coordinates"] == "texture":
+        body = Cost(6 * 9 * side**2, 0, 0, 0) + body
     if options["fusion"] == "correspondence":
         more = counted["correspondence"]
         macs = more["macs"] + more["macs_per_pixel"] * side**2
