@@ -84,10 +84,9 @@ def embed(
         .append_column("seed", pa.array([meta["seed"]] * n, pa.int32()))
         .append_column("embedding", values)
     )
-    told = ("kind", "role", "control", "standardise")
-    facts = {**meta, **{name: getattr(made, name) for name in told}}
-    text = json.dumps(facts, sort_keys=True).encode()
-    table = table.replace_schema_metadata({b"medtaskatlas": text})
+    own = {name: getattr(made, name) for name in ("kind", "role", "control", "standardise")}
+    facts = json.dumps({**meta, **own}, sort_keys=True).encode()
+    table = table.replace_schema_metadata({b"medtaskatlas": facts})
     with whole_file(out) as part:
         pq.write_table(table, part, compression="zstd")
 

@@ -12,25 +12,13 @@ from medtaskatlas.encoders.shapes import Coordinates
 
 
 def coordinates(pairs: torch.Tensor, kind: Coordinates) -> torch.Tensor:
-    """Six channels (input, output) in coordinates that show the task.
+    """Six channels (input, output), float [B, 6, H, W] in -1..1, in coordinates that show the task.
 
     The sides are nearly equal in most pairs, and what tells noise from blur is fine and faint.
     Nothing is lost, and nothing is there that the six channels do not hold. docs/decisions.md tells
-    what each kind brought.
-
-    Parameters
-    ----------
-    pairs
-        float [B, 6, H, W] in -1..1.
-    kind
-        ``sides``: as they are. ``difference``: the mean of the sides and the signed root of their
-        difference. ``texture``: these, and the signed root of the texture of each side, which is
-        what a mean over 3 x 3 pixels takes away.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, CHANNELS[kind], H, W]; roots lie within -1.42..1.42.
+    what each kind brought. ``sides``: as they are. ``difference``: the mean of the sides and the
+    signed root of their difference, within -1.42..1.42. ``texture``: these, and the signed root of
+    the texture of each side, which is what a mean over 3 x 3 pixels takes away.
     """
     if kind == "sides":
         return pairs
@@ -81,20 +69,7 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def to_input(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Pixels of pairs as the networks take them.
-
-    Parameters
-    ----------
-    pixels
-        uint8 [B, 2, H, W, 3].
-    device
-        Where to.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 [B, 6, H, W] in -1..1, channels last.
-    """
+    """Pixels of pairs, uint8 [B, 2, H, W, 3], as float32 [B, 6, H, W] in -1..1, channels last."""
     batch = torch.from_numpy(pixels).to(device, non_blocking=True)
     joined = batch.permute(0, 1, 4, 2, 3).flatten(1, 2)
     return joined.to(torch.float32, memory_format=torch.channels_last).div_(127.5).sub_(1.0)

@@ -16,14 +16,7 @@ from medtaskatlas.formats.pairs import COLUMNS, SIDES, PairSet
 
 
 class PairBank:
-    """Pairs of many tasks and datasets.
-
-    Parameters
-    ----------
-    pair_paths
-        Pair files; those without rows are passed over.
-    image_paths
-        Images files of all their datasets.
+    """Pairs of many tasks and datasets; pair files without rows are passed over.
 
     Attributes
     ----------
@@ -72,19 +65,9 @@ class PairBank:
         return np.concatenate([s.numpy(name) for s in self.sets])
 
     def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of some pairs.
+        """Pixels of rows int [B], input and output: uint8 [B, 2, H, W, 3].
 
-        Parameters
-        ----------
-        rows
-            int [B] rows of the collection.
-        unchanged
-            bool [B], where to give the image of the pair on both sides instead; None: nowhere.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 [B, 2, H, W, 3]: input and output.
+        Where bool [B] ``unchanged`` says so, the image of the pair on both sides instead.
         """
         batch = np.empty((len(rows), 2, *self.shape), np.uint8)
         owners = np.searchsorted(self.start, rows, side="right") - 1

@@ -39,6 +39,7 @@ def train(
     title: str = "train",
     failure_paths: Sequence[str | Path] = (),
     pairs_per_cell: int | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train (or only initialise) an encoder and write model, configuration and history.
 
@@ -65,6 +66,8 @@ def train(
         Failures of the tasks on the same datasets; needed with the option ``failures`` only.
     pairs_per_cell
         Learn from the pairs with a draw below this only, and validate on all; None: all.
+    processes
+        Of which this one is; None: start as many as ``devices``.
 
     Raises
     ------
@@ -76,49 +79,30 @@ def train(
         After SIGTERM, once the state is saved: started again, training goes on.
     """
     made = encoder_of(encoder)
-    arguments: dict[str, Any] = {
-        "pair_paths": [str(path) for path in pair_paths],
-        "image_paths": [str(path) for path in image_paths],
-        "model_path": str(model_path),
-        "encoder": made.options(),
-        "seed": seed,
-        "checkpoint": str(checkpoint),
-        "threads": threads,
-        "title": title,
-        "failure_paths": [str(path) for path in failure_paths],
-        "pairs_per_cell": pairs_per_cell,
-    }
     training = made.training()
-    if training is not None:
+    if training is not None and processes is None:
         check_machine(training)
         if training.devices > 1:
-            launch(f"{MODULE}:train_here", arguments, training.devices)
+            arguments = {
+                "pair_paths": [str(path) for path in pair_paths],
+                "image_paths": [str(path) for path in image_paths],
+                "model_path": str(model_path),
+                "encoder": made.options(),
+                "seed": seed,
+                "checkpoint": str(checkpoint),
+                "threads": threads,
+                "title": title,
+                "failure_paths": [str(path) for path in failure_paths],
+                "pairs_per_cell": pairs_per_cell,
+            }
+            launch(f"{MODULE}:train", arguments, training.devices)
             return
-    train_here(**arguments, processes=Processes())
-
-
-def train_here(
-    pair_paths: Sequence[str],
-    image_paths: Sequence[str],
-    model_path: str,
-    *,
-    encoder: dict[str, Any],
-    seed: int,
-    checkpoint: str,
-    threads: int,
-    title: str,
-    failure_paths: Sequence[str],
-    pairs_per_cell: int | None,
-    processes: Processes,
-) -> None:
-    """Train in this process, one of ``processes``; see :func:`train`."""
+    processes = processes or Processes()
     set_up_torch(threads // processes.world)
-    made = encoder_of(encoder)
     options = made.options()
     network = made.network(seed)
     failure_paths = failure_paths if options.get("failures") else ()
     rows = training_rows(pair_paths, image_paths, failure_paths, pairs_per_cell)
-    training = made.training()
     history, score = History(title), "val_accuracy"
     if training is not None:
         files = [*pair_paths, *image_paths, *failure_paths]
@@ -152,7 +136,7 @@ def _facts(made: EncoderKind, seed: int, rows: TrainingRows) -> dict[str, Any]:
 
 
 def _fingerprint(
-    made: EncoderKind, seed: int, files: Sequence[str], pairs_per_cell: int | None
+    made: EncoderKind, seed: int, files: Sequence[str | Path], pairs_per_cell: int | None
 ) -> str:
     """Hash of all that decides the weights: options, seed, data and code."""
     # When to save decides nothing.

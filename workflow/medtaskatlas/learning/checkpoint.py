@@ -6,7 +6,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -51,16 +51,6 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
         raise ValueError(f"{path} is damaged or not of medtaskatlas: {error}") from error
 
 
-class Scaler(Protocol):
-    """What half precision scales its gradients with."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Numbers by name; empty where nothing is scaled."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them up."""
-
-
 @dataclass
 class TrainingState:
     """All that training needs to go on exactly."""
@@ -68,7 +58,7 @@ class TrainingState:
     model: nn.Module
     loss_state: nn.Module
     optimiser: torch.optim.Optimizer
-    scaler: Scaler
+    scaler: Any  # the precision: its numbers, by which half precision scales gradients
     history: History
     cost: Cost = field(default_factory=Cost)
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # weights of the best validation

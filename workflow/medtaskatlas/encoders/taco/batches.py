@@ -39,18 +39,9 @@ class Batch:
 
 
 class Composer:
-    """Puts batches together, a pure function of seed and step.
+    """Puts batches together, a pure function of seed and step; the rest are options of TaCo.
 
-    Parameters
-    ----------
-    rows
-        The pairs.
-    seed
-        Training seed.
-    sampler, labels, batch_tasks, batch_images, failures
-        Options of TaCo.
-    unchanged
-        Whether a batch has an unchanged pair of each image of a pair with a severity.
+    ``unchanged``: a batch has an unchanged pair of each image of a pair with a severity.
     """
 
     def __init__(
@@ -112,17 +103,11 @@ class Composer:
 
 
 def mirror(pixels: np.ndarray, turned: np.ndarray) -> None:
-    """Mirror both sides of some pairs in place: other content, the same task.
+    """Mirror both sides of some pairs, uint8 [B, 2, H, W, 3], in place: other content, same task.
 
     Flips commute with each other and with all that a task does up to the sign of its direction;
-    transposing would turn a horizontal flip into a vertical one, so it is not done.
-
-    Parameters
-    ----------
-    pixels
-        uint8 [B, 2, H, W, 3].
-    turned
-        bool [2, B]: which pairs across, which down.
+    transposing would turn a horizontal flip into a vertical one, so it is not done. ``turned`` is
+    bool [2, B]: which pairs across, which down.
     """
     # Thirteen times as fast as numpy's copies of reversed views of three-byte pixels, which took
     # three quarters of the time of a batch.

@@ -56,15 +56,8 @@ class Tower(nn.Sequential):
 class CorrespondenceTrunk(nn.Module):
     """Residual network of a pair that is told how its sides correspond.
 
-    Parameters
-    ----------
-    backbone, width, stem
-        See :func:`medtaskatlas.networks.resnet.trunk`.
-    kind
-        See :func:`medtaskatlas.encoders.network.coordinates`.
-    tower, grid, asking, volume, sides, measures
-        Sizes of what is joined to it, 0 for nothing; see
-        :class:`medtaskatlas.encoders.kinds.taco.Correspondence`.
+    ``tower`` to ``measures`` are sizes of what is joined to it, 0 for nothing; see
+    :class:`medtaskatlas.encoders.kinds.taco.Correspondence`.
     """
 
     def __init__(
@@ -149,20 +142,11 @@ class CorrespondenceTrunk(nn.Module):
         return torch.cat([x.mean(dim=(2, 3)), *parts], dim=1)
 
     def correspondence(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Look-up between the places of the two sides.
+        """Look-up between the places of two sides, float [2 B, C, H, W]: inputs, then outputs.
 
-        Parameters
-        ----------
-        maps
-            float [2 B, C, H, W]: descriptions of the inputs, then of the outputs.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 [B, N, MOVEMENT], see :func:`movement`; N = ``asking`` squared.
-        torch.Tensor
-            float32 [B, COARSE**2, COARSE**2]: the look-up by coarse places of the output, which
-            ask, and of the input, which are found; rows sum to one.
+        Gives the :func:`movement` at the N = ``asking`` squared places of the output, float32
+        [B, N, MOVEMENT], and the look-up by coarse places of the output, which ask, and of the
+        input, which are found, float32 [B, COARSE**2, COARSE**2]; rows sum to one.
         """
         size = (min(self.grid, maps.shape[2]), min(self.grid, maps.shape[3]))
         asking = (min(self.asking, maps.shape[2]), min(self.asking, maps.shape[3]))

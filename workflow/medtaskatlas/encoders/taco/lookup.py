@@ -60,24 +60,13 @@ def lookup(before: torch.Tensor, after: torch.Tensor, scale: torch.Tensor | floa
 def movement(
     expected: torch.Tensor, before: torch.Tensor, after: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
-    """What a look-up says of each place of the output.
+    """Channels that say of each place of the output where it comes from, float [B, N, MOVEMENT].
 
-    Parameters
-    ----------
-    expected
-        float [B, N, 3]: means over the shares of :func:`lookup` of the position (x, y) and of its
-        squared distance from the centre.
-    before, after
-        float [B, N, C], see :func:`descriptions`.
-    position
-        float [N, 2], see :func:`places`.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, N, MOVEMENT]: expected position (x, y) in the input, how far it is from the own
-        position (x, y), own position (x, y), spread (root of the mean squared distance of the
-        shares from their mean), and cosine of the descriptions of the same place on both sides.
+    ``expected`` [B, N, 3] has means over the shares of :func:`lookup` of the position (x, y) and of
+    its squared distance from the centre; ``position`` [N, 2] are :func:`places`. The channels are
+    the expected position (x, y) in the input, how far it is from the own position (x, y), the own
+    position (x, y), the spread (root of the mean squared distance of the shares from their mean),
+    and the cosine of the :func:`descriptions` of the same place on both sides.
     """
     found = expected[..., :2]
     variance = expected[..., 2:] - found.square().sum(dim=2, keepdim=True)

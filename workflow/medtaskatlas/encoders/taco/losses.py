@@ -18,20 +18,9 @@ _TINY = 1e-12
 def supcon(embedding: torch.Tensor, label: torch.Tensor, temperature: float) -> torch.Tensor:
     """Supervised contrastive loss, the form with the sum outside (Khosla et al., 2020).
 
-    Parameters
-    ----------
-    embedding
-        float [N, D].
-    label
-        int64 [N].
-    temperature
-        Divides the cosines.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar: mean over anchors with a positive, 0 with a gradient of zero where there is none;
-        the same numbers as SupConLoss of pytorch-metric-learning, without its lists of indices.
+    Of embeddings [N, D] and labels [N]: mean over anchors with a positive, 0 with a gradient of
+    zero where there is none. The same numbers as SupConLoss of pytorch-metric-learning, without its
+    lists of indices.
     """
     same = label[:, None] == label[None]
     negative = ~same & (label != EMPTY)[None]
@@ -64,31 +53,14 @@ def unsteadiness(
     image: torch.Tensor,
     n_tasks: int,
 ) -> torch.Tensor:
-    """One minus Pearson's correlation of severity and displacement, mean over tasks.
+    """One minus Pearson's correlation of severity and displacement, mean over tasks: 0 to 2.
 
     Contrast alone makes all severities of a task one point: the embedding jumps and stays. This
     asks for a distance that grows with severity, from the pair in which nothing was done to the
     image. It compares pairs of a batch, which are of different images; no trajectory is learned
-    from.
-
-    Parameters
-    ----------
-    embedding
-        float [N, D] of length one.
-    label
-        int64 [N].
-    severity
-        float32 [N], 0 to 1; NaN where the task has no ladder.
-    image
-        int64 [N] codes of images; that of an unchanged pair is the image it shows.
-    n_tasks
-        Number of task codes.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar, 0 to 2: over the tasks of which :data:`FEWEST` pairs have a severity and an
-        unchanged pair of their image; 0, with a gradient of zero, where there is no such task.
+    from. Severities are NaN where a task has no ladder; ``image`` has codes of images, and that of
+    an unchanged pair is the image it shows. Tasks count of which :data:`FEWEST` pairs have a
+    severity and an unchanged pair of their image; 0, with a gradient of zero, where there is none.
     """
     own = (image[:, None] == image[None]) & (label == EMPTY)[None]
     counts = own.any(dim=1) & ~severity.isnan() & (label >= 0)

@@ -29,18 +29,8 @@ class InCoordinates(nn.Module):
 class TaskEncoder(nn.Module):
     """A pair as six channels, to a point on the unit sphere.
 
-    Parameters
-    ----------
-    shape
-        Backbone, width and stem, see :func:`~medtaskatlas.networks.resnet.trunk`.
-    kind
-        See :func:`~medtaskatlas.encoders.network.coordinates`.
-    correspondence
-        Sizes of what is joined to the trunk, see :class:`CorrespondenceTrunk`; None: nothing.
-    embedding_dim
-        Length of the embedding.
-    blind
-        Whether it sees the input in place of both sides.
+    ``shape`` is backbone, width and stem of the trunk; ``correspondence`` has the sizes of what is
+    joined to it, or is None; ``blind``: it sees the input in place of both sides.
     """
 
     def __init__(

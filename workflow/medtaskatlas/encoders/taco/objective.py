@@ -18,22 +18,10 @@ from medtaskatlas.learning.processes import Processes
 
 
 class TacoObjective(Objective[Batch]):
-    """Contrast between tasks, and beside it what has a weight above 0.
+    """Contrast between tasks, and with it the parts whose weight is above 0.
 
-    Parameters
-    ----------
-    network
-        Is trained.
-    composer
-        Makes the batches.
-    seed
-        Training seed: initial weights of the classifier.
-    processes
-        Who shares a batch.
-    temperature, cross_entropy, steadiness
-        Options of TaCo.
-    validated
-        Whether it is scored on validation groups.
+    The seed is that of the classifier's initial weights; ``validated``: it is scored on validation
+    groups.
     """
 
     score: ClassVar[str] = "val_accuracy"

@@ -16,23 +16,10 @@ Names = tuple[np.ndarray, np.ndarray, np.ndarray]  # task, dataset and image of 
 
 
 class CrossedSampler:
-    """Balanced batches of tasks crossed with images.
+    """Balanced batches of ``n_tasks`` tasks crossed with ``n_images`` images each.
 
-    Parameters
-    ----------
-    names
-        Arrays [N] of every pair: task, dataset, image (unique within its dataset).
-    n_tasks
-        Tasks in a batch; all of them where there are fewer.
-    n_images
-        Pairs of each task in a batch.
-    seed
-        Training seed.
-
-    Raises
-    ------
-    ConfigError
-        If a task has a single pair, so that it has no positive.
+    Fewer tasks where there are fewer. Raises ConfigError if a task has a single pair, so that it
+    has no positive.
     """
 
     def __init__(self, names: Names, *, n_tasks: int, n_images: int, seed: int) -> None:
@@ -76,21 +63,9 @@ class CrossedSampler:
 
 
 class PlainSampler:
-    """Batches of pairs drawn at random from all: the ablation.
+    """Batches of ``size`` pairs drawn at random from all: the ablation.
 
-    Parameters
-    ----------
-    task
-        Array [N] that names the task of every pair.
-    size
-        Pairs in a batch; all of them where there are fewer.
-    seed
-        Training seed.
-
-    Raises
-    ------
-    ConfigError
-        If a task has a single pair, so that it has no positive.
+    Raises ConfigError if a task has a single pair, so that it has no positive.
     """
 
     def __init__(self, task: np.ndarray, *, size: int, seed: int) -> None:
@@ -129,19 +104,8 @@ def tasks_of(task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class FailureSampler:
     """Failures for a batch: the wrong way of the same tasks on the same images.
 
-    Parameters
-    ----------
-    names
-        Of every failure; the task is the one that goes wrong.
-    share
-        Share of a whole batch that are failures, above 0 and at most 0.5.
-    seed
-        Training seed.
-
-    Raises
-    ------
-    DataError
-        If there is no failure.
+    ``share`` of a whole batch are failures, above 0 and at most 0.5. Raises DataError if there is
+    no failure to draw from.
     """
 
     def __init__(self, names: Names, *, share: float, seed: int) -> None:
