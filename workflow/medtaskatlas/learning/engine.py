@@ -53,7 +53,7 @@ def fit(
     seed
         Of what the model draws in training, such as dropout: a function of it and of the step.
     title
-        Name in errors and beside the progress bar.
+        Name in errors and next to the progress bar.
 
     Returns
     -------
@@ -161,7 +161,7 @@ class _Loop:
         self.fabric.backward(loss)
         self.fabric.clip_gradients(
             self.model,  # type: ignore[arg-type]
-            self.optimiser,  # type: ignore[arg-type]
+            self.optimiser,
             max_norm=GRADIENT_NORM,
             error_if_nonfinite=False,
         )

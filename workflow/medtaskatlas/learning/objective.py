@@ -50,9 +50,9 @@ class Objective(ABC, Generic[BatchT]):
     def loss(self, model: Callable[..., Any], batch: BatchT) -> dict[str, torch.Tensor]:
         """Parts of the loss of the whole batch by name, weighted; training makes their sum small.
 
-        The same names at every step.
-        ``model`` is the model as the precision and the processes need it. With several processes
-        its outputs are those of the own part: join them with :meth:`Processes.gather`.
+        The names are the same at every step. ``model`` is the model as the precision and the
+        processes need it; with several processes its outputs are those of the own part, to be
+        joined with :meth:`Processes.gather`.
         """
 
     def validate(self, model: nn.Module) -> float:

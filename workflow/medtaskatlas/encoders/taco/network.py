@@ -49,7 +49,8 @@ class TaskEncoder(nn.Module):
             network, self.features = trunk(*shape, CHANNELS[kind])
             self.trunk = nn.Sequential(InCoordinates(kind), network)
         else:
-            self.trunk = CorrespondenceTrunk(*shape, kind, **correspondence)
+            backbone, width, stem = shape
+            self.trunk = CorrespondenceTrunk(backbone, width, stem, kind, **correspondence)
             self.features = self.trunk.features
         self.head = nn.Sequential(
             nn.Linear(self.features, self.features, bias=False),
