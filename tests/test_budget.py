@@ -115,7 +115,7 @@ def test_the_size_of_pairs_is_that_of_their_files(pair_files) -> None:
     "options",
     [
         {"kind": "taco", "backbone": "resnet10", "width": 16, "stem": 3},
-        {"kind": "taco", "backbone": "resnet50", "width": 16, "fusion": "two_tower"},
+        {"kind": "taco", "backbone": "resnet50", "width": 16},
         {"kind": "taco", "backbone": "resnet18", "width": 16, "coordinates": "sides"},
         {"kind": "random", "backbone": "resnet10", "width": 16, "stem": 3},
     ],

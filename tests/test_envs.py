@@ -109,7 +109,8 @@ def test_environment_has_what_its_rules_import(rule, name, script):
     ours = [module for module in imported(script) if module in modules()]
     # Reading a configuration imports the kinds of encoders, and these import torch only when asked
     # for a network: tests/encoders/test_frozen.py sees to that.
-    lazy = {m for m in modules_behind("medtaskatlas.run.config") if ".encoders." in m}
+    rooms = {"encoders", "learning", "networks"}
+    lazy = {m for m in modules_behind("medtaskatlas.run.config") if m.split(".")[1] in rooms}
     behind = [m for m in modules_behind(*ours) if name == "torch" or m not in lazy]
     files = [script, *(modules()[m].file for m in behind)]
     for file in files:

@@ -31,7 +31,7 @@ USERS = {
     "semantic": ("medtaskatlas.pairs.sets", "medtaskatlas.tasks.semantic"),
     "prepare npz": ("medtaskatlas.datasets.prepare", "medtaskatlas.datasets.sources.npz"),
     "prepare folder": ("medtaskatlas.datasets.prepare", "medtaskatlas.datasets.sources.folder"),
-    "train": ("medtaskatlas.encoders.train",),
+    "train": ("medtaskatlas.encoders.train", "medtaskatlas.encoders.kinds.taco"),
     "embed": ("medtaskatlas.encoders.embed", "medtaskatlas.encoders.kinds.pixels"),
     "predict": ("medtaskatlas.atlas.predict",),
 }

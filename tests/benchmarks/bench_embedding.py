@@ -17,8 +17,8 @@ from benchmarks.bank_pairs import bank_pairs
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.learning.allocator import keep_memory
-from medtaskatlas.learning.prefetch import ahead
+from medtaskatlas.learning.machine import keep_memory
+from medtaskatlas.learning.prefetch import prefetch
 from medtaskatlas.run.config import parse_config
 
 RUNS, BATCHES = int(os.environ.get("RUNS", "5")), int(os.environ.get("BATCHES", "40"))
@@ -36,7 +36,7 @@ def test_embedding(tmp_path) -> None:
     in_memory = to_input(bank.gather(parts[0]), device)
 
     def read() -> None:
-        for pixels in ahead(bank.gather, parts):
+        for pixels in prefetch(bank.gather, parts):
             network(to_input(pixels, device)).float().cpu().numpy()
 
     def bare() -> None:

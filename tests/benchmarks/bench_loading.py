@@ -16,13 +16,11 @@ from pytorch_metric_learning.losses import SupConLoss
 
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
-from medtaskatlas.encoders.taco.batches import batches
-from medtaskatlas.encoders.taco.criterion import Criterion
-from medtaskatlas.encoders.taco.gradient_cache import GRADIENT_NORM, Represent, Step
-from medtaskatlas.encoders.taco.machine import fabric_of
-from medtaskatlas.encoders.taco.ranks import Ranks
-from medtaskatlas.encoders.taco.rows import composer, training_rows
-from medtaskatlas.learning.allocator import keep_memory
+from medtaskatlas.encoders.pairbank import training_rows
+from medtaskatlas.learning.checkpoint import Checkpoint
+from medtaskatlas.learning.engine import GRADIENT_NORM, fit
+from medtaskatlas.learning.machine import keep_memory, pick_device
+from medtaskatlas.learning.processes import Processes
 from medtaskatlas.run.config import parse_config
 
 RUNS, STEPS = int(os.environ.get("RUNS", "5")), int(os.environ.get("STEPS", "40"))
@@ -35,22 +33,18 @@ def test_loading(tmp_path) -> None:
     keep_memory()
     torch.set_num_threads(config.torch_threads)
     rows = training_rows(paths, images)
-    composed = composer(rows, options, 0)
-    network = options.network(0).train()
-    fabric = fabric_of(options)
-    criterion = Criterion(options, network.features, len(composed.sampler.tasks), 0)
-    optimiser = torch.optim.AdamW(network.parameters())
-    represent, wrapped = fabric.setup(Represent(network), optimiser)
-    step = Step(fabric, represent, criterion, wrapped, Ranks())
-    first = next(iter(batches(rows.bank, composed, range(1))))
-    in_memory, labels = to_input(first.pixels, fabric.device), torch.from_numpy(first.labels)
-    twin = options.network(0).train()
+    training = options.model_copy(update={"steps": STEPS})
+    network = options.network(0)
+    objective = options.objective(network, rows, 0, Processes())
+    first = objective.batch(0)
+    device = pick_device()
+    in_memory, labels = to_input(first.pixels, device), torch.from_numpy(first.labels).to(device)
+    twin = options.network(0).to(device).train()
     twin_optimiser = torch.optim.AdamW(twin.parameters())
     loss_of = SupConLoss(temperature=options.temperature)
 
     def loaded() -> None:
-        for batch in batches(rows.bank, composed, range(STEPS)):
-            float(step.take([batch]))
+        fit(objective, training, Checkpoint(tmp_path / "state", ""), seed=0, title="loaded")
 
     def bare() -> None:
         for _ in range(STEPS):

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.bank_pairs import bank_pairs
 
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.encoders.taco.batches import _mirror
+from medtaskatlas.encoders.taco.batches import mirror
 
 SIDE, BATCH, RUNS = 224, 256, 15
 TASKS = ("rotation", "inversion", "brightness", "denoising_gaussian")
@@ -33,5 +33,5 @@ def test_readers(tmp_path) -> None:
     pixels = pairs.gather(rows)
     print()
     print(f"gather         {rate(lambda: pairs.gather(rows)):8.0f} pairs/s")
-    print(f"mirror         {rate(lambda: _mirror(pixels, turned)):8.0f} pairs/s")
-    print(f"a batch whole  {rate(lambda: _mirror(pairs.gather(rows), turned)):8.0f} pairs/s")
+    print(f"mirror         {rate(lambda: mirror(pixels, turned)):8.0f} pairs/s")
+    print(f"a batch whole  {rate(lambda: mirror(pairs.gather(rows), turned)):8.0f} pairs/s")

@@ -16,8 +16,8 @@ SMALL = {"backbone": "resnet10", "width": 4, "stem": 3}
 def make(seed=0, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = Correspondence(tower=8, **options)
-        return CorrespondenceTrunk(**SMALL, kind="texture", parts=parts)
+        parts = Correspondence(tower=8, **options).model_dump()
+        return CorrespondenceTrunk(**SMALL, kind="texture", **parts)
 
 
 def noise(n=2, side=32, channels=6, seed=0):
@@ -239,6 +239,6 @@ def test_channels_last_gives_the_same() -> None:
 
 
 def test_bottleneck_backbones_are_joined_too() -> None:
-    trunk = CorrespondenceTrunk("resnet50", 4, 3, "texture", Correspondence()).eval()
+    trunk = CorrespondenceTrunk("resnet50", 4, 3, "texture", **Correspondence().model_dump()).eval()
     with torch.no_grad():
         assert trunk(noise()).shape == (2, trunk.features)

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from medtaskatlas.core.errors import ConfigError, DataError
-from medtaskatlas.encoders.taco.batches import share_of
-from medtaskatlas.encoders.taco.failures import FailureSampler
-from medtaskatlas.encoders.taco.sampler import CrossedSampler, PlainSampler
+from medtaskatlas.encoders.taco.sampler import CrossedSampler, FailureSampler, PlainSampler
 
 
 def collection():
@@ -17,11 +15,11 @@ def collection():
         for dataset in datasets
         for i in range(5)
     ]
-    return (np.array(column, object) for column in zip(*rows, strict=True))
+    return tuple(np.array(column, object) for column in zip(*rows, strict=True))
 
 
 def sampler(n_tasks=3, n_images=4, seed=0):
-    return CrossedSampler(*collection(), n_tasks=n_tasks, n_images=n_images, seed=seed)
+    return CrossedSampler(collection(), n_tasks=n_tasks, n_images=n_images, seed=seed)
 
 
 def test_tasks_are_balanced_and_rows_are_of_their_task() -> None:
@@ -75,21 +73,7 @@ def test_every_pair_comes_up() -> None:
 def test_a_task_without_a_positive_is_an_error() -> None:
     task = np.array(["a", "a", "b"], object)
     with pytest.raises(ConfigError, match=r"too few of: \['b'\]"):
-        CrossedSampler(task, task, np.array(["1", "2", "3"]), n_tasks=2, n_images=2, seed=0)
-
-
-def test_two_draws_of_every_cell() -> None:
-    task, dataset, image = (np.repeat(column, 3) for column in collection())
-    s = CrossedSampler(task, dataset, image, n_tasks=3, n_images=6, seed=0, n_draws=2)
-    for step in range(10):
-        rows, labels = s.batch(step)
-        assert len(rows) == len(labels) == 3 * 6
-        pairs = rows.reshape(-1, 2)
-        assert (s.cells[pairs[:, 0]] == s.cells[pairs[:, 1]]).all()
-        assert (pairs[:, 0] != pairs[:, 1]).all()
-    # A cell of one pair gives it twice.
-    rows, _ = CrossedSampler(*collection(), n_tasks=3, n_images=2, seed=0, n_draws=2).batch(0)
-    np.testing.assert_array_equal(rows[::2], rows[1::2])
+        CrossedSampler((task, task, np.array(["1", "2", "3"])), n_tasks=2, n_images=2, seed=0)
 
 
 def test_plain_batches_are_random_rows_with_positives() -> None:
@@ -113,24 +97,17 @@ def test_plain_batches_are_random_rows_with_positives() -> None:
 
 
 def test_failures_share_task_and_image_with_the_batch() -> None:
-    names = tuple(collection())
+    names = collection()
     sampler = FailureSampler(names, share=0.25, seed=0)
     batch = tuple(column[::7] for column in names)
     cells = set(zip(*batch, strict=True))
-    rows = sampler.beside(batch, 3)
+    rows = sampler.batch(batch, 3)
     assert len(rows) == round(len(batch[0]) / 3)
     assert all(tuple(column[row] for column in names) in cells for row in rows)
-    np.testing.assert_array_equal(rows, FailureSampler(names, share=0.25, seed=0).beside(batch, 3))
+    np.testing.assert_array_equal(rows, FailureSampler(names, share=0.25, seed=0).batch(batch, 3))
     # On other images, those of the task.
     elsewhere = (batch[0], batch[1], np.array(["other"] * len(batch[0]), object))
-    assert set(names[0][sampler.beside(elsewhere, 0)]) <= set(batch[0])
+    assert set(names[0][sampler.batch(elsewhere, 0)]) <= set(batch[0])
     nothing = tuple(column[:0] for column in names)
     with pytest.raises(DataError, match=r"`failures: 0\.25` needs failure pairs"):
         FailureSampler(nothing, share=0.25, seed=0)
-
-
-@pytest.mark.parametrize(("size", "world"), [(12, 1), (12, 5), (3, 2)])
-def test_parts_make_the_whole(size, world) -> None:
-    parts = [list(range(size))[share_of(size, rank, world)] for rank in range(world)]
-    assert [i for part in parts for i in part] == list(range(size))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1

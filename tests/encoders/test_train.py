@@ -1,4 +1,4 @@
-"""Training: learns, is reproducible, and goes on exactly where it was cut off."""
+"""Training and embedding: an encoder learns, is reproducible, and describes every pair."""
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,11 +11,8 @@ from medtaskatlas.encoders.embed import embed
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.network import coordinates, to_input
 from medtaskatlas.encoders.shapes import CHANNELS
-from medtaskatlas.encoders.taco import optimise
-from medtaskatlas.encoders.taco.batches import mirror_together
 from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import load_tensors, save_tensors
-from medtaskatlas.learning.schedule import learning_rate
 
 TACO = {
     "kind": "taco",
@@ -61,68 +58,12 @@ def test_training_learns_and_is_reproducible(pair_files, tmp_path) -> None:
     assert not same(weights, other)
 
 
-@pytest.mark.parametrize("cut", [1, 5, 11])
-def test_a_killed_training_ends_as_an_unbroken_one(pair_files, tmp_path, monkeypatch, cut) -> None:
-    whole, history = run(pair_files, tmp_path / "whole")
-    eager = {**TACO, "checkpoint_seconds": 1e-9}
-    batches = optimise.batches
-
-    def killed(*args):
-        for i, batch in enumerate(batches(*args)):
-            if i == cut:
-                raise KeyboardInterrupt
-            yield batch
-
-    with monkeypatch.context() as patch:
-        patch.setattr(optimise, "batches", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(pair_files, tmp_path / "cut", eager)
-    assert (tmp_path / "cut" / "state").is_file()
-    assert not (tmp_path / "cut" / "model.safetensors").exists()
-    seen = []
-    monkeypatch.setattr(optimise, "batches", lambda *a: (seen.append(a[2]), batches(*a))[1])
-    resumed, history_resumed = run(pair_files, tmp_path / "cut", eager)
-    assert seen[0] == range(cut, 12), "training began anew"
-    assert same(whole, resumed)
-    assert history.equals(history_resumed)
-    assert not (tmp_path / "cut" / "state").exists()
-
-
 def test_initial_weights_come_from_the_seed_and_leave_torch_alone() -> None:
     state = torch.random.get_rng_state()
     first, second, other = build(TACO, 3), build(TACO, 3), build(TACO, 4)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert same(first.state_dict(), second.state_dict())
     assert not same(first.state_dict(), other.state_dict())
-
-
-def test_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(i, 100, 1e-3, 0.1) for i in range(100)]
-    assert rates[9] == pytest.approx(1e-3)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 1e-6
-
-
-def test_both_sides_are_mirrored_together() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 2, 8, 8, 3)).astype(np.uint8)
-    pixels[:, 1] = pixels[:, 0]
-    mirrored = mirror_together(pixels.copy(), np.random.default_rng(1))
-    np.testing.assert_array_equal(mirrored[:, 0], mirrored[:, 1])
-    kinds = [
-        next(
-            k
-            for k, v in {
-                "none": p,
-                "across": p[:, :, ::-1],
-                "down": p[:, ::-1],
-                "both": p[:, ::-1, ::-1],
-            }.items()
-            if np.array_equal(v, m)
-        )
-        for p, m in zip(pixels, mirrored, strict=True)
-    ]
-    assert {kinds.count(k) > 5 for k in ("none", "across", "down", "both")} == {True}
 
 
 def test_input_is_scaled_and_ordered() -> None:
@@ -191,11 +132,6 @@ def test_baselines_embed(pair_files, tmp_path) -> None:
         meta=META,
     )
     assert pq.read_table(out).schema.field("embedding").type.list_size == 3 * 64
-
-
-def test_loss_that_is_no_number_is_an_error(pair_files, tmp_path) -> None:
-    with pytest.raises(DataError, match=r"loss is nan(.|\n)*learning_rate"):
-        run(pair_files, tmp_path, {**TACO, "learning_rate": 1e30})
 
 
 def test_tensors_round_trip(tmp_path) -> None:

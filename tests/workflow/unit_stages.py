@@ -32,7 +32,6 @@ from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets import download, prepare
 from medtaskatlas.datasets.catalogue import dataset_from_entry
 from medtaskatlas.encoders import embed, train
-from medtaskatlas.encoders.taco import optimise  # noqa: F401 - early
 from medtaskatlas.figures import task_distances
 from medtaskatlas.learning import history
 from medtaskatlas.pairs import sets
@@ -154,8 +153,8 @@ def note_steps(path: Path, last: int | None) -> None:
     append = history.History.append
     steps = path.open("w")
 
-    def noted(self: history.History, loss: Any) -> None:
-        append(self, loss)
+    def noted(self: history.History, loss: Any, parts: Any) -> None:
+        append(self, loss, parts)
         steps.write(f"{len(self)} {time.monotonic()}\n")
         steps.flush()
         if len(self) == last:

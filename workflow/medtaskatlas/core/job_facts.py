@@ -1,7 +1,7 @@
 """Facts about the running job, for the files that it writes.
 
-A script enters :func:`provide_job_facts`; whoever writes a table inside calls :func:`job_facts`. Tables
-import this module alone, so a change in how facts are gathered makes no table anew.
+A script enters :func:`provide_job_facts`; whoever writes a table inside calls :func:`job_facts`.
+Tables import this module alone, so a change in how facts are gathered makes no table anew.
 """
 
 from __future__ import annotations

@@ -40,19 +40,9 @@ CLIP_SHAPE = (
 def clip(folder: Path, resolution: int | None) -> nn.Module:
     """The vision network of CLIP with its projection, on the two sides apart.
 
-    Parameters
-    ----------
-    folder
-        Holds config.json and model.safetensors as Hugging Face lays them out; a model of images and
-        text or its vision network alone.
-    resolution
-        Side that images are resized to, pixels, with the position embedding interpolated; None: the
-        one it was trained at.
-
-    Returns
-    -------
-    torch.nn.Module
-        Maps float [B, 6, H, W] in -1..1 to [B, 3 * projection_dim].
+    Maps float [B, 6, H, W] in -1..1 to [B, 3 * projection_dim]. The folder has config.json and
+    model.safetensors as Hugging Face lays them out, of a model of images and text or of its vision
+    network alone. At another ``resolution`` than its own the position embedding is interpolated.
 
     Raises
     ------
@@ -94,17 +84,7 @@ class _Projected(nn.Module):
 
 
 def clip_config(folder: Path) -> CLIPVisionConfig:
-    """Shape of the vision network that a folder's config.json tells.
-
-    Parameters
-    ----------
-    folder
-        Holds config.json.
-
-    Returns
-    -------
-    transformers.CLIPVisionConfig
-        The shape.
+    """Shape of the vision network in a folder's config.json.
 
     Raises
     ------
@@ -136,14 +116,7 @@ def clip_config(folder: Path) -> CLIPVisionConfig:
 
 
 def vision_copy(file: Path, out: Path) -> None:
-    """Write the vision network of a CLIP in a file of PyTorch as safetensors.
-
-    Parameters
-    ----------
-    file
-        pytorch_model.bin; nothing in it is run.
-    out
-        The safetensors file to make.
+    """Write the vision network of a pytorch_model.bin of CLIP as safetensors; runs nothing in it.
 
     Raises
     ------
@@ -159,7 +132,7 @@ def vision_copy(file: Path, out: Path) -> None:
 
 
 def _vision_only(names: Sequence[str]) -> list[str]:
-    """Of the names in a whole CLIP, those of the vision network.
+    """Names of the vision network among those of a whole CLIP.
 
     Without the running numbers of the positions, which old files hold and new networks make.
     """

@@ -1,4 +1,4 @@
-"""Weights of CLIP, downloaded once by a command and never in a run."""
+"""Weights of CLIP: downloaded once, by a command and never in a run."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.formats.embeddings import write_embeddings
-from medtaskatlas.learning.prefetch import ahead
+from medtaskatlas.learning.prefetch import prefetch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +66,7 @@ def embed(
         table = table.take(rows)
     parts = [rows[begin : begin + made.batch] for begin in range(0, len(rows), made.batch)]
     read = tqdm(
-        ahead(bank.gather, parts), f"embed {meta['encoder']}", total=len(parts), mininterval=2
+        prefetch(bank.gather, parts), f"embed {meta['encoder']}", total=len(parts), mininterval=2
     )
     embedding = np.concatenate([function(pixels) for pixels in read])
     if not np.isfinite(embedding).all():
@@ -85,8 +85,8 @@ def _run(
     """Function that runs a network, with the weights of a file where it has one."""
     import torch
 
-    from medtaskatlas.encoders.network import pick_device, to_input
-    from medtaskatlas.learning.allocator import keep_memory
+    from medtaskatlas.encoders.network import to_input
+    from medtaskatlas.learning.machine import keep_memory, pick_device
 
     keep_memory()
     torch.set_num_threads(threads)

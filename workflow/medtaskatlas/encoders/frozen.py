@@ -21,14 +21,8 @@ REMEMBERED = 20_000
 class Prepared(nn.Module):
     """Images as a network was trained on them: its size, mean and spread.
 
-    Parameters
-    ----------
-    side
-        Height and width to make, pixels.
-    mode
-        How to resize; the kernel widens when images shrink, as Pillow has it.
-    mean, std
-        Of each channel, in units of 0..1.
+    Resized to ``side`` pixels by ``mode``, with a kernel that widens when images shrink, as Pillow
+    has it; ``mean`` and ``std`` are of each channel, in units of 0..1.
     """
 
     scale: torch.Tensor
@@ -57,19 +51,11 @@ class Prepared(nn.Module):
 
 
 class EachOnce(nn.Module):
-    """Run a network once on each distinct image, a few at a time.
+    """Run a network, which must not learn, once on each distinct image, ``chunk`` at a time.
 
     One side of every pair is the prepared image itself, and thirty tasks share it: about half of
-    the sides of a run have been seen before.
-
-    Parameters
-    ----------
-    network
-        Maps [B, C, H, W] to [B, features]; must not learn.
-    chunk
-        Images in one forward pass.
-    remembered
-        Images whose features are kept; the first ones, since all tasks come to them again.
+    the sides of a run have been seen before. The first ``remembered`` images are remembered, since
+    all tasks come to them again.
     """
 
     def __init__(
@@ -95,15 +81,7 @@ class EachOnce(nn.Module):
 
 
 class Frozen(SidesApart):
-    """A pretrained image network on the two sides apart; never trains.
-
-    Parameters
-    ----------
-    prepared
-        Brings a side to the network.
-    network
-        Maps prepared sides to [B, features].
-    """
+    """A pretrained image network on the two sides apart; never trains."""
 
     def __init__(self, prepared: Prepared, network: nn.Module) -> None:
         super().__init__(EachOnce(nn.Sequential(prepared, network)))

@@ -13,38 +13,31 @@ import numpy as np
 from pydantic import Field
 
 from medtaskatlas.core.strict_model import StrictModel
+from medtaskatlas.networks.resnet import Backbone
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from medtaskatlas.encoders.pairbank import TrainingRows
+    from medtaskatlas.learning.objective import Objective
+    from medtaskatlas.learning.options import Training
+    from medtaskatlas.learning.processes import Processes
+
 # model: learns from tasks, and is what the atlas is made of. ablation: a model with a part taken
 # away. control: learns from what must not suffice. baseline: what models are compared with.
 Role = Literal["model", "ablation", "control", "baseline"]
-Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]
 
 
 class EncoderKind(StrictModel):
-    """Options of an encoder, and how it is made.
+    """Options of an encoder, and how it is made."""
 
-    Attributes
-    ----------
-    learns
-        Whether it is trained on the pairs.
-    has_weights
-        Whether the training stage writes its weights; otherwise they are fixed or there are none.
-    standardise
-        Whether features have scales of their own, so that the gallery must bring them to one.
-    seeded
-        Whether a training seed makes a difference.
-    batch
-        Pairs that are embedded at once.
-    """
-
-    learns: ClassVar[bool] = False
+    learns: ClassVar[bool] = False  # whether it is trained on the pairs
+    # Whether the training stage writes its weights; otherwise they are fixed or there are none.
     has_weights: ClassVar[bool] = False
+    # Whether features have scales of their own, so that the gallery must bring them to one.
     standardise: ClassVar[bool] = True
-    seeded: ClassVar[bool] = False
-    batch: ClassVar[int] = 256
+    seeded: ClassVar[bool] = False  # whether a training seed makes a difference
+    batch: ClassVar[int] = 256  # pairs that are embedded at once
 
     # Every kind narrows it to its own name.
     kind: str
@@ -53,12 +46,9 @@ class EncoderKind(StrictModel):
     )
 
     def options(self) -> dict[str, Any]:
-        """What decides its weights and its features.
+        """What decides its weights and its features, JSON-able.
 
-        Returns
-        -------
-        dict
-            JSON-able; :func:`medtaskatlas.encoders.kinds.encoder_of` makes it an encoder again.
+        :func:`medtaskatlas.encoders.kinds.encoder_of` makes it an encoder again.
         """
         return self.model_dump(mode="json", exclude={"seeds"})
 
@@ -78,12 +68,22 @@ class EncoderKind(StrictModel):
         return False
 
     def missing(self) -> str | None:
-        """Why it cannot be had on this machine, and how to get it; None where it can."""
+        """Why it is not available on this machine, and how to get it; None where it is."""
         return None
 
     def sources(self) -> list[str]:
         """Files on this machine that its features come from: when they change, so do these."""
         return []
+
+    def training(self) -> Training | None:
+        """Options of its training; None where there is nothing to optimise."""
+        return None
+
+    def objective(
+        self, network: Any, rows: TrainingRows, seed: int, processes: Processes
+    ) -> Objective[Any]:
+        """What its training makes small, for kinds that have a :meth:`training`."""
+        raise NotImplementedError(f"{self.kind} is not trained")
 
     def network(self, seed: int) -> nn.Module:
         """Make the network, for kinds that have one.
@@ -102,18 +102,7 @@ class EncoderKind(StrictModel):
         raise NotImplementedError(f"{self.kind} is no network: it has features")
 
     def features(self, pairs: np.ndarray) -> np.ndarray:
-        """Describe pairs, for kinds that are no network.
-
-        Parameters
-        ----------
-        pairs
-            uint8 [B, 2, H, W, 3].
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 [B, D].
-        """
+        """Describe uint8 [B, 2, H, W, 3] as float32 [B, D], for kinds that are no network."""
         raise NotImplementedError(f"{self.kind} has no features: it is a network")
 
     @property

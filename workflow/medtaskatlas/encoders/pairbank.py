@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,7 @@ from medtaskatlas.formats.pairs import COLUMNS, SIDES, PairSet
 
 
 class PairBank:
-    """Pairs of many tasks and datasets.
-
-    Parameters
-    ----------
-    pair_paths
-        Pair files; those without rows are passed over.
-    image_paths
-        Images files of all their datasets.
+    """Pairs of many tasks and datasets; pair files without rows are passed over.
 
     Attributes
     ----------
@@ -62,45 +56,18 @@ class PairBank:
         return int(self.start[-1])
 
     def table(self) -> pa.Table:
-        """Everything but the pixels.
-
-        Returns
-        -------
-        pyarrow.Table
-            Columns of :data:`~medtaskatlas.formats.pairs.COLUMNS`, one row a pair.
-        """
+        """Everything but the pixels, one row a pair."""
         tables = [pa.table({name: _plain(s.column(name)) for name in COLUMNS}) for s in self.sets]
         return pa.concat_tables(tables)
 
     def strings(self, name: str) -> np.ndarray:
-        """One column of strings.
-
-        Parameters
-        ----------
-        name
-            The column's name.
-
-        Returns
-        -------
-        numpy.ndarray
-            Object array [len(self)].
-        """
+        """One column, object array [len(self)]."""
         return np.concatenate([s.numpy(name) for s in self.sets])
 
     def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of some pairs.
+        """Pixels of rows int [B], input and output: uint8 [B, 2, H, W, 3].
 
-        Parameters
-        ----------
-        rows
-            int [B] rows of the collection.
-        unchanged
-            bool [B], where to give the image of the pair on both sides instead; None: nowhere.
-
-        Returns
-        -------
-        numpy.ndarray
-            uint8 [B, 2, H, W, 3]: input and output.
+        Where bool [B] ``unchanged`` says so, the image of the pair on both sides instead.
         """
         batch = np.empty((len(rows), 2, *self.shape), np.uint8)
         owners = np.searchsorted(self.start, rows, side="right") - 1
@@ -118,3 +85,50 @@ def _plain(column: pa.Array) -> pa.Array:
     if isinstance(column.type, pa.DictionaryType):
         return compute.cast(column, column.type.value_type)
     return column
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows of a collection by what training does with them, int64."""
+
+    bank: PairBank  # right pairs first, then failures
+    train: np.ndarray
+    val: np.ndarray
+    failures: np.ndarray  # of training groups
+
+    def names(
+        self, rows: np.ndarray, task: str = "task"
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Task, dataset and image of some rows; ``task`` is ``failure_of`` for failures."""
+        column = self.bank.strings
+        return column(task)[rows], column("dataset")[rows], column("image_id")[rows]
+
+
+def training_rows(
+    pair_paths: Sequence[str | Path],
+    image_paths: Sequence[str | Path],
+    failure_paths: Sequence[str | Path] = (),
+    pairs_per_cell: int | None = None,
+) -> TrainingRows:
+    """Open pairs and sort their rows; see :func:`medtaskatlas.encoders.train.train`.
+
+    Raises
+    ------
+    DataError
+        If nothing is left to train on.
+    """
+    bank = PairBank([*pair_paths, *failure_paths], image_paths)
+    split = bank.strings("split")
+    wrong = np.array([x is not None for x in bank.strings("failure_of")])
+    kept = split == "train"
+    if pairs_per_cell is not None:
+        kept &= bank.strings("draw") < pairs_per_cell
+    rows = np.flatnonzero(kept & ~wrong)
+    if not len(rows):
+        raise DataError(
+            "no pair of a training group is left to train on",
+            "raise `images_per_dataset`, `pairs_per_cell` or the share `splits: {train: ...}`",
+        )
+    return TrainingRows(
+        bank, rows, np.flatnonzero((split == "val") & ~wrong), np.flatnonzero(kept & wrong)
+    )

@@ -1,4 +1,4 @@
-"""Train one encoder with one seed: supervised contrast between tasks."""
+"""Train one encoder with one seed."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pyarrow.parquet as pq
 import torch
 
 from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.core.files import atomic_write, sha256, write_json
+from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.encoders.taco.ranks import Ranks
-from medtaskatlas.encoders.taco.rows import TrainingRows, training_rows
-from medtaskatlas.learning.allocator import keep_memory
-from medtaskatlas.learning.checkpoint import Resume, save_tensors
+from medtaskatlas.encoders.pairbank import TrainingRows, training_rows
+from medtaskatlas.learning.checkpoint import Checkpoint, save_tensors
+from medtaskatlas.learning.engine import fit
 from medtaskatlas.learning.history import History
-from medtaskatlas.learning.schedule import learning_rate
+from medtaskatlas.learning.launch import launch
+from medtaskatlas.learning.machine import check_machine, set_up_torch
+from medtaskatlas.learning.options import Training
+from medtaskatlas.learning.processes import Processes
 
-if TYPE_CHECKING:
-    from medtaskatlas.encoders.kind import EncoderKind
-    from medtaskatlas.encoders.kinds.taco import Taco
+MODULE = "medtaskatlas.encoders.train"
 
 
 def train(
@@ -38,6 +39,7 @@ def train(
     title: str = "train",
     failure_paths: Sequence[str | Path] = (),
     pairs_per_cell: int | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train (or only initialise) an encoder and write model, configuration and history.
 
@@ -49,7 +51,7 @@ def train(
     pair_paths, image_paths
         Pairs to learn from, of which the training split is used, and their images.
     model_path
-        The model.safetensors to make; config.json and history.parquet stand beside it.
+        The model.safetensors to make; config.json and history.parquet stand next to it.
     encoder
         Options of the encoder; see :mod:`medtaskatlas.encoders.kinds`.
     seed
@@ -59,11 +61,13 @@ def train(
     threads
         Threads of torch, of all processes together.
     title
-        Name beside the progress bar.
+        Name next to the progress bar.
     failure_paths
         Failures of the tasks on the same datasets; needed with the option ``failures`` only.
     pairs_per_cell
-        Learn from the pairs with a draw below this only; None for all.
+        Learn from the pairs with a draw below this only, and validate on all; None: all.
+    processes
+        Of which this one is; None: start as many as ``devices``.
 
     Raises
     ------
@@ -75,92 +79,44 @@ def train(
         After SIGTERM, once the state is saved: started again, training goes on.
     """
     made = encoder_of(encoder)
-    arguments: dict[str, Any] = {
-        "pair_paths": [str(path) for path in pair_paths],
-        "image_paths": [str(path) for path in image_paths],
-        "model_path": str(model_path),
-        "encoder": made.options(),
-        "seed": seed,
-        "checkpoint": str(checkpoint),
-        "threads": threads,
-        "title": title,
-        "failure_paths": [str(path) for path in failure_paths],
-        "pairs_per_cell": pairs_per_cell,
-    }
-    if _is_trained(made):
-        from medtaskatlas.encoders.taco.machine import check_machine
-
-        options = cast("Taco", made)
-        check_machine(options)
-        if options.devices > 1:
-            from medtaskatlas.encoders.taco.launch import launch
-
-            launch(arguments, options.devices)
+    training = made.training()
+    if training is not None and processes is None:
+        check_machine(training)
+        if training.devices > 1:
+            arguments = {
+                "pair_paths": [str(path) for path in pair_paths],
+                "image_paths": [str(path) for path in image_paths],
+                "model_path": str(model_path),
+                "encoder": made.options(),
+                "seed": seed,
+                "checkpoint": str(checkpoint),
+                "threads": threads,
+                "title": title,
+                "failure_paths": [str(path) for path in failure_paths],
+                "pairs_per_cell": pairs_per_cell,
+            }
+            launch(f"{MODULE}:train", arguments, training.devices)
             return
-    train_here(**arguments, ranks=Ranks())
-
-
-def train_here(
-    pair_paths: Sequence[str | Path],
-    image_paths: Sequence[str | Path],
-    model_path: str | Path,
-    *,
-    encoder: dict[str, Any],
-    seed: int,
-    checkpoint: str | Path,
-    threads: int,
-    title: str,
-    failure_paths: Sequence[str | Path],
-    pairs_per_cell: int | None,
-    ranks: Ranks,
-) -> None:
-    """Train in this process; see :func:`train`.
-
-    Parameters
-    ----------
-    pair_paths, image_paths, model_path, encoder, seed, checkpoint, threads, title
-        As of :func:`train`.
-    failure_paths, pairs_per_cell
-        As of :func:`train`.
-    ranks
-        Which process this is, of how many; the first one writes.
-    """
-    keep_memory()
-    torch.set_num_threads(max(1, threads // ranks.world))
-    torch.use_deterministic_algorithms(True)
-    # Filling memory that is about to be written shows mistakes and costs a fifth of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    made = encoder_of(encoder)
+    processes = processes or Processes()
+    set_up_torch(threads // processes.world)
     options = made.options()
     network = made.network(seed)
     failure_paths = failure_paths if options.get("failures") else ()
     rows = training_rows(pair_paths, image_paths, failure_paths, pairs_per_cell)
-    history = History(title)
-    if _is_trained(made):
-        from medtaskatlas.encoders.taco.optimise import optimise
-
+    history, score = History(title), "val_accuracy"
+    if training is not None:
         files = [*pair_paths, *image_paths, *failure_paths]
-        fingerprint = _fingerprint(made, seed, files, pairs_per_cell)
-        history = optimise(
-            network,
-            rows,
-            cast("Taco", made),
-            Resume(checkpoint, fingerprint),
-            seed=seed,
-            title=title,
-            ranks=ranks,
-        )
-    if ranks.rank == 0:
+        state = Checkpoint(checkpoint, _fingerprint(made, seed, files, pairs_per_cell))
+        objective = made.objective(network, rows, seed, processes)
+        history, _ = fit(objective, training, state, seed=seed, title=title)
+        score = objective.score
+    if processes.rank == 0:
         folder = Path(model_path).parent
         write_json(folder / "config.json", _facts(made, seed, rows))
-        _write_history(folder / "history.parquet", history, options)
+        with atomic_write(folder / "history.parquet") as part:
+            pq.write_table(history.table(training or Training(), score), part)
         save_tensors(model_path, network.state_dict(), {"encoder": options, "seed": seed})
         Path(checkpoint).unlink(missing_ok=True)
-
-
-def _is_trained(made: EncoderKind) -> bool:
-    """Whether there is anything to optimise."""
-    return made.learns and cast("Taco", made).steps > 0
 
 
 def _facts(made: EncoderKind, seed: int, rows: TrainingRows) -> dict[str, Any]:
@@ -175,18 +131,8 @@ def _facts(made: EncoderKind, seed: int, rows: TrainingRows) -> dict[str, Any]:
         "datasets": sorted(set(dataset)),
         "n_pairs": len(rows.train),
         "torch": torch.__version__,
-        "code": code_hash("medtaskatlas.encoders.train"),
+        "code": code_hash(MODULE, type(made).__module__),
     }
-
-
-def _write_history(path: Path, history: History, options: dict[str, Any]) -> None:
-    """Write losses, rates and looks."""
-
-    def rate(step: int) -> float:
-        return learning_rate(step, options["steps"], options["learning_rate"], options["warmup"])
-
-    with atomic_write(path) as part:
-        pq.write_table(history.table(rate), part)
 
 
 def _fingerprint(
@@ -196,6 +142,6 @@ def _fingerprint(
     # When to save decides nothing.
     options = {k: v for k, v in made.options().items() if k != "checkpoint_seconds"}
     parts = [json.dumps(options, sort_keys=True), str(seed), str(pairs_per_cell)]
-    parts += [torch.__version__, code_hash("medtaskatlas.encoders.train", type(made).__module__)]
+    parts += [torch.__version__, code_hash(MODULE, type(made).__module__)]
     parts += [sha256(file) for file in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

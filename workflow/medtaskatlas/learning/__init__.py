@@ -1,1 +1,1 @@
-"""The training engine."""
+"""The training engine: one loop for all that learns; see engine.fit."""

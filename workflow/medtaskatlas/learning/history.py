@@ -1,15 +1,16 @@
-"""What training has seen so far: the loss of every step, and the looks at validation groups."""
+"""What training has seen so far: the loss of every step, and the scores on validation groups."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import torch
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.learning.options import Training
 
 # Reading a number from a GPU makes it wait, so there it is done once in so many steps.
 PENDING = 50
@@ -17,40 +18,23 @@ PENDING = 50
 
 @dataclass
 class History:
-    """Losses and looks.
-
-    Attributes
-    ----------
-    title
-        Names the training in errors.
-    losses
-        Loss of every step that was read.
-    looks
-        Steps that were taken before a look, to its balanced accuracy.
-    """
+    """Losses and scores; ``title`` names the training in errors."""
 
     title: str
     losses: list[float] = field(default_factory=list)
-    looks: dict[int, float] = field(default_factory=dict)
+    parts: dict[str, list[float]] = field(default_factory=dict)  # empty where there is one part
+    scores: dict[int, float] = field(default_factory=dict)  # by the steps that were taken before
     _pending: list[torch.Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.losses) + len(self._pending)
 
-    def append(self, loss: torch.Tensor) -> None:
-        """Add the loss of a step.
-
-        Parameters
-        ----------
-        loss
-            Scalar; on a GPU it is read later.
-
-        Raises
-        ------
-        DataError
-            See :meth:`read`.
-        """
-        self._pending.append(loss.detach())
+    def append(self, loss: torch.Tensor, parts: Mapping[str, torch.Tensor]) -> None:
+        """Add the loss of a step, a scalar, and its parts; on a GPU they are read later."""
+        if len(parts) > 1:
+            for name in parts:
+                self.parts.setdefault(name, [])
+        self._pending.append(torch.stack([loss, *(parts[name] for name in self.parts)]).detach())
         if loss.device.type == "cpu" or len(self._pending) >= PENDING:
             self.read()
 
@@ -66,47 +50,51 @@ class History:
             return
         fresh = torch.stack(self._pending).double().cpu().tolist()
         self._pending.clear()
-        for loss in fresh:
+        for loss, *parts in fresh:
             self.losses.append(loss)
+            for values, value in zip(self.parts.values(), parts, strict=True):
+                values.append(value)
             if not math.isfinite(loss):
                 raise DataError(
                     f"{self.title}: the loss is {loss} at step {len(self.losses)}",
-                    "lower `learning_rate` of this encoder",
+                    "lower its `learning_rate`",
                 )
 
     def latest(self) -> dict[str, str]:
         """The latest numbers that were read, as text for people."""
         shown = {"loss": f"{self.losses[-1]:.3f}"} if self.losses else {}
-        if self.looks:
-            shown["val"] = f"{list(self.looks.values())[-1]:.3f}"
+        if self.scores:
+            shown["val"] = f"{list(self.scores.values())[-1]:.3f}"
         return shown
 
-    def looks_since_best(self) -> int:
-        """Looks after the (first) best one; 0 before any look."""
-        accuracy = list(self.looks.values())
-        return len(accuracy) - 1 - accuracy.index(max(accuracy)) if accuracy else 0
+    def since_best(self) -> int:
+        """Validations after the (first) best one; 0 before any."""
+        scores = list(self.scores.values())
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
-    def table(self, rate: Callable[[int], float]) -> pa.Table:
+    def table(self, options: Training, score: str) -> pa.Table:
         """Everything as a table.
 
         Parameters
         ----------
-        rate
-            Learning rate of a step.
+        options
+            Of the training: its learning rates.
+        score
+            Name of the column of validation scores.
 
         Returns
         -------
         pyarrow.Table
-            Columns step, loss, learning_rate and val_accuracy; the last is null where there was no
-            look after the step.
+            Columns step, loss, learning_rate and ``score``, which is null where there was no
+            validation after the step; and loss.<part> where there are several parts.
         """
         self.read()
         steps = range(len(self.losses))
-        return pa.table(
-            {
-                "step": pa.array(steps, pa.int32()),
-                "loss": pa.array(self.losses, pa.float64()),
-                "learning_rate": pa.array([rate(i) for i in steps], pa.float64()),
-                "val_accuracy": pa.array([self.looks.get(i + 1) for i in steps], pa.float64()),
-            }
-        )
+        columns = {
+            "step": pa.array(steps, pa.int32()),
+            "loss": pa.array(self.losses, pa.float64()),
+            "learning_rate": pa.array([options.rate(i) for i in steps], pa.float64()),
+            score: pa.array([self.scores.get(i + 1) for i in steps], pa.float64()),
+        }
+        parts = {f"loss.{name}": pa.array(v, pa.float64()) for name, v in self.parts.items()}
+        return pa.table(columns | parts)

@@ -9,30 +9,22 @@ from typing import Any
 
 
 class Interrupt:
-    """Notes SIGTERM and SIGINT instead of dying of them, inside a ``with``.
+    """Notes SIGTERM and SIGINT as ``requested`` instead of dying of them, inside a ``with``.
 
-    Parameters
-    ----------
-    ignored
-        Whether this process leaves the answer to another one.
-
-    Attributes
-    ----------
-    asked
-        Whether one of them has come.
+    With ``ignored`` this process leaves the answer to another one.
     """
 
     def __init__(self, *, ignored: bool = False) -> None:
         self.ignored = ignored
-        self.asked = False
+        self.requested = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
         # Python lets only the main thread handle signals.
         if threading.current_thread() is threading.main_thread():
-            answer = signal.SIG_IGN if self.ignored else self._note
+            handler = signal.SIG_IGN if self.ignored else self._note
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, answer)
+                self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,4 +32,4 @@ class Interrupt:
             signal.signal(number, before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.requested = True

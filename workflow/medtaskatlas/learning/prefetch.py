@@ -11,25 +11,10 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 
 
-def ahead(
+def prefetch(
     load: Callable[[Item], Loaded], items: Iterable[Item], readers: int = 1
 ) -> Iterator[Loaded]:
-    """Load items in turn, some ahead of the one that is worked on.
-
-    Parameters
-    ----------
-    load
-        Loads an item; called from threads, several at once where there are several readers.
-    items
-        What to load.
-    readers
-        Threads, each of which loads an item ahead.
-
-    Yields
-    ------
-    object
-        What ``load`` returned, in the order of the items.
-    """
+    """Load items in their order, each of ``readers`` threads one ahead of what is worked on."""
     with ThreadPoolExecutor(max_workers=readers) as pool:
         waiting: deque[Future[Loaded]] = deque()
         for item in items:

@@ -10,24 +10,12 @@ from medtaskatlas.core.errors import DataError
 
 
 def only_tensors(file: Path, remedy: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file of PyTorch; a file that asks for more is refused before it gets it.
-
-    Parameters
-    ----------
-    file
-        The file.
-    remedy
-        What to do about a bad one.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        By name, on the CPU.
+    """Tensors of a file of PyTorch, by name, on the CPU.
 
     Raises
     ------
     DataError
-        If it is damaged or holds more than tensors.
+        If it is damaged or holds more than tensors, which are not loaded; says the remedy.
     """
     from pickle import UnpicklingError
 

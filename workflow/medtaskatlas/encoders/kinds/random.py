@@ -22,7 +22,8 @@ class Random(Residual):
 
     def network(self, seed: int) -> nn.Module:
         """Make the network from a seed."""
-        from medtaskatlas.encoders.network import SidesApart, seeded, trunk
+        from medtaskatlas.encoders.network import SidesApart, seeded
+        from medtaskatlas.networks.resnet import trunk
 
         return seeded(
             lambda: SidesApart(trunk(self.backbone, self.width, self.stem, channels=3)[0]), seed

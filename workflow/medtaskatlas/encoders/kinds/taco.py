@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from medtaskatlas.core.strict_model import StrictModel
 from medtaskatlas.encoders.kind import Residual, Role
+from medtaskatlas.encoders.shapes import Coordinates
+from medtaskatlas.learning.options import Training
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from medtaskatlas.encoders.pairbank import TrainingRows
+    from medtaskatlas.encoders.taco.objective import TacoObjective
+    from medtaskatlas.learning.processes import Processes
+
+# Options of older versions, and what to do without them; docs/decisions.md says why.
+REMOVED = {
+    "accumulate": "gradient caching was removed; raise `batch_tasks` or `batch_images` instead",
+    "memory": "the memory of earlier batches was removed; raise `batch_tasks` or `batch_images`",
+    "margin": "the triplet loss was removed; contrast is supervised, with `temperature`",
+    "loss": "NT-Xent and triplets were removed, and contrast is always supervised (`supcon`)",
+}
 
 
 class Correspondence(StrictModel):
@@ -26,7 +40,7 @@ class Correspondence(StrictModel):
     )
 
 
-class Taco(Residual):
+class Taco(Training, Residual):
     """Task-contrastive encoder: a ResNet on (input, output), trained by contrast between tasks.
 
     The variants are options: ``failures`` makes failures negatives, ``fusion: correspondence`` adds
@@ -46,26 +60,19 @@ class Taco(Residual):
     ablation: bool = Field(
         False, description="whether it is only there to show what a part of another brings"
     )
-    coordinates: Literal["sides", "difference", "texture"] = Field(
+    coordinates: Coordinates = Field(
         "texture",
         description="the six channels as they are; their mean and difference; or texture beside",
     )
-    fusion: Literal["early", "two_tower", "correspondence"] = Field(
+    fusion: Literal["early", "correspondence"] = Field(
         "early",
-        description="one network on all channels; one network on each side, then both and their "
-        "difference; or early, with a correlation volume between the sides",
+        description="one network on all channels; or with a correlation volume between the sides",
     )
     correspondence: Correspondence = Field(
         Correspondence(), description="what `fusion: correspondence` joins to the network"
     )
     embedding_dim: int = Field(128, ge=2, description="length of the embedding")
-    loss: Literal["supcon", "nt_xent", "triplet"] = Field(
-        "supcon",
-        description="supervised contrast; NT-Xent over two draws of a task on an image; "
-        "or triplets with the hardest positive and negative",
-    )
-    temperature: float = Field(0.1, gt=0, description="temperature of the contrastive losses")
-    margin: float = Field(0.2, gt=0, le=2, description="margin of the triplet loss, cosine")
+    temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
     cross_entropy: float = Field(
         0.0, ge=0, description="weight of a cross-entropy over tasks beside the contrastive loss"
     )
@@ -84,38 +91,32 @@ class Taco(Residual):
     labels: Literal["true", "shuffled"] = Field(
         "true", description="tasks as they are, or as a control permuted over the pairs"
     )
-    steps: int = Field(2000, ge=0, description="optimiser steps; the budget is steps, not minutes")
     batch_tasks: int = Field(16, ge=2, description="tasks in a batch")
     batch_images: int = Field(8, ge=2, description="pairs of each task in a batch")
-    accumulate: int = Field(1, ge=1, description="batches in one contrast, by gradient caching")
-    memory: int = Field(
-        0, ge=0, description="embeddings of earlier batches that are compared with too; 0: none"
-    )
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
-    patience: int = Field(
-        0, ge=0, description="looks at the validation groups without gain before it stops; 0: never"
-    )
-    look_every: int = Field(
-        200, ge=1, description="steps between two looks at the validation groups, with `patience`"
-    )
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="number format of the network; mixed ones are for GPUs"
-    )
-    devices: int = Field(1, ge=1, description="GPUs, or without one processes, that share a batch")
-    checkpoint_seconds: float = Field(
-        60, gt=0, description="seconds between checkpoints; what a kill costs at most"
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_current(cls, options: Any) -> Any:
+        named = options if isinstance(options, dict) else {}
+        for key in REMOVED.keys() & named.keys():
+            raise ValueError(f"`{key}` is no option any more: {REMOVED[key]}; delete `{key}`")
+        if named.get("fusion") == "two_tower":
+            raise ValueError(
+                "`fusion: two_tower` is no option any more: take `early`, or `correspondence`, "
+                "which compares the sides"
+            )
+        return options
 
     @model_validator(mode="after")
     def _fits(self) -> Taco:
-        if self.loss == "nt_xent" and self.sampler == "plain":
-            raise ValueError("`loss: nt_xent` pairs draws of one image: take `sampler: crossed`")
-        if self.accumulate > 1 and self.memory:
-            raise ValueError("choose one of `accumulate` and `memory`")
         if self.steadiness and self.control is not None:
             raise ValueError("a control learns nothing of severity: leave out `steadiness`")
+        # Batch normalisation needs two pairs in the smallest part.
+        if self.devices > 1 and self.batch_tasks * self.batch_images // self.devices < 2:
+            raise ValueError(
+                f"`devices: {self.devices}` leave a process less than two pairs of a batch: set "
+                "fewer `devices`, or more `batch_tasks` or `batch_images`"
+            )
         return self
 
     @property
@@ -138,7 +139,50 @@ class Taco(Residual):
         return self.steadiness > 0
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network from a seed; see :class:`~medtaskatlas.encoders.network.TaskEncoder`."""
-        from medtaskatlas.encoders.network import TaskEncoder, seeded
+        """Make a :class:`~medtaskatlas.encoders.taco.network.TaskEncoder` from a seed."""
+        from medtaskatlas.encoders.network import seeded
+        from medtaskatlas.encoders.taco.network import TaskEncoder
 
-        return seeded(lambda: TaskEncoder(self), seed)
+        joined = self.correspondence.model_dump() if self.fusion == "correspondence" else None
+        return seeded(
+            lambda: TaskEncoder(
+                (self.backbone, self.width, self.stem),
+                self.coordinates,
+                joined,
+                embedding_dim=self.embedding_dim,
+                blind=self.sees == "input",
+            ),
+            seed,
+        )
+
+    def training(self) -> Training | None:
+        """Itself, where it has steps."""
+        return self if self.steps else None
+
+    def objective(
+        self, network: Any, rows: TrainingRows, seed: int, processes: Processes
+    ) -> TacoObjective:
+        """Contrast between tasks, and what the options add."""
+        from medtaskatlas.encoders.taco.batches import Composer
+        from medtaskatlas.encoders.taco.objective import TacoObjective
+
+        composer = Composer(
+            rows,
+            seed=seed,
+            sampler=self.sampler,
+            labels=self.labels,
+            batch_tasks=self.batch_tasks,
+            batch_images=self.batch_images,
+            failures=self.failures,
+            unchanged=self.steadiness > 0,
+        )
+        return TacoObjective(
+            network,
+            composer,
+            seed=seed,
+            processes=processes,
+            temperature=self.temperature,
+            cross_entropy=self.cross_entropy,
+            steadiness=self.steadiness,
+            validated=self.patience > 0,
+        )

@@ -1,1 +1,1 @@
-"""Task-contrastive encoders."""
+"""TaCo, the encoder that is trained by contrast between tasks."""

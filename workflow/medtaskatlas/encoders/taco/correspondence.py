@@ -10,13 +10,13 @@ the change as a function of grey level and of frequency. docs/decisions.md tells
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from medtaskatlas.encoders.network import coordinates, trunk
+from medtaskatlas.encoders.network import coordinates
 from medtaskatlas.encoders.shapes import CHANNELS, Coordinates
 from medtaskatlas.encoders.taco.lookup import (
     MOMENTS,
@@ -30,9 +30,7 @@ from medtaskatlas.encoders.taco.lookup import (
     summary,
 )
 from medtaskatlas.encoders.taco.pair_statistics import STATISTICS, statistics
-
-if TYPE_CHECKING:
-    from medtaskatlas.encoders.kinds.taco import Correspondence
+from medtaskatlas.networks.resnet import trunk
 
 # Places a side of what the pooled features keep of the look-up.
 COARSE = 8
@@ -41,13 +39,7 @@ TEMPERATURE = 0.07
 
 
 class Tower(nn.Sequential):
-    """Describes the places of one side: [B, 3, H, W] to [B, channels, H / 4, W / 4].
-
-    Parameters
-    ----------
-    channels
-        Length of a description.
-    """
+    """Describes the places of one side: [B, 3, H, W] to [B, channels, H / 4, W / 4]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(
@@ -64,19 +56,8 @@ class Tower(nn.Sequential):
 class CorrespondenceTrunk(nn.Module):
     """Residual network of a pair that is told how its sides correspond.
 
-    Parameters
-    ----------
-    backbone, width, stem
-        See :func:`medtaskatlas.encoders.network.trunk`.
-    kind
-        See :func:`medtaskatlas.encoders.network.coordinates`.
-    parts
-        What is joined to it, and how large.
-
-    Attributes
-    ----------
-    features
-        Number of features.
+    ``tower`` to ``measures`` are sizes of what is joined to it, 0 for nothing; see
+    :class:`medtaskatlas.encoders.kinds.taco.Correspondence`.
     """
 
     def __init__(
@@ -85,13 +66,17 @@ class CorrespondenceTrunk(nn.Module):
         width: int,
         stem: int,
         kind: Coordinates,
-        parts: Correspondence,
+        *,
+        tower: int,
+        grid: int,
+        asking: int,
+        volume: int,
+        sides: int,
+        measures: int,
     ) -> None:
         super().__init__()
-        tower, grid, volume = parts.tower, parts.grid, parts.volume
-        sides, measures = parts.sides, parts.measures
         self.kind: Coordinates = kind
-        self.grid, self.asking = grid, parts.asking
+        self.grid, self.asking = grid, asking
         self.network, self.features = trunk(backbone, width, stem, CHANNELS[kind])
         self.tower = Tower(tower) if grid or sides else None
         self.join: nn.Module | None = None
@@ -132,18 +117,7 @@ class CorrespondenceTrunk(nn.Module):
             self.features += measures
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
-        """Features of pairs.
-
-        Parameters
-        ----------
-        pairs
-            float [B, 6, H, W] in -1..1.
-
-        Returns
-        -------
-        torch.Tensor
-            float [B, features].
-        """
+        """Features [B, features] of pairs, float [B, 6, H, W] in -1..1."""
         net: Any = self.network
         x = net.maxpool(net.act(net.bn1(net.conv1(coordinates(pairs, self.kind)))))
         x = net.layer1(x)
@@ -168,20 +142,11 @@ class CorrespondenceTrunk(nn.Module):
         return torch.cat([x.mean(dim=(2, 3)), *parts], dim=1)
 
     def correspondence(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Look-up between the places of the two sides.
+        """Look-up between the places of two sides, float [2 B, C, H, W]: inputs, then outputs.
 
-        Parameters
-        ----------
-        maps
-            float [2 B, C, H, W]: descriptions of the inputs, then of the outputs.
-
-        Returns
-        -------
-        torch.Tensor
-            float32 [B, N, MOVEMENT], see :func:`movement`; N = ``asking`` squared.
-        torch.Tensor
-            float32 [B, COARSE**2, COARSE**2]: the look-up by coarse places of the output, which
-            ask, and of the input, which are found; rows sum to one.
+        Gives the :func:`movement` at the N = ``asking`` squared places of the output, float32
+        [B, N, MOVEMENT], and the look-up by coarse places of the output, which ask, and of the
+        input, which are found, float32 [B, COARSE**2, COARSE**2]; rows sum to one.
         """
         size = (min(self.grid, maps.shape[2]), min(self.grid, maps.shape[3]))
         asking = (min(self.asking, maps.shape[2]), min(self.asking, maps.shape[3]))

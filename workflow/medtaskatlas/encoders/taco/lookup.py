@@ -12,19 +12,9 @@ MOMENTS = 12
 
 
 def averaging(size: int, to: int) -> torch.Tensor:
-    """Matrix that brings a line of places to another number by the shares of area they cover.
+    """Matrix [to, size] that averages a line of places to another number by the area they cover.
 
     As a product it is deterministic on every device, which torch's adaptive pooling is not.
-
-    Parameters
-    ----------
-    size, to
-        Number of places before and after.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 [to, size]; rows sum to one.
     """
     new, old = np.arange(to + 1) / to, np.arange(size + 1) / size
     upper = np.minimum(new[1:, None], old[None, 1:])
@@ -33,20 +23,7 @@ def averaging(size: int, to: int) -> torch.Tensor:
 
 
 def resized(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Maps brought to another size by area.
-
-    Parameters
-    ----------
-    maps
-        float [B, C, H, W].
-    height, width
-        The new size.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, C, height, width].
-    """
+    """Maps float [B, C, H, W] brought to another size by area."""
     if maps.shape[2] != height:
         maps = averaging(maps.shape[2], height).to(maps) @ maps
     if maps.shape[3] != width:
@@ -55,18 +32,7 @@ def resized(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def places(height: int, width: int) -> torch.Tensor:
-    """Positions of the places of a map, from the centre, half the side being one.
-
-    Parameters
-    ----------
-    height, width
-        Size of the map.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 [height * width, 2]: (x, y).
-    """
+    """Places [H * W, 2] of a map: (x, y) from the centre, half the side being one."""
     x = (torch.arange(width, dtype=torch.float32) + 0.5) * (2 / width) - 1
     y = (torch.arange(height, dtype=torch.float32) + 0.5) * (2 / height) - 1
     return torch.stack([x.repeat(height), y.repeat_interleave(width)], dim=1)
@@ -75,15 +41,7 @@ def places(height: int, width: int) -> torch.Tensor:
 def descriptions(maps: torch.Tensor) -> torch.Tensor:
     """Descriptions of places on the unit sphere, without what all places of an image share.
 
-    Parameters
-    ----------
-    maps
-        float [B, C, H, W].
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, H * W, C] of length one.
+    From float [B, C, H, W] to [B, H * W, C].
     """
     flat = maps.flatten(2)
     flat = flat - flat.mean(dim=2, keepdim=True)
@@ -93,18 +51,8 @@ def descriptions(maps: torch.Tensor) -> torch.Tensor:
 def lookup(before: torch.Tensor, after: torch.Tensor, scale: torch.Tensor | float) -> torch.Tensor:
     """Where in the input each place of the output may come from.
 
-    Parameters
-    ----------
-    before, after
-        float [B, M, C] and [B, N, C]: descriptions of the places of the input, and of those of
-        the output.
-    scale
-        One over the temperature of the softmax.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, N, M]: shares over the places of the input, one row a place of the output.
+    Softmax over the places of the input, [B, N, M], of :func:`descriptions` [B, M, C] and
+    [B, N, C]; ``scale`` is one over its temperature.
     """
     return torch.softmax(torch.bmm(after * scale, before.transpose(1, 2)), dim=2)
 
@@ -112,24 +60,13 @@ def lookup(before: torch.Tensor, after: torch.Tensor, scale: torch.Tensor | floa
 def movement(
     expected: torch.Tensor, before: torch.Tensor, after: torch.Tensor, position: torch.Tensor
 ) -> torch.Tensor:
-    """What a look-up says of each place of the output.
+    """Channels that say of each place of the output where it comes from, float [B, N, MOVEMENT].
 
-    Parameters
-    ----------
-    expected
-        float [B, N, 3]: means over the shares of :func:`lookup` of the position (x, y) and of its
-        squared distance from the centre.
-    before, after
-        float [B, N, C], see :func:`descriptions`.
-    position
-        float [N, 2], see :func:`places`.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, N, MOVEMENT]: expected position (x, y) in the input, how far it is from the own
-        position (x, y), own position (x, y), spread (root of the mean squared distance of the
-        shares from their mean), and cosine of the descriptions of the same place on both sides.
+    ``expected`` [B, N, 3] has means over the shares of :func:`lookup` of the position (x, y) and of
+    its squared distance from the centre; ``position`` [N, 2] are :func:`places`. The channels are
+    the expected position (x, y) in the input, how far it is from the own position (x, y), the own
+    position (x, y), the spread (root of the mean squared distance of the shares from their mean),
+    and the cosine of the :func:`descriptions` of the same place on both sides.
     """
     found = expected[..., :2]
     variance = expected[..., 2:] - found.square().sum(dim=2, keepdim=True)
@@ -140,19 +77,11 @@ def movement(
 
 
 def summary(fields: torch.Tensor) -> torch.Tensor:
-    """Moments of a movement over the image: an affine map can be read off them linearly.
+    """Moments of :func:`movement` over the image: an affine map can be read off them linearly.
 
-    Parameters
-    ----------
-    fields
-        float [B, N, MOVEMENT], see :func:`movement`.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, MOMENTS]: mean of the expected position (x, y), of its products with the own
-        position (xx, xy, yx, yy), each weighted by certainty; the weights' own second moments (xx,
-        xy, yy); certainty; mean squared distance moved; mean cosine at the same place.
+    float [B, MOMENTS]: mean of the expected position (x, y), of its products with the own position
+    (xx, xy, yx, yy), each weighted by certainty; the weights' own second moments (xx, xy, yy);
+    certainty; mean squared distance moved; mean cosine at the same place.
     """
     found, moved, own = fields[..., :2], fields[..., 2:4], fields[..., 4:6]
     certain = (1 - fields[..., 6:7]).clamp(0.01, 1)

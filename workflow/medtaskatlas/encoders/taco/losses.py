@@ -1,181 +1,85 @@
-"""Contrastive losses on cosine similarities, each a function of two masks.
+"""Losses of TaCo: contrast between tasks, names of tasks, and steadiness along severity.
 
-Rows are anchors, columns what they are compared with: the batch itself, then the memory. A mask of
-positives and one of negatives say everything else, so that failures, memory and draws are no
-business of a loss. An anchor without a positive is skipped; so is one without a negative, where the
-loss needs one.
+Labels are codes of tasks. Pairs of no task have :data:`FAILURE`, a negative of every task and the
+positive of nothing, or :data:`EMPTY`: pairs in which nothing was done, which are not contrasted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch.nn import functional
 
-LossName = Literal["supcon", "nt_xent", "triplet"]
-# Labels that are no task: failures, which are nobody's positive; and what takes no part at all,
-# empty places of a memory and pairs in which nothing was done.
 FAILURE, EMPTY = -1, -2
+FEWEST = 3
+# Keeps the gradient of a length of nothing a number.
+_TINY = 1e-12
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Embeddings and what is known of them.
-
-    Attributes
-    ----------
-    embedding
-        float [N, D] of length one.
-    label
-        int64 [N] task codes, :data:`FAILURE` or :data:`EMPTY`.
-    cell
-        int64 [N] codes of (task, image); only compared where labels are of tasks.
-    """
-
-    embedding: torch.Tensor
-    label: torch.Tensor
-    cell: torch.Tensor
-
-
-def masks(anchors: Compared, others: Compared, loss: LossName) -> tuple[torch.Tensor, torch.Tensor]:
-    """Who attracts and who repels whom.
-
-    Parameters
-    ----------
-    anchors
-        The batch.
-    others
-        What it is compared with; begins with the batch itself.
-    loss
-        ``nt_xent``: positives are other draws of the task on the image, and pairs of the task on
-        other images are neither. Otherwise all pairs of the task are positives.
-
-    Returns
-    -------
-    positive, negative
-        bool [N, M]. Nothing is compared with itself. Failures are negatives of every task, and
-        positives of nothing.
-    """
-    same = anchors.label[:, None] == others.label[None]
-    negative = ~same & (others.label != EMPTY)[None]
-    positive = same & (anchors.label >= 0)[:, None]
-    if loss == "nt_xent":
-        positive = positive & (anchors.cell[:, None] == others.cell[None])
-    # In place: the masks are ours, and no gradient passes them.
-    positive.diagonal().fill_(False)
-    return positive, negative
-
-
-def similarities(anchors: Compared, others: Compared) -> torch.Tensor:
-    """Cosine similarities.
-
-    Parameters
-    ----------
-    anchors, others
-        N and M embeddings.
-
-    Returns
-    -------
-    torch.Tensor
-        float [N, M].
-    """
-    first, second = (functional.normalize(c.embedding, dim=1) for c in (anchors, others))
-    return first @ second.T
-
-
-def supcon(
-    cosine: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, temperature: float
-) -> torch.Tensor:
+def supcon(embedding: torch.Tensor, label: torch.Tensor, temperature: float) -> torch.Tensor:
     """Supervised contrastive loss, the form with the sum outside (Khosla et al., 2020).
 
-    Parameters
-    ----------
-    cosine
-        float [N, M].
-    positive, negative
-        bool [N, M], see :func:`masks`.
-    temperature
-        Divides the cosines.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar: mean over anchors with a positive; the same numbers as SupConLoss of
-        pytorch-metric-learning, without its lists of indices.
+    Of embeddings [N, D] and labels [N]: mean over anchors with a positive, 0 with a gradient of
+    zero where there is none. The same numbers as SupConLoss of pytorch-metric-learning, without its
+    lists of indices.
     """
-    logits = cosine / temperature
+    same = label[:, None] == label[None]
+    negative = ~same & (label != EMPTY)[None]
+    positive = same & (label >= 0)[:, None]
+    # In place: the mask is ours, and no gradient passes it.
+    positive.diagonal().fill_(False)
+    first, second = (functional.normalize(embedding, dim=1) for _ in range(2))
+    logits = first @ second.T / temperature
     logits = logits - logits.max(dim=1, keepdim=True).values.detach()
-    log_share = logits - _log_sum(logits, positive | negative)
+    # Not minus infinity: its gradient is no number where nothing is kept.
+    lowest = torch.finfo(logits.dtype).min
+    compared = logits.masked_fill(~(positive | negative), lowest)
+    log_share = logits - torch.logsumexp(compared, dim=1, keepdim=True)
     weight = positive.to(logits.dtype)
     count = weight.sum(dim=1)
     losses = -((weight * log_share).sum(dim=1) / count.clamp(min=1))
-    return _mean(losses, count > 0)
+    # Without a look at how many there are, which would make a GPU wait.
+    return losses.masked_fill(~(count > 0), 0).sum() / (count > 0).sum().clamp(min=1)
 
 
-def nt_xent(
-    cosine: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, temperature: float
+def classification(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over tasks, logits [N, tasks]; what is of no task takes no part."""
+    return functional.cross_entropy(logits, label.clamp(min=FAILURE), ignore_index=FAILURE)
+
+
+def unsteadiness(
+    embedding: torch.Tensor,
+    label: torch.Tensor,
+    severity: torch.Tensor,
+    image: torch.Tensor,
+    n_tasks: int,
 ) -> torch.Tensor:
-    """Normalised cross-entropy of each positive pair against the anchor's negatives.
+    """One minus Pearson's correlation of severity and displacement, mean over tasks: 0 to 2.
 
-    Chen et al. (2020).
-
-    Parameters
-    ----------
-    cosine
-        float [N, M].
-    positive, negative
-        bool [N, M], see :func:`masks`.
-    temperature
-        Divides the cosines.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar: mean over positive pairs.
+    Contrast alone makes all severities of a task one point: the embedding jumps and stays. This
+    asks for a distance that grows with severity, from the pair in which nothing was done to the
+    image. It compares pairs of a batch, which are of different images; no trajectory is learned
+    from. Severities are NaN where a task has no ladder; ``image`` has codes of images, and that of
+    an unchanged pair is the image it shows. Tasks count of which :data:`FEWEST` pairs have a
+    severity and an unchanged pair of their image; 0, with a gradient of zero, where there is none.
     """
-    logits = cosine / temperature
-    # -log(e^p / (e^p + sum e^n)) without leaving logarithms.
-    losses = functional.softplus(_log_sum(logits, negative) - logits)
-    return _mean(losses, positive)
+    own = (image[:, None] == image[None]) & (label == EMPTY)[None]
+    counts = own.any(dim=1) & ~severity.isnan() & (label >= 0)
+    away = embedding - embedding[own.to(torch.uint8).argmax(dim=1)]
+    displacement = ((away**2).sum(dim=1) + _TINY).sqrt()
+    member = functional.one_hot(label.clamp(min=0), n_tasks).to(embedding.dtype)
+    member = member * counts[:, None]
+    number = member.sum(dim=0)
+    first, second = (
+        _within(member, number, values)
+        for values in (severity.nan_to_num().to(embedding.dtype), displacement)
+    )
+    size = ((first**2).sum(dim=0) * (second**2).sum(dim=0) + _TINY).sqrt()
+    lost = 1 - (first * second).sum(dim=0) / size
+    kept = number >= FEWEST
+    return lost.masked_fill(~kept, 0).sum() / kept.sum().clamp(min=1)
 
 
-def triplet(
-    cosine: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float
-) -> torch.Tensor:
-    """Triplets of each anchor with its hardest positive and negative (Hermans et al., 2017).
-
-    Parameters
-    ----------
-    cosine
-        float [N, M].
-    positive, negative
-        bool [N, M], see :func:`masks`.
-    margin
-        By how much the positive must be more similar, as a cosine.
-
-    Returns
-    -------
-    torch.Tensor
-        Scalar: mean over anchors that have both.
-    """
-    # 3 lies outside of -1..1.
-    far = cosine.masked_fill(~positive, 3).min(dim=1).values
-    near = cosine.masked_fill(~negative, -3).max(dim=1).values
-    return _mean((margin + near - far).relu(), positive.any(dim=1) & negative.any(dim=1))
-
-
-def _log_sum(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the sum of exponentials of what is kept, [N, 1]; lowest number for nothing."""
-    # Not minus infinity: its gradient is no number where nothing is kept.
-    lowest = torch.finfo(logits.dtype).min
-    return torch.logsumexp(logits.masked_fill(~keep, lowest), dim=1, keepdim=True)
-
-
-def _mean(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-    """Mean of what is kept; zero, with a gradient of zero, where nothing is.
-
-    Without a look at how many there are, which would make a GPU wait.
-    """
-    return values.masked_fill(~keep, 0).sum() / keep.sum().clamp(min=1)
+def _within(member: torch.Tensor, number: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Values less their task's mean, [N, T]; 0 for other tasks."""
+    mean = (member * values[:, None]).sum(dim=0) / number.clamp(min=1)
+    return member * (values[:, None] - mean)

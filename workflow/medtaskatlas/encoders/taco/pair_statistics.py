@@ -15,21 +15,12 @@ STATISTICS = 2 * 4 * LEVELS + 3 * RINGS * SECTORS
 
 
 def curves(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """How the change depends on the grey level.
+    """How the change depends on the grey level, from grey sides [B, H, W] in -1..1.
 
     A gain, a gamma and an inversion are curves; Gaussian, Poisson and speckle noise differ in how
-    their spread grows with the signal.
-
-    Parameters
-    ----------
-    before, after
-        float [B, H, W] grey sides in -1..1.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, 2 * 4 * LEVELS]: about each level of the input, and of the output, the root of
-        the share of pixels, the mean change, its signed root, and the logarithm of its variance.
+    their spread grows with the signal. float [B, 2 * 4 * LEVELS]: about each level of the input,
+    and of the output, the root of the share of pixels, the mean change, its signed root, and the
+    logarithm of its variance.
     """
     # Some thousand pixels tell enough, so not every row is looked at.
     step = max(1, before.shape[1] // 32)
@@ -63,16 +54,8 @@ def _bands(height: int, width: int) -> np.ndarray:
 def spectra(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """How the change depends on the frequency: kinds of blur differ in what they leave.
 
-    Parameters
-    ----------
-    before, after
-        float [B, H, W] grey sides in -1..1.
-
-    Returns
-    -------
-    torch.Tensor
-        float [B, 3 * RINGS * SECTORS]: by band, the logarithm of the power of the input, and of
-        the output and of the change as parts of it.
+    From grey sides [B, H, W] in -1..1, float [B, 3 * RINGS * SECTORS]: by band, the logarithm of
+    the power of the input, and of the output and of the change as parts of it.
     """
     height, width = before.shape[1:]
     window = torch.outer(torch.hann_window(height, False), torch.hann_window(width, False))
@@ -87,17 +70,9 @@ def spectra(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 
 
 def statistics(pairs: torch.Tensor) -> torch.Tensor:
-    """Fixed measures of the change of grey levels; see :func:`curves` and :func:`spectra`.
+    """Measures of the change of grey levels, float32 [B, STATISTICS] without a gradient.
 
-    Parameters
-    ----------
-    pairs
-        float [B, 6, H, W] in -1..1.
-
-    Returns
-    -------
-    torch.Tensor
-        float32 [B, STATISTICS], without a gradient.
+    Of float [B, 6, H, W] in -1..1; see :func:`curves` and :func:`spectra`.
     """
     with torch.no_grad(), torch.autocast(pairs.device.type, enabled=False):
         before, after = pairs[:, :3].float().mean(dim=1), pairs[:, 3:].float().mean(dim=1)

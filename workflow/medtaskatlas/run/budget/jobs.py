@@ -92,7 +92,7 @@ def _train(counts: Counts, kind: EncoderKind, options: Mapping[str, Any], cells:
     """In TFLOP: backward is twice forward, and a multiplication with its addition is two."""
     cost = counts.cost(options)
     batch = options.get("batch_tasks", 0) * options.get("batch_images", 0)
-    seen = options.get("steps", 0) * batch * options.get("accumulate", 1)
+    seen = options.get("steps", 0) * batch
     return Job(
         "train",
         "train",

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medtaskatlas.encoders.shapes import CHANNELS, LAYERS
+from medtaskatlas.encoders.shapes import CHANNELS
+from medtaskatlas.networks.resnet import LAYERS
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 # Of a kind of a user's own that nobody has counted: as many as TaCo has.
@@ -54,12 +55,9 @@ def cost_of(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -
 
 def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
     """The trained encoder with its head."""
-    if options["fusion"] == "two_tower":
-        body = _apart(_trunk(options, 3, side))
-    else:
-        body = _trunk(options, CHANNELS[options["coordinates"]], side)
-        if options["coordinates"] == "texture":
-            body = Cost(6 * 9 * side**2, 0, 0, 0) + body
+    body = _trunk(options, CHANNELS[options["coordinates"]], side)
+    if options["coordinates"] == "texture":
+        body = Cost(6 * 9 * side**2, 0, 0, 0) + body
     if options["fusion"] == "correspondence":
         more = counted["correspondence"]
         macs = more["macs"] + more["macs_per_pixel"] * side**2

@@ -1,21 +1,24 @@
 """Several processes that share a training: started, watched, and never left behind.
 
-Each is ``python -m medtaskatlas.encoders.taco.worker``. A spawned or forked copy of the caller
-would not do: the scripts of Snakemake would run again in every spawned one, and threads of torch do
-not outlive a fork.
+Each is ``python -m medtaskatlas.learning.launch``. A spawned or forked copy of the caller would not
+do: the scripts of Snakemake would run again in every spawned one, and threads of torch do not
+outlive a fork.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,16 @@ from medtaskatlas.learning.interrupt import Interrupt
 GRACE = 25.0
 
 
-def launch(arguments: dict[str, Any], world: int) -> None:
-    """Train in several processes and wait for them.
+def launch(function: str, arguments: dict[str, Any], world: int) -> None:
+    """Call a function in several processes and wait for them.
 
     Parameters
     ----------
+    function
+        ``module:name``; it is also given ``processes``, see
+        :class:`~medtaskatlas.learning.processes.Processes`.
     arguments
-        Of :func:`medtaskatlas.encoders.train.train`; JSON-able.
+        Its keyword arguments; JSON-able.
     world
         How many processes.
 
@@ -48,7 +54,7 @@ def launch(arguments: dict[str, Any], world: int) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="medtaskatlas-") as folder:
         job = Path(folder) / "job.json"
-        job.write_text(json.dumps(arguments))
+        job.write_text(json.dumps({"function": function, "arguments": arguments}))
         port = _free_port()
         with Interrupt() as interrupt:
             workers = [_start(job, rank, world, port) for rank in range(world)]
@@ -59,33 +65,13 @@ def launch(arguments: dict[str, Any], world: int) -> None:
                     worker.kill()
                     worker.wait()
         codes = [worker.returncode for worker in workers]
-        if interrupt.asked:
+        if interrupt.requested:
             raise SystemExit(128 + signal.SIGTERM)
-        for rank in range(world):
-            said = error_file(job, rank)
-            if said.is_file():
-                facts = json.loads(said.read_text())
-                raise getattr(errors, facts["kind"])(facts["problem"], facts["remedy"])
+        for error_file in sorted(Path(folder).glob("error*.json")):
+            facts = json.loads(error_file.read_text())
+            raise getattr(errors, facts["kind"])(facts["problem"], facts["remedy"])
         if any(codes):
             raise RuntimeError(f"the processes of a training ended with {codes}")
-
-
-def error_file(job: Path, rank: int) -> Path:
-    """Where a process leaves what a user can act on.
-
-    Parameters
-    ----------
-    job
-        The file with its arguments.
-    rank
-        Which process.
-
-    Returns
-    -------
-    pathlib.Path
-        May be absent.
-    """
-    return job.with_name(f"error{rank}.json")
 
 
 def _start(job: Path, rank: int, world: int, port: int) -> subprocess.Popen:
@@ -103,14 +89,14 @@ def _start(job: Path, rank: int, world: int, port: int) -> subprocess.Popen:
     if sys.platform == "linux":
         # Otherwise gloo looks for the name of the machine, which may lead nowhere.
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    command = [sys.executable, "-m", "medtaskatlas.encoders.taco.worker", str(job)]
+    command = [sys.executable, "-m", "medtaskatlas.learning.launch", str(job)]
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # noqa: S603
 
 
 def _watch(workers: list[subprocess.Popen], interrupt: Interrupt) -> None:
     """Wait until all have ended, or one has failed, or a request to stop was answered."""
     while any(worker.poll() is None for worker in workers):
-        if interrupt.asked:
+        if interrupt.requested:
             # The first alone saves; it needs no answer of the others for that.
             workers[0].send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -128,3 +114,35 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _work(job: Path) -> None:
+    """The part of one process; its rank and their number are in the environment."""
+    import torch
+
+    from medtaskatlas.learning.processes import Processes
+
+    threading.Thread(target=_end_with_caller, daemon=True).start()
+    # Fabric tells how processes find each other; nobody needs it.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    processes = Processes(int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"]))
+    call = json.loads(job.read_text())
+    module, name = call["function"].split(":")
+    try:
+        getattr(import_module(module), name)(**call["arguments"], processes=processes)
+    except errors.AtlasError as error:
+        facts = {"kind": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+        job.with_name(f"error{processes.rank}.json").write_text(json.dumps(facts))
+        sys.exit(1)
+    torch.distributed.destroy_process_group()
+
+
+def _end_with_caller() -> None:
+    """End when the pipe from the caller closes: then it is gone."""
+    # Not sys.stdin, whose lock a thread that waits would keep beyond the end.
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _work(Path(sys.argv[1]))

@@ -14,7 +14,7 @@ def run(code: str) -> str:
 def test_the_rest_of_monai_is_not_imported() -> None:
     code = """
 import sys
-from medtaskatlas.networks.monai_resnet import monai_resnet
+from medtaskatlas.networks.resnet import monai_resnet
 monai_resnet()
 print([m for m in ("monai", "transformers", "scipy", "torch._dynamo") if m in sys.modules])
 """
@@ -23,7 +23,7 @@ print([m for m in ("monai", "transformers", "scipy", "torch._dynamo") if m in sy
 
 def test_who_imports_monai_afterwards_gets_it_whole() -> None:
     code = """
-from medtaskatlas.networks.monai_resnet import monai_resnet
+from medtaskatlas.networks.resnet import monai_resnet
 ours = monai_resnet()
 import monai
 print(monai.networks.nets.ResNet.__name__, monai.transforms.Compose.__name__, monai.__version__)
@@ -37,7 +37,7 @@ print(monai_resnet() is ours)
 def test_it_is_the_network_of_the_whole_package() -> None:
     code = """
 import torch
-from medtaskatlas.networks.monai_resnet import monai_resnet
+from medtaskatlas.networks.resnet import monai_resnet
 alone = monai_resnet().ResNet
 from monai.networks.nets.resnet import ResNet
 made = []

@@ -1,0 +1,102 @@
+"""Residual networks of MONAI, without importing the rest of MONAI."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+# No torch here: what a run costs is counted from LAYERS without it.
+if TYPE_CHECKING:
+    from torch import nn
+
+Backbone = Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101"]
+# Kind of block and blocks of each stage (He et al., 2016).
+LAYERS: dict[str, tuple[str, list[int]]] = {
+    "resnet10": ("basic", [1, 1, 1, 1]),
+    "resnet18": ("basic", [2, 2, 2, 2]),
+    "resnet34": ("basic", [3, 4, 6, 3]),
+    "resnet50": ("bottleneck", [3, 4, 6, 3]),
+    "resnet101": ("bottleneck", [3, 4, 23, 3]),
+}
+_FILE = "monai.networks.nets.resnet"
+# Packages on the way to it whose own code imports all that lies in them.
+_PACKAGES = (
+    "monai",
+    "monai.apps",
+    "monai.networks",
+    "monai.networks.blocks",
+    "monai.networks.layers",
+    "monai.networks.nets",
+)
+
+
+def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Module, int]:
+    """Residual network without its classifier.
+
+    With a stride of two in the first convolution, as He et al. (2016) have it; MONAI's default of
+    one costs two to four times the time.
+
+    Parameters
+    ----------
+    backbone
+        A key of :data:`LAYERS`.
+    width
+        Channels of the first stage; they double each stage.
+    stem
+        Side of the first kernel, pixels.
+    channels
+        Channels of the images.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps [B, channels, H, W] to [B, features].
+    int
+        Number of features.
+    """
+    block, layers = LAYERS[backbone]
+    resnet = monai_resnet()
+    planes = [width, 2 * width, 4 * width, 8 * width]
+    network = resnet.ResNet(
+        block,
+        layers,
+        planes,
+        spatial_dims=2,
+        n_input_channels=channels,
+        conv1_t_size=stem,
+        conv1_t_stride=2,
+        feed_forward=False,
+    )
+    return network, planes[-1] * (resnet.ResNetBottleneck.expansion if block == "bottleneck" else 1)
+
+
+@cache
+def monai_resnet() -> ModuleType:
+    """The module ``monai.networks.nets.resnet``, imported alone.
+
+    ``import monai`` imports all of its modules, and with them matplotlib, scipy, transformers and
+    half of torch's compiler: three quarters of the seconds that a job of training or embedding
+    takes to start; docs/decisions.md has the numbers. Who imports MONAI afterwards gets it whole.
+    """
+    found = find_spec("monai")
+    if "monai" in sys.modules or found is None or found.origin is None:
+        return import_module(_FILE)
+    root = Path(found.origin).parent
+    try:
+        for name in _PACKAGES:
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [str(root.joinpath(*name.split(".")[1:]))]
+            sys.modules[name] = module_from_spec(spec)
+        # Its functions say since when they are deprecated.
+        vars(sys.modules["monai"])["__version__"] = version("monai")
+        return import_module(_FILE)
+    finally:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "monai"]:
+            del sys.modules[name]
