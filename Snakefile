@@ -13,7 +13,11 @@ from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.snakemake_ext.patches import patch_snakemake
 from medtaskatlas.snakemake_ext.slurm import runtime_by_attempt
-from medtaskatlas.snakemake_ext.startup import mark_running, check_writable, enter_container
+from medtaskatlas.snakemake_ext.startup import (
+    mark_running,
+    check_writable,
+    enter_container,
+)
 
 min_version("9.27")
 patch_snakemake()

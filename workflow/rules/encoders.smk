@@ -179,7 +179,9 @@ use rule train as train_point with:
 
 use rule embed as embed_point with:
     input:
-        pairs=lambda wildcards: RUN.pair_files(RUN.points[wildcards.point].embedded_cells),
+        pairs=lambda wildcards: RUN.pair_files(
+            RUN.points[wildcards.point].embedded_cells
+        ),
         images=lambda wildcards: RUN.image_files(
             RUN.points[wildcards.point].embedded_cells
         ),
