@@ -8,7 +8,7 @@ import pytest
 
 from generated import SPLITS, make_sample, write_dataset
 from medtaskatlas.formats.images import ImageSet, Sample
-from medtaskatlas.pairs.sets import make_pairs
+from medtaskatlas.pairs.sets import Amounts, make_pairs, make_sets
 from medtaskatlas.tasks.bank import load_bank
 
 
@@ -32,6 +32,21 @@ def pair_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], li
             make_pairs(file, bank[name], out, pairs_per_cell=20, splits=SPLITS, seed=0)
             paths.append(out)
     return paths, images
+
+
+@pytest.fixture(scope="session")
+def failure_files(
+    pair_files: tuple[list[Path], list[Path]], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Failures of two of the tasks of `pair_files`."""
+    root = tmp_path_factory.mktemp("failures")
+    paths = []
+    for name in ("rotation", "inversion"):
+        for file in pair_files[1]:
+            paths.append(root / name / file.name)
+            amounts, outs = Amounts(20, failures=10), {"failure": paths[-1]}
+            make_sets(file, load_bank()[name], outs, amounts=amounts, splits=SPLITS, seed=0)
+    return paths
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from generated import SPLITS
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.kinds.taco import Taco
@@ -19,8 +18,6 @@ from medtaskatlas.encoders.taco.losses import EMPTY, FAILURE
 from medtaskatlas.encoders.taco.validation import Validation, vote
 from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.processes import Processes
-from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.tasks.bank import load_bank
 
 TINY = {
     "kind": "taco",
@@ -36,20 +33,6 @@ TINY = {
 
 
 BATCH = {"batch_tasks": 4, "batch_images": 4}
-
-
-@pytest.fixture(scope="module")
-def failure_files(pair_files, tmp_path_factory):
-    """Failures of the tasks of `pair_files`."""
-    root = tmp_path_factory.mktemp("failures")
-    paths = []
-    for name in ("rotation", "inversion"):
-        for file in pair_files[1]:
-            paths.append(root / name / file.name)
-            amounts = Amounts(20, failures=10)
-            outs = {"failure": paths[-1]}
-            make_sets(file, load_bank()[name], outs, amounts=amounts, splits=SPLITS, seed=0)
-    return paths
 
 
 def run(pair_files, folder, options=(), **more):

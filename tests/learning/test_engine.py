@@ -21,7 +21,6 @@ import toy_objective
 from safetensors.torch import load_file
 from toy_objective import HIDDEN, LENGTH, SIZE, Toy, train_toy
 
-from generated import SPLITS
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.taco.objective import TacoObjective
@@ -31,8 +30,6 @@ from medtaskatlas.learning.history import History
 from medtaskatlas.learning.machine import fabric_of
 from medtaskatlas.learning.options import Training
 from medtaskatlas.learning.processes import Processes
-from medtaskatlas.pairs.sets import Amounts, make_sets
-from medtaskatlas.tasks.bank import load_bank
 
 STEPS = 12
 TACO = {
@@ -70,20 +67,6 @@ class User:
         folder.mkdir(exist_ok=True)
         self.train(folder, options)
         return load_file(folder / "model.safetensors"), pq.read_table(folder / "history.parquet")
-
-
-@pytest.fixture(scope="module")
-def failure_files(pair_files, tmp_path_factory):
-    """Failures of the tasks of `pair_files`."""
-    root = tmp_path_factory.mktemp("failures")
-    paths = []
-    for name in ("rotation", "inversion"):
-        for file in pair_files[1]:
-            paths.append(root / name / file.name)
-            amounts = Amounts(20, failures=10)
-            outs = {"failure": paths[-1]}
-            make_sets(file, load_bank()[name], outs, amounts=amounts, splits=SPLITS, seed=0)
-    return paths
 
 
 @pytest.fixture
