@@ -52,7 +52,7 @@ def hashes():
         ("encoders/pixels.py", {"embed"}),
         ("encoders/kinds/pixels.py", {"embed"}),
         ("encoders/kind.py", {"train", "embed"}),
-        ("atlas/neighbours.py", {"predict"}),
+        ("atlas/knn.py", {"predict"}),
         ("datasets/io/npz_stream.py", {"prepare npz", "prepare folder"}),
         ("datasets/folder/survey.py", {"prepare folder"}),
         ("datasets/sources/npz.py", {"prepare npz"}),
