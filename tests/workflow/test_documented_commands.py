@@ -45,6 +45,7 @@ FILES += ["requirements-bench.txt"]
 READERS = {
     "/shared/medtaskatlas.sif": "medtaskatlas.sif",
     "~/.config/snakemake/slurm": "own_profile",
+    "~/.config/snakemake/mycluster": "mycluster",
     "datasets_dir=PATH": "datasets_dir=mine",
 }
 HAND = "mine/hand_xray"
@@ -154,6 +155,7 @@ def checkout(tmp_path_factory) -> Path:
     own_dataset(folder / HAND)
     (folder / "own_profile").mkdir()
     (folder / "own_profile/config.yaml").write_text("retries: 3\n")
+    (folder / "mycluster").symlink_to(folder / "slurm/site")
     (folder / "medtaskatlas.sif").touch()
     # Asked for its version by Snakemake, which runs no job here.
     stand_in(folder, "apptainer", "echo apptainer version 1.3.6")
@@ -298,11 +300,12 @@ def medtaskatlas(words: list[str], folder: Path) -> None:
 
 
 def shell(words: list[str], folder: Path) -> None:
-    """For real, in an empty folder with the project's pages."""
+    """For real, in an empty folder with the project's pages and profiles."""
     place = folder / "elsewhere"
     if not place.exists():
         place.mkdir()
-        (place / "docs").symlink_to(folder / "docs")
+        for name in ("docs", "slurm"):
+            (place / name).symlink_to(folder / name)
     run(words, place)
 
 

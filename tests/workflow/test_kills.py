@@ -302,6 +302,8 @@ def test_a_signal_to_snakemake_alone_ends_its_jobs(smoke, tmp_path, number) -> N
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Tests that run in the background ignore SIGINT, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     places = [
         tmp_path / f"results/smoke/checkpoints/taco/seed{seed}.safetensors" for seed in (0, 1)

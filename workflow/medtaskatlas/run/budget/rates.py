@@ -198,7 +198,7 @@ def _counts_of(run: Path) -> Counts:
 
     config = existing_run(run) / "config.json"
     if not config.is_file():
-        remedy = f"make it: snakemake --cores 1 results/{run.name}/config.json"
+        remedy = f"make it: snakemake results/{run.name}/config.json --cores 1"
         raise DataError(f"{config} is missing", remedy)
     counts = Counts(plan_run(read_json(config)), {})
     for name in counts.images:
