@@ -4,18 +4,6 @@ from medtaskatlas.figures.interactive.static_files import ALL as STATIC_FILES
 from medtaskatlas.figures.registry import FIGURES
 
 
-def drawn(figure):
-    """Files of a figure by format; the report has one of them."""
-    files = {form: f"{RESULTS}/figures/{figure.name}.{form}" for form in figure.formats}
-    files[figure.shown] = report(
-        files[figure.shown],
-        caption=f"../report/{figure.name}.rst",
-        category=figure.category,
-        labels={"figure": figure.label},
-    )
-    return files
-
-
 rule figures:
     input:
         [
@@ -34,7 +22,20 @@ for figure in FIGURES.values():
         input:
             **PRODUCTS.inputs(figure),
         output:
-            **drawn(figure),
+            # The report has one of the formats.
+            **{
+                form: (
+                    report(
+                        f"{RESULTS}/figures/{figure.name}.{form}",
+                        caption=f"../report/{figure.name}.rst",
+                        category=figure.category,
+                        labels={"figure": figure.label},
+                    )
+                    if form == figure.shown
+                    else f"{RESULTS}/figures/{figure.name}.{form}"
+                )
+                for form in figure.formats
+            },
         log:
             f"{RESULTS}/logs/figures/{figure.name}.log",
         benchmark:
