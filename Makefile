@@ -41,10 +41,10 @@ test-long: $(READY) ## the tests that take hours
 	@$(IN) pytest -m long $(ARGS)
 
 bench: $(READY) ## the benchmarks, on a quiet machine
-	@$(IN) pytest -s tests/benchmarks/bench_*.py $(ARGS)
+	@$(IN) pytest -s benchmarks/bench_*.py $(ARGS)
 
 bench-tasks: $(BENCH)/.installed ## docs/benchmarks/tasks.md: the task bank beside its peers, on a quiet machine
-	@$(BENCH)/bin/python tests/benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md $(ARGS)
+	@$(BENCH)/bin/python benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md $(ARGS)
 
 lint: $(READY) ## ruff, mypy, import-linter, snakefmt, snakemake --lint
 	@$(IN) ruff check

@@ -1,6 +1,6 @@
 """Preparing a folder of pictures with masks, beside MONAI: the same files, one thread, one run.
 
-``make bench`` or ``pytest -s tests/benchmarks/bench_prepare.py``. Both read picture and mask, crop
+``make bench`` or ``pytest -s benchmarks/bench_prepare.py``. Both read picture and mask, crop
 nothing, and end with 224 x 224 pixels: area averages for pictures, nearest for masks.
 """
 

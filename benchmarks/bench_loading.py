@@ -11,9 +11,9 @@ import time
 
 import torch
 import yaml
-from benchmarks.bank_pairs import bank_pairs
 from pytorch_metric_learning.losses import SupConLoss
 
+from benchmarks.bank_pairs import bank_pairs
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import training_rows

@@ -1,6 +1,6 @@
 """What a pairs job costs: 5,000 main pairs of every task, reading and writing included.
 
-``make bench`` or ``pytest -s tests/benchmarks/bench_pairs.py``. Every task runs in a process of its
+``make bench`` or ``pytest -s benchmarks/bench_pairs.py``. Every task runs in a process of its
 own with one thread, as a job does; imports are left out of the time, and the peak of memory is the
 process's, mapped files included. Numbers are printed, never asserted: the goals are 3,000 pairs a
 second at 64 px and 300 at 224 px in geometric mean, no task under 300 at 64 px, and 500 MiB.

@@ -1,6 +1,6 @@
 """The task bank beside its peers: MONAI, TorchIO, albumentations, kornia and scikit-image.
 
-``python tests/benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md`` makes the page, in an
+``python benchmarks/bench_tasks.py --out docs/benchmarks/tasks.md`` makes the page, in an
 environment with the peers (requirements-bench.txt). Without ``--out`` the tables are printed, with
 the peers that are there; ``--only`` names some tasks.
 

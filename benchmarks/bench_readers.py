@@ -9,8 +9,8 @@ from collections.abc import Callable
 from timeit import repeat
 
 import numpy as np
-from benchmarks.bank_pairs import bank_pairs
 
+from benchmarks.bank_pairs import bank_pairs
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.taco.batches import mirror
 

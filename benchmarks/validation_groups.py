@@ -1,6 +1,6 @@
 """The comparison of encoders on the validation groups: what choices are made on.
 
-``python tests/benchmarks/validation_groups.py [RUN]`` after the run, by default `make atlas`. To
+``python benchmarks/validation_groups.py [RUN]`` after the run, by default `make atlas`. To
 compare networks, give them as encoders of a run of its own and look here, not at its tables::
 
     snakemake --cores 2 embeddings --config run=coordinates "seeds=[0]" \\

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import torch
 import yaml
-from benchmarks.bank_pairs import bank_pairs
 
+from benchmarks.bank_pairs import bank_pairs
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.encoders.network import to_input
 from medtaskatlas.encoders.pairbank import PairBank

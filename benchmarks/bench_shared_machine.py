@@ -1,6 +1,6 @@
 """What a training step costs on a machine that others use too, by how idle threads wait.
 
-``python tests/benchmarks/bench_shared_machine.py`` prints a table: seconds a step of the network
+``python benchmarks/bench_shared_machine.py`` prints a table: seconds a step of the network
 of ``taco_correspondence`` (128 pairs, 64 px, as many threads as there are cores) with and without
 other processes that are always busy. Each cell is a process of its own, and the ways alternate.
 """

@@ -1,6 +1,6 @@
 """What a Mantel test of thirty tasks takes, beside scikit-bio's.
 
-``pytest -s tests/benchmarks/bench_mantel.py``. Seconds of 9,999 permutations on 30 x 30 distances,
+``pytest -s benchmarks/bench_mantel.py``. Seconds of 9,999 permutations on 30 x 30 distances,
 the least of five runs each, are printed, never asserted.
 """
 
