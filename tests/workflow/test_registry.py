@@ -17,7 +17,7 @@ TABLE = '''
 
 import pandas as pd
 
-from medtaskatlas.atlas.schemas.columns import RUN, TableSpec, count, text
+from medtaskatlas.atlas.columns import RUN, TableSpec, count, text
 from medtaskatlas.atlas.tables import read_table, write_table
 
 SPEC = TableSpec(

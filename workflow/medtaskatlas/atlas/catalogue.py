@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from medtaskatlas.atlas.schemas import columns
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.formats.arrow import ArrowFile
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import interval_columns, over_seeds
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
@@ -17,7 +18,6 @@ from medtaskatlas.atlas.resampling import (
     draw,
     draw_seeds,
 )
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 

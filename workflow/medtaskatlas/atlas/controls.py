@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import Interval, over_seeds, percentile_interval
 from medtaskatlas.atlas.predictions import EncoderPredictions, Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.seeds import generator
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.centroids import (
     as_they_are,
     bootstrapped,
@@ -21,7 +22,6 @@ from medtaskatlas.atlas.inference import centred_interval, no_interval, over_see
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances, sampled_rows
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 

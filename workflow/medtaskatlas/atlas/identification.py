@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import interval_columns
@@ -29,7 +30,6 @@ from medtaskatlas.atlas.resampling import (
     draw_seeds,
     no_draws,
 )
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 

@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medtaskatlas.atlas.schemas.columns import TableSpec
+    from medtaskatlas.atlas.columns import TableSpec
 
 PACKAGE = "medtaskatlas"
 

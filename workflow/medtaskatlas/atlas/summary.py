@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.findings import FINDINGS
 from medtaskatlas.atlas.inference import MIN_GROUPS
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 
 NEEDED = ("identification", "comparisons", "separation", "task_distances", "clusters", "controls")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from medtaskatlas.atlas.schemas.columns import Column, TableSpec
+from medtaskatlas.atlas.columns import Column, TableSpec
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.job_facts import job_facts
 from medtaskatlas.formats.parquet import read_parquet, remedy, write_parquet

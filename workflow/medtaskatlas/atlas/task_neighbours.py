@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.centroids import (
     as_they_are,
     bootstrapped,
@@ -19,7 +20,6 @@ from medtaskatlas.atlas.distances import DRAWS, UNDEFINED
 from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 
 RANKS = 5

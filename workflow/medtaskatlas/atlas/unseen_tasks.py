@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.distances import encoder_matrix
 from medtaskatlas.atlas.inference import adjust, bootstrap_p, interval_columns
@@ -27,7 +28,6 @@ from medtaskatlas.atlas.resampling import (
     draw,
     no_draws,
 )
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.atlas.unseen_neighbours import (
     Placed,

@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import silhouette_samples
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.centroids import as_they_are, bootstrapped, centroid_cosines, groups_of
 from medtaskatlas.atlas.clusters.statistics import (
     Branch,
@@ -25,7 +26,6 @@ from medtaskatlas.atlas.distances import DRAWS, distance_matrix, encoder_matrix
 from medtaskatlas.atlas.inference import MIN_GROUPS, adjust
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator

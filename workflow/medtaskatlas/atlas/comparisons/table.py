@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.comparisons.cka import DRAWS as CKA_DRAWS
 from medtaskatlas.atlas.comparisons.cka import cka_rows
 from medtaskatlas.atlas.comparisons.mantel import (
@@ -25,7 +26,6 @@ from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interva
 from medtaskatlas.atlas.predictions import Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator

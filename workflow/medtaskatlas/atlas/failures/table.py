@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.embeddings import SPLITS, load_sets
 from medtaskatlas.atlas.failures.scores import (
@@ -20,7 +21,6 @@ from medtaskatlas.atlas.failures.scores import (
 )
 from medtaskatlas.atlas.inference import over_seeds, percentile_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.tasks.failure import FAILURES

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.inference import (
     Interval,
@@ -21,7 +22,6 @@ from medtaskatlas.atlas.inference import (
 )
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.separation.statistics import (
     crossed_subset,
     omega_squared,

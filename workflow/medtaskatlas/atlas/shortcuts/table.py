@@ -18,6 +18,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.inference import percentile_interval
 from medtaskatlas.atlas.resampling import (
@@ -30,7 +31,6 @@ from medtaskatlas.atlas.resampling import (
     no_draws,
 )
 from medtaskatlas.atlas.roles import GALLERY, roles
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.shortcuts.meaning import UNSTATED, Told, explained, meaning
 from medtaskatlas.atlas.shortcuts.views import CONTROL_PAIRS, VIEWS, choose, everything, views
 from medtaskatlas.atlas.tables import write_table

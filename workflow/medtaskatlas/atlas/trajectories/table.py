@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.embeddings import SPLITS, Outside, load_sets
 from medtaskatlas.atlas.inference import over_seeds, percentile_interval
-from medtaskatlas.atlas.schemas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.atlas.trajectories.summaries import DIFFERENCE, TAIL, SplitTrajectories
 from medtaskatlas.atlas.trajectories.tracks import (

@@ -1,1 +1,0 @@
-"""Columns of each table: their types, ranges and meanings."""
