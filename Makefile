@@ -6,6 +6,8 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python
 CORES ?= all
 VENV := .venv
 READY := $(VENV)/.installed
+# What tests compare results with.
+ORACLES := $(VENV)/.oracles
 # The libraries that the bank is measured beside have a place of their own.
 BENCH := .venv-bench
 IN := . $(VENV)/bin/activate &&
@@ -31,13 +33,13 @@ touch: $(READY) ## after `dvc pull`: tell Snakemake that the files are up to dat
 	@now=$$(mktemp); for d in data results; do [ ! -d $$d ] || find $$d -newer $$now -exec touch {} +; done; rm $$now
 	@$(IN) snakemake --cores 1 --touch $(ARGS)
 
-test: $(READY) ## the quick tests, minutes
+test: $(READY) $(ORACLES) ## the quick tests, minutes
 	@$(IN) pytest $(ARGS)
 
-test-system: $(READY) ## whole runs, Slurm, DVC, kills, a browser, the site
+test-system: $(READY) $(ORACLES) ## whole runs, Slurm, DVC, kills, a browser, the site
 	@$(IN) pytest -m system $(ARGS)
 
-test-long: $(READY) ## the tests that take hours
+test-long: $(READY) $(ORACLES) ## the tests that take hours
 	@$(IN) pytest -m long $(ARGS)
 
 bench: $(READY) ## the benchmarks, on a quiet machine
@@ -81,6 +83,11 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.lock
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Without it tests skip and say so: it is no reason to have no tests at all.
+$(ORACLES): requirements-oracles.txt $(READY)
+	@if $(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps -r requirements-oracles.txt; then touch $@; \
+	else echo "requirements-oracles.txt cannot be installed: the tests that compare with it skip" >&2; fi
 
 $(BENCH)/.installed: requirements-bench.txt requirements.lock pyproject.toml
 	@$(find_python); \

@@ -50,12 +50,20 @@ container: RUN.config.container
 
 wildcard_constraints:
     dataset="|".join(RUN.datasets),
-    place="|".join(RUN.dataset_at),
-    task="|".join(RUN.made_tasks),
+    place="|".join(RUN.raw_data),
+    task="|".join(RUN.pair_tasks),
     encoder="|".join(RUN.encoders),
     seed=r"\d+",
     set="failure|trajectory",
     point="|".join(RUN.points) or "none",
+    problem="|".join(RUN.multitask.problems) if RUN.multitask else "none",
+    system="|".join(RUN.multitask_systems) or "none",
+    modality=r"[A-Z]+",
+    learned="|".join({run.set for run in RUN.medformer_runs}) or "none",
+    arm="|".join(RUN.medformer.options.arms) if RUN.medformer else "none",
+    pretraining="|".join(RUN.medformer.options.pretrainings if RUN.medformer else ())
+    or "none",
+    percent=r"\d+",
 
 
 include: "workflow/rules/data.smk"
@@ -63,6 +71,8 @@ include: "workflow/rules/pairs.smk"
 include: "workflow/rules/encoders.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/multitask.smk"
+include: "workflow/rules/medformer.smk"
 include: "workflow/rules/report.smk"
 
 

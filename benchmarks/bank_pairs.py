@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from generated import SPLITS, write_dataset
-from medtaskatlas.pairs.sets import make_pairs
+from generated import SPLITS, make_pairs, write_dataset
 from medtaskatlas.tasks.bank import load_bank
 
 

@@ -57,6 +57,7 @@ def write_bench(path: Path, n: int, side: int) -> Path:
         {
             "image_id": [f"image{i}" for i in range(n)],
             "group_id": [f"group{i // 4}" for i in range(n)],
+            "subject_id": [f"toy/group{i // 4}" for i in range(n)],
             "group_source": ["published"] * n,
             "split": [("train", "train", "train", "val", "test")[i // 4 % 5] for i in range(n)],
             "image": np.stack([s.image for s in samples])[turn],
@@ -75,6 +76,9 @@ def write_bench(path: Path, n: int, side: int) -> Path:
             "labels": ["a", "b", "c"],
             "annotation": "ground_truth",
             "manifest_sha256": "0" * 64,
+            "label_kind": "multi_class",
+            "maps": {},
+            "values": {},
         },
     )
     return path

@@ -22,17 +22,16 @@ from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.run.plan import plan_run
 
-SWAPPED = {"val": "test", "test": "val", "train": "train"}
+SWAPPED = {"val": "groups", "groups": "val"}
 SHOWN = ["method", "other", "other_method", "measure", "estimate", "ci_low", "ci_high", "p"]
 
 
-def swap_splits(source: Path, out: Path) -> Path:
-    """Write an embedding file in which validation and test have changed places."""
+def swap_roles(source: Path, out: Path) -> Path:
+    """Write an embedding file in which validation and test groups have changed places."""
     table = pq.read_table(source)
-    splits = pa.array([SWAPPED[split] for split in table["split"].to_pylist()])
+    roles = pa.array([SWAPPED.get(role, role) for role in table["role"].to_pylist()])
     out.parent.mkdir(parents=True, exist_ok=True)
-    at = table.schema.get_field_index("split")
-    swapped = table.set_column(at, "split", splits)
+    swapped = table.set_column(table.schema.get_field_index("role"), "role", roles)
     pq.write_table(swapped.replace_schema_metadata(table.schema.metadata), out)
     return out
 
@@ -44,14 +43,14 @@ def main() -> None:
         made = []
         for encoder, seed in plan.encoder_runs:
             name = f"{encoder}/seed{seed}.parquet"
-            embedding = swap_splits(results / "embeddings" / name, Path(folder, "e", name))
+            embedding = swap_roles(results / "embeddings" / name, Path(folder, "e", name))
             made.append(Path(folder, "p", name))
-            predict(embedding, made[-1], heldout_datasets=plan.heldout, seed=plan.config.seed)
+            predict(embedding, made[-1], seed=plan.config.seed)
         out = Path(folder, "comparisons.parquet")
         comparisons(made, out, run=plan.config.run, seed=plan.config.seed)
         frame = pd.read_parquet(out)
     chosen = frame[(frame["split"] == "groups") & (frame["contrast"] != "pair")]
-    counts = chosen[["n_pairs", "n_groups", "n_datasets"]].iloc[0].to_dict()
+    counts = chosen[["n_pairs", "n_groups", "n_subjects", "n_datasets"]].iloc[0].to_dict()
     print(chosen[["encoder", *SHOWN]].to_string(index=False, float_format="%.3f"))
     print(counts)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from generated import SPLITS, make_sample, write_dataset
+from generated import SPLITS, make_pairs, make_sample, write_dataset
 from medtaskatlas.formats.images import ImageSet, Sample
-from medtaskatlas.pairs.sets import Amounts, make_pairs, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.tasks.task import REGISTRY
 
 
 @pytest.fixture
@@ -50,5 +53,22 @@ def failure_files(
 
 
 @pytest.fixture
+def registry() -> Iterator[None]:
+    """Tasks that a test registers are forgotten after it."""
+    before = set(REGISTRY)
+    yield
+    for name in set(REGISTRY) - before:
+        del REGISTRY[name]
+
+
+@pytest.fixture
 def images(tmp_path: Path) -> ImageSet:
     return ImageSet(write_dataset(tmp_path / "toy.arrow"))
+
+
+@pytest.fixture(scope="session")
+def set_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A small run with trajectories and failures, of set_synthetic.py."""
+    from set_synthetic import make_set_run
+
+    return make_set_run(tmp_path_factory.mktemp("set_run"))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
 
 from medtaskatlas.formats.images import Sample, write_images
+from medtaskatlas.pairs.sets import Amounts, make_sets
+from medtaskatlas.tasks.task import Task
 
 SPLITS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -39,32 +44,66 @@ def make_sample(side: int = 64, colour: bool = False, seed: int = 0) -> Sample:
 
 
 def write_dataset(
-    path: Path, *, n: int = 12, side: int = 32, groups: int = 6, seed: int = 0
+    path: Path,
+    *,
+    n: int = 12,
+    side: int = 32,
+    groups: int = 6,
+    seed: int = 0,
+    splits: str = "train train val train test test",
+    ids: str = "image{}",
+    masks: bool = True,
+    colour: bool = False,
+    more: Mapping[str, Any] = MappingProxyType({}),
+    **meta: Any,
 ) -> Path:
-    """An images file of generated pictures with masks; groups go round train, val, test."""
-    samples = [make_sample(side, colour=False, seed=seed * 1000 + i) for i in range(n)]
-    group = [i % groups for i in range(n)]
-    cycle = ["train", "train", "val", "train", "test", "test"]
-    write_images(
-        path,
-        {
-            "image_id": [f"image{i}" for i in range(n)],
-            "group_id": [f"group{g}" for g in group],
-            "group_source": ["published"] * n,
-            "split": [cycle[g % 6] for g in group],
-            "image": np.stack([s.image for s in samples]),
-            "mask": np.stack([s.mask for s in samples]),
-            "instances": np.stack([s.instances for s in samples]),
-        },
-        {
-            "dataset": path.stem,
-            "source": "test",
-            "modality": "CT" if seed % 2 == 0 else "MR",
-            "body_part": "none",
-            "licence": "CC0-1.0",
-            "classes": ["one", "two"],
-            "annotation": "ground_truth",
-            "manifest_sha256": "0" * 64,
-        },
-    )
+    """An images file of generated pictures; groups, each a subject, go round the splits.
+
+    `more` are columns beside these, or instead of them.
+    """
+    samples = [make_sample(side, colour=colour, seed=seed * 1000 + i) for i in range(n)]
+    cycle = splits.split()
+    columns = {
+        "image_id": [ids.format(i) for i in range(n)],
+        "group_id": [f"group{i % groups}" for i in range(n)],
+        "subject_id": [f"toy/group{i % groups}" for i in range(n)],
+        "group_source": ["published"] * n,
+        "split": [cycle[i % groups % len(cycle)] for i in range(n)],
+        "image": np.stack([s.image for s in samples]),
+    }
+    if masks:
+        columns["mask"] = np.stack([s.mask for s in samples])
+        columns["instances"] = np.stack([s.instances for s in samples])
+    facts = {
+        "dataset": path.stem,
+        "source": "test",
+        "modality": "CT" if seed % 2 == 0 else "MR",
+        "body_part": "none",
+        "licence": "CC0-1.0",
+        "classes": ["one", "two"] if masks else [],
+        "annotation": "ground_truth" if masks else "none",
+        "manifest_sha256": "0" * 64,
+        "label_kind": "multi_class",
+        "maps": {},
+        "values": {},
+    }
+    write_images(path, columns | more, facts | meta)
     return path
+
+
+def make_pairs(images: Path, task: Task, out: Path, *, pairs_per_cell: int, **more: Any) -> None:
+    """The main pairs only of `make_sets`."""
+    make_sets(images, task, {"main": out}, amounts=Amounts(pairs_per_cell), **more)
+
+
+def write_task(file: Path, output: str, *, description: str = "Mine.") -> Path:
+    """A file of a task of the user's own, called like it; `output` is code of `sample`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "from medtaskatlas.tasks.task import no_params, task\n"
+        "@task(family='transformation', draw=no_params)\n"
+        f"def {file.stem}(sample, params):\n"
+        f"    {description!r}\n"
+        f"    return sample.image, {output}\n"
+    )
+    return file

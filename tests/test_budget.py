@@ -10,20 +10,30 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import folders
 from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.cli import app
+from medtaskatlas.cli.plan import merged_config
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.core.files import REPOSITORY, write_json
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.figures.registry import FIGURES
 from medtaskatlas.formats.arrow import ArrowFile
-from medtaskatlas.run.budget.config import merged_config
 from medtaskatlas.run.budget.counts import PAIR_ROW_BYTES, Counts
-from medtaskatlas.run.budget.estimate import estimate
+from medtaskatlas.run.budget.estimate import estimate, price
 from medtaskatlas.run.budget.jobs import LOCAL, jobs_of
+from medtaskatlas.run.budget.medformer import (
+    ArmTraining,
+    PretrainingRun,
+    all_arms,
+    all_pretrainings,
+)
 from medtaskatlas.run.budget.memory import Memory
-from medtaskatlas.run.budget.networks import cost_of
+from medtaskatlas.run.budget.multitask import Trainings
+from medtaskatlas.run.budget.networks import cost_of, decoder, encoder
 from medtaskatlas.run.budget.rates import Line, above, fit, load_rates, measure, prefixes
+from medtaskatlas.run.budget.transformers import Form, Network
+from medtaskatlas.run.medformer import ArmRun
 from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import FACTS, SOURCES
 
@@ -33,6 +43,69 @@ STUDIES = {
     "unseen_tasks": {"encoders": ["taco"], "folds": 2, "steps": 2},
     "trajectories_per_cell": 0,
     "cells_per_job": 4,
+}
+# Multi-task systems without encoders, on images and, of the fixture `volumes`, on volumes.
+TOGETHER = {
+    "encoders": {"taco": None, "pixels": None},
+    "datasets": ["ihc_colon"],
+    "heldout": {"datasets": []},
+    "image_size": 64,
+    "multitask": {
+        "problems": {"cells": {"datasets": ["ihc_colon"], "targets": ["mask", "objects"]}},
+        "systems": {
+            "stl": {},
+            "stl_wide": {"like": "hps"},
+            "hps": {"weighting": "tuned"},
+            "mtan": {},
+            "ctan": {},
+            "pairs": {},
+            "full": {"system": "ums_rep", "strategy": "full"},
+            "pcgrad": {"system": "hps", "weighting": "pcgrad", "first": 1},
+        },
+        "seeds": [0, 1],
+        "steps": 100,
+        "learning_rates": [0.001, 0.003],
+        "trials": 3,
+        "trial_steps": 50,
+    },
+}
+
+# Medformer alone, on sets at two sizes of which nothing is fetched in a dry run.
+FORMER = {
+    "encoders": {"taco": None, "pixels": None},
+    "heldout": {"datasets": []},
+    "datasets": [
+        "breastmnist",
+        {"name": "breastmnist_64", "of": "breastmnist", "image_size": 64},
+        "adrenalmnist3d",
+        {"name": "adrenalmnist3d_64", "of": "adrenalmnist3d", "volume_size": 64},
+        "ihc_colon",
+    ],
+    "image_size": 28,
+    "volume_size": 28,
+    "medformer": {
+        "pretrainings": {
+            "whole": {"pretexts": ["masked", "projection", "deblurring"]},
+            "apart": {"pretexts": ["turns"], "leave_out": True},
+            "unused": {"pretexts": ["contrast"]},
+        },
+        "arms": {
+            "pixels": {"model": "pixels"},
+            "photographs": {"model": "efficientnet_lite0"},
+            "resnet18": {"model": "resnet18"},
+            "vit": {"model": "vit"},
+            "single": {},
+            "longer": {"matched": "whole"},
+            "multi": {"sets": "all"},
+            "aligned": {"sets": "all", "align": "coral"},
+            "warm": {"start": "whole"},
+            "latents": {"start": "apart", "adapt": "latents"},
+        },
+        "label_fractions": [0.1, 1.0],
+        "seeds": [0, 1],
+        "steps": 100,
+        "pretraining_steps": 50,
+    },
 }
 
 
@@ -66,11 +139,37 @@ def counted_by_snakemake(folder, **changes):
     return counts
 
 
-@pytest.mark.parametrize("changes", [{}, STUDIES], ids=["smoke", "studies in batches"])
+@pytest.fixture
+def volumes(tmp_path):
+    """The run TOGETHER with a second problem, of a folder with a volume."""
+    for folder in ("images", "masks"):
+        folders.write_nifti(tmp_path / "mine/cubes" / folder / "a.nii", folders.head())
+    folders.table(tmp_path / "mine/cubes", "labels.csv", "image,label", "a.nii,odd", "b.nii,even")
+    how = {"masks": "masks", "classes": {1: "ball"}, "labels": "labels.csv"}
+    folders.describe(tmp_path / "mine/cubes", name="cubes", modality="MR", **how)
+    cubes = {"datasets": ["cubes"], "targets": ["mask", "label"], "volumes": True}
+    problems = TOGETHER["multitask"]["problems"] | {"cubes": cubes}
+    return TOGETHER | {
+        "datasets": ["ihc_colon", "cubes"],
+        "datasets_dir": str(tmp_path / "mine"),
+        "volume_size": 28,
+        "multitask": TOGETHER["multitask"] | {"problems": problems},
+    }
+
+
+def test_jobs_of_volumes_are_those_of_a_dry_run(tmp_path, volumes) -> None:
+    test_jobs_are_those_of_a_dry_run(tmp_path, volumes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, STUDIES, TOGETHER, FORMER],
+    ids=["smoke", "studies in batches", "multi-task", "Medformer"],
+)
 def test_jobs_are_those_of_a_dry_run(tmp_path, changes) -> None:
     plan = plan_of("smoke", **changes)
     counts: dict[str, int] = {}
-    for job in jobs_of(Counts(plan, {})):
+    for job in jobs_of(Counts(plan)):
         counts[job.rule] = counts.get(job.rule, 0) + 1
     assert counts == counted_by_snakemake(tmp_path, **changes)
 
@@ -93,7 +192,7 @@ def test_storage_of_the_papers_scale() -> None:
         scaling=None,
     )
     assert len(smaller.datasets) == 39
-    counts = Counts(smaller, {})
+    counts = Counts(smaller)
     expected = len(smaller.cells) * 200 * (pixels + PAIR_ROW_BYTES) / 1e6
     assert counts.pairs_mb("main") == pytest.approx(expected)
     sets = counts.disk_mb(1)
@@ -135,6 +234,268 @@ def test_networks_are_counted_as_torch_counts_them(options) -> None:
     assert cost.features == made.shape[1]
 
 
+@pytest.mark.parametrize(
+    ("options", "dims", "side"),
+    [
+        ({"width": 16}, 2, 50),
+        ({"width": 8, "backbone": "resnet50", "norm": "batch", "stem": 5}, 2, 48),
+        ({"width": 6, "backbone": "resnet18"}, 3, 20),
+    ],
+)
+def test_multitask_networks_are_counted_as_torch_counts_them(options, dims, side) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from toy_targets import MASK
+
+    from medtaskatlas.multitask.network import MultitaskNetwork
+    from medtaskatlas.multitask.systems.options import NetworkOptions
+
+    torch.set_num_threads(1)
+    chosen = NetworkOptions(**options)
+    network = MultitaskNetwork([MASK], chosen, 0, channels=1, dims=dims).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, *[side] * dims), {"mask": torch.arange(1)})
+    shape = chosen.model_dump(), 1, side, dims
+    cost = encoder(*shape) + decoder(*shape, outputs=1)
+    assert cost.macs == counter.get_total_flops() / 2
+    assert cost.parameters == pytest.approx(sum(p.numel() for p in network.parameters()), 1e-4)
+
+
+def together(system: str, **section) -> Trainings:
+    changes = TOGETHER | {"multitask": {**TOGETHER["multitask"], **section}}
+    return Trainings.of(Counts(plan_of("smoke", **changes)), "cells", system)
+
+
+def test_work_of_multitask_trainings_is_that_of_their_steps_trainings_and_folds() -> None:
+    hps, stl = together("hps"), together("stl")
+    # Both decoders once, and the encoder twice.
+    [both], alone = hps.networks, stl.networks
+    assert sum(n.cost.macs for n in alone) == both.cost.macs + encoder(hps.options, 3, 64, 2).macs
+    # 3 passes of 32 images, and a look at a fifth of 64 images for each 50 steps.
+    images = 3 * 100 * 32 + 2 * 0.2 * hps.images
+    assert hps.tflop(100, after=0) == pytest.approx(both.cost.macs * images * 2e-12)
+    assert hps.tflop(100, after=0.4) > hps.tflop(100, after=0)
+    problem = {"cells": TOGETHER["multitask"]["problems"]["cells"] | {"folds": 5}}
+    folded = together("hps", problems=problem)
+    assert folded.tflop(100, after=0.4) == pytest.approx(5 * hps.tflop(100, after=0.4))
+    # Two rates and two heavier targets, where weights are tuned; as often for all others.
+    assert [hps.tries(n) for n in hps.networks] == [4]
+    assert [stl.tries(n) for n in alone] == [4, 4]
+    assert hps.tflop(50, after=0, tuning=True) == pytest.approx(4 * hps.tflop(50, after=0))
+    one_rate = {"learning_rates": [0.001]}
+    assert together("stl", **one_rate).tflop(50, after=0, tuning=True) == 0
+    assert [together("hps", **one_rate).tries(n) for n in hps.networks] == [3]
+    # A generative target has an input of its own, which the encoder sees as well.
+    cells = {"datasets": ["ihc_colon"], "targets": ["mask", "denoising_gaussian"]}
+    [two_inputs] = together("hps", problems={"cells": cells}).networks
+    assert two_inputs.inputs == 2
+    assert two_inputs.cost.macs > both.cost.macs
+    wide = together("stl_wide").networks
+    assert [n.cost.parameters for n in wide] == pytest.approx([both.cost.parameters] * 2, 0.05)
+
+
+def test_memory_of_multitask_trainings_grows_with_what_they_hold(volumes) -> None:
+    least = together("hps").memory_mb
+    assert together("hps", batch_size=64).memory_mb > 1.8 * least
+    for system in ("mtan", "ctan", "pcgrad"):
+        assert together(system).memory_mb > together("hps").memory_mb
+    assert together("hps", width=32).memory_mb > 1.8 * least
+    assert together("hps", backbone="resnet50").memory_mb > 1.5 * least
+    small, large = (
+        Trainings.of(Counts(plan_of("smoke", **volumes | {"volume_size": side})), "cubes", "hps")
+        for side in (16, 32)
+    )
+    assert large.memory_mb > 5 * small.memory_mb
+    small = Memory(plan_of("smoke", **TOGETHER))
+    request = small.request(lambda _: small.multitask_mb("cells", "hps"), least=3000)
+    assert request(None, 1) == 3000
+    assert request(None, 2) == 6000
+    large = Memory(plan_of("smoke", **TOGETHER | {"image_size": 512}))
+    wanted = large.request(lambda _: large.multitask_mb("cells", "hps"), least=3000)
+    assert wanted(None, 1) > 5000
+    assert large.representation_mb("HISTOLOGY") > 10 * small.representation_mb("HISTOLOGY")
+
+
+def test_files_of_multitask_trainings_are_on_the_disk() -> None:
+    counts = Counts(plan_of("smoke", **TOGETHER))
+    once = Trainings.of(counts, "cells", "hps")
+    assert once.file_mb > once.weights_mb > 1
+    disk = counts.disk_mb(1)
+    trained = [Trainings.of(counts, p, s).file_mb for p, s, _ in counts.plan.multitask_runs]
+    represented = Trainings.of_representation(counts, "HISTOLOGY").file_mb
+    assert disk["multi-task"] == pytest.approx(sum(trained) + 2 * represented)
+    assert disk["checkpoints"] == 3 * max(
+        Trainings.of(counts, *pair).weights_mb for pair in counts.plan.multitask.pairs
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "dims", "channels", "side", "layout"),
+    [
+        ({}, 2, 1, 28, "vector"),
+        ({"size": "tiny", "latents": "task"}, 2, 3, 50, "pixels"),
+        ({"stem": "patches", "latents": "none"}, 3, 1, 28, "vector"),
+        ({"stem_width": 8}, 3, 1, 30, "pixels"),
+    ],
+)
+def test_medformer_is_counted_as_torch_counts_it(options, dims, channels, side, layout) -> None:
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from medtaskatlas.medformer.model import Head, Medformer, Shape, Who
+    from medtaskatlas.medformer.options import NetworkOptions
+
+    chosen, head = NetworkOptions(**options), Head("t", layout, 3, dims)
+    model, shape, who = Medformer(chosen, 0), Shape(dims, channels), Who("a", "b", "t")
+    model.add(shape, [who], [head])
+    # Attention that is written out is counted.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.answer(torch.rand(1, channels, *[side] * dims), shape, who, head)
+    cost = Network(chosen.model_dump(), Form(dims, channels, side)).answer(layout, 3)
+    assert cost.macs == counter.get_total_flops() / 2
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["masked", "turns", "contrast", "projection", "deblurring"])
+def test_pretexts_are_counted_as_torch_counts_them(name) -> None:
+    import numpy as np
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from medtaskatlas.medformer.model import Medformer, Shape, Who
+    from medtaskatlas.medformer.options import NetworkOptions
+    from medtaskatlas.medformer.pretexts import pretext_of
+
+    dims = 2 if name == "deblurring" else 3
+    pretext, shape, who = pretext_of(name), Shape(dims, 1), Who("a", "b", name)
+    model = Medformer(NetworkOptions(), 0)
+    for needed in (shape, *pretext.needs(shape)):
+        model.add(needed, [who], pretext.heads(shape))
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (1, 1, *[32] * dims), dtype=np.uint8)
+    drawn = pretext.draw(images, model.grid(shape, images.shape[2:]), rng)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        pretext.loss(model, shape, who, drawn)
+    cost = Network(NetworkOptions().model_dump(), Form(dims, 1, 32)).pretext(name)
+    assert cost.macs == pytest.approx(counter.get_total_flops() / 2, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dims"), [("vit", 2), ("vit", 3), ("resnet18", 2), ("resnet18", 3)]
+)
+def test_baselines_of_medformer_are_counted_as_torch_counts_them(kind, dims) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from medtaskatlas.medformer.baselines import Baseline
+    from medtaskatlas.medformer.model import Head, Shape, Who
+    from medtaskatlas.medformer.options import NetworkOptions
+
+    head = Head("t", "vector", 3, dims)
+    shape, options = Shape(dims, 1), NetworkOptions()
+    made = Baseline(kind, shape, (28,) * dims, heads=[head], options=options, seed=0).eval()
+    with FlopCounterMode(display=False) as counter:
+        made.answer(torch.rand(1, 1, *[28] * dims), shape, Who(None, None, None), head)
+    name = "breastmnist" if dims == 2 else "adrenalmnist3d"
+    # Of two classes.
+    [cost] = arm(kind, name).costs[0].values()
+    assert cost.macs == pytest.approx(counter.get_total_flops() / 2, 1e-3)
+    assert cost.parameters == pytest.approx(sum(p.numel() for p in made.parameters()), 1e-3)
+
+
+def arm(name: str, on: str = "breastmnist", labels: int = 100, **section) -> ArmTraining:
+    changes = FORMER | {"medformer": {**FORMER["medformer"], **section}}
+    return ArmTraining(Counts(plan_of("smoke", **changes)), ArmRun(on, name, labels, 0))
+
+
+def test_work_of_medformers_trainings_is_that_of_their_steps_and_sets() -> None:
+    single = arm("single")
+    [cost] = single.costs[0].values()
+    # 3 passes of 100 x 32 images; 2 looks at 78 of them, and once at these and at 156.
+    assert single.work == pytest.approx(cost.macs * (3 * 3200 + 3 * 78 + 156) * 2e-12, 1e-3)
+    assert arm("single", labels=10).work == single.work, "as many steps on fewer labels"
+    # 50 steps of pre-training, of two batches each.
+    assert arm("longer").steps == 200
+    frozen, warm = arm("latents"), arm("warm")
+    assert frozen.work == pytest.approx(warm.work - cost.macs * 3200 * 2e-12)
+    # Every image once, of a volume 24 slices.
+    photographs = [arm("photographs", f"adrenalmnist3d{size}").work for size in ("", "_64")]
+    assert photographs[0] == photographs[1]
+    assert photographs[0] == pytest.approx(arm("photographs").work * 24 * 1584 / 780)
+    fewer = arm("photographs", labels=10).work
+    assert fewer == pytest.approx(arm("photographs").work * (54.6 + 78 + 156) / 780)
+    multi, aligned = (arm(name, "all_sets") for name in ("multi", "aligned"))
+    assert (multi.steps, multi.images) == (400, 400 * 32)
+    assert aligned.images == 2 * multi.images
+    assert aligned.work > 2 * multi.work
+    # Sets by the square root of their sizes, larger images among them.
+    assert arm("single", "adrenalmnist3d_64").work > 6 * arm("single", "adrenalmnist3d").work
+    assert arm("multi", "all_sets", seeds=[0]).rows == 2 * (2 * 156 + 2 * 298) + 2 * (78 + 98)
+    once, twice = (
+        Counts(plan_of("smoke", **FORMER | {"medformer": {**FORMER["medformer"], **more}}))
+        for more in ({}, {"pretraining_steps": 100})
+    )
+    whole = PretrainingRun(once, "whole", "all_sets")
+    assert [len(of) for of in whole.costs] == [5, 2, 3], "sets that each pretext fits"
+    assert whole.images == 50 * 2 * 32
+    assert PretrainingRun(twice, "whole", "all_sets").work == pytest.approx(2 * whole.work)
+    apart = PretrainingRun(once, "apart", "without_breastmnist")
+    assert list(apart.sets) == ["adrenalmnist3d", "adrenalmnist3d_64", "ihc_colon"]
+    costs = {name: cost.macs for name, cost in apart.costs[0].items()}
+    assert apart.work == pytest.approx(3 * 3200 * apart.mean(costs) * 2e-12)
+    assert apart.mean(dict.fromkeys(costs, 7.0)) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "on", "measured"),
+    [
+        ({}, "single", "breastmnist", 588),
+        ({}, "single", "adrenalmnist3d", 723),
+        ({}, "vit", "adrenalmnist3d", 843),
+        ({}, "pixels", "adrenalmnist3d", 993),
+        ({"size": "tiny"}, "single", "adrenalmnist3d_64", 3920),
+        ({"size": "tiny"}, "resnet18", "adrenalmnist3d_64", 2627),
+    ],
+)
+def test_memory_of_medformer_is_enough_and_not_much_more(section, name, on, measured) -> None:
+    """Resident at the peak, MB, of single processes: see `added` in rates.json."""
+    made = arm(name, on, **section)
+    plan = plan_of("smoke", **FORMER | {"medformer": {**FORMER["medformer"], **section}})
+    memory = Memory(plan)
+    asked = memory.request(memory.medformer_mb)(made.run, 1)
+    grows = measured - made.mapped_mb
+    assert grows < asked < max(1501, 1.5 * grows)
+    pretraining = memory.request(lambda _: memory.pretraining_mb("whole", "all_sets"))
+    assert pretraining(None, 2) == 2 * pretraining(None, 1) > 3000
+
+
+def test_files_and_jobs_of_medformer_are_counted() -> None:
+    counts = Counts(plan_of("smoke", **FORMER))
+    made = [*all_arms(counts), *all_pretrainings(counts)]
+    disk = counts.disk_mb(1)
+    assert disk["Medformer"] == pytest.approx(sum(one.file_mb for one in made))
+    assert disk["volumes"] == pytest.approx(1584 * (28**3 + 64**3) / 1e6)
+    assert disk["checkpoints"] == 3 * max(one.weights_mb for one in made)
+    jobs = [job for job in jobs_of(counts) if job.rule.startswith("medformer")]
+    on_gpu = [job for job in jobs if job.gpu_mb is not None]
+    assert {job.key for job in jobs if job not in on_gpu} == {
+        "medformer_pixels",
+        "medformer_pictures",
+    }
+    assert all(job.work > 0 for job in jobs)
+    found = estimate(counts.plan, load_rates(), cores=2)
+    rows = {row["rule"]: row for row in found["rules"]}
+    for rule in (
+        *("medformer_train", "medformer_pretrain"),
+        *("medformer_pictures", "prepare_volumes"),
+    ):
+        assert rows[rule]["measured"]
+        assert rows[rule]["cpu_hours"] > 0
+    # Raw data of each published size once: 28 and 64 pixels, 28 and 64 voxels, and a package's.
+    assert rows["download"]["jobs"] == len(counts.raw_mb) == 5
+
+
 def test_a_line_is_found_again() -> None:
     line = fit([(x, 2 + 0.5 * x) for x in (1, 10, 50)] + [(49, 1000.0), (50, 27.0)])
     assert (line.base, line.slope) == pytest.approx((2, 0.5), rel=0.05), "one slow job is no matter"
@@ -151,6 +512,7 @@ def test_memory_suffices_for_every_job_that_was_measured() -> None:
     assert all(line.at(work) >= cost for work, cost in samples)
     assert line.slope >= 1
     assert above([(1.0, 0.0)]) == Line(0, 0)
+    assert above([(80.0, 580.0), (100.0, 590.0)]) == Line(500, 1), "one size: held once"
 
 
 def test_a_rate_of_the_like_will_do() -> None:
@@ -166,7 +528,7 @@ def run(tmp_path):
     folder = tmp_path / "results" / "smoke"
     plan = plan_of("smoke")
     write_json(folder / "config.json", plan.config.model_dump(mode="json"))
-    jobs = jobs_of(Counts(plan, {}))
+    jobs = jobs_of(Counts(plan))
     for job in (job for job in jobs if job.rule != "all"):
         file = folder / "benchmarks" / f"{job.benchmark}.tsv"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +541,7 @@ def test_measured_rates_price_the_run_that_they_are_from(run, tmp_path) -> None:
     out = tmp_path / "rates.json"
     measure([run], out)
     rates, plan = load_rates(out), plan_of("smoke")
-    jobs = jobs_of(Counts(plan, {}))
+    jobs = jobs_of(Counts(plan))
     for job in jobs:
         if job.rule != "all":
             assert rates.of(job.key).seconds.at(job.work) == pytest.approx(1 + 0.1 * job.work, 1e-3)
@@ -225,6 +587,34 @@ def test_the_default_run_is_priced_as_it_was_measured() -> None:
     assert 0.2 < found["total"]["cpu_hours"] < 3
     assert not any(row["far_from_measured"] for row in found["rules"])
     assert all(row["measured"] for row in found["rules"])
+
+
+@pytest.mark.parametrize(("folds", "seconds"), [(None, 30), (5, 135)])
+def test_multitask_trainings_are_priced_as_they_were_measured(folds, seconds) -> None:
+    """300 steps of a mask and a label together at 64 px, in config/multitask.yaml on folders."""
+    brain = {"datasets": ["mni152_tissue"], "targets": ["mask", "plane"], "folds": folds}
+    section = {"problems": {"brain": brain}, "steps": 300, "batch_size": 16}
+    changes = {"datasets": ["mni152_tissue"], "multitask": TOGETHER["multitask"] | section}
+    plan = plan_of("smoke", **TOGETHER | changes)
+    jobs = {job.benchmark: job for job in jobs_of(Counts(plan))}
+    found = price(jobs["multitask/brain/hps/seed0"], load_rates(), cores=1, card=None)
+    assert found.core_seconds == pytest.approx(seconds, rel=0.3)
+    assert 530 < found.megabytes < 700, "as measured, and hardly more"
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "seconds"),
+    [("single", "breastmnist", 13), ("multi", "all_sets", 42), ("resnet18", "adrenalmnist3d", 19)],
+)
+def test_medformer_is_priced_as_it_was_measured(name, on, seconds) -> None:
+    """40 steps of 32 images, nano, at 28 pixels and voxels; see `added` in rates.json."""
+    sets = {"datasets": ["breastmnist", "retinamnist", "adrenalmnist3d"]}
+    section = FORMER["medformer"] | {"steps": 40, "look_every": 40, "seeds": [0]}
+    plan = plan_of("smoke", **FORMER | sets | {"medformer": section})
+    jobs = {job.benchmark: job for job in jobs_of(Counts(plan))}
+    job = jobs[f"medformer/{on}/{name}/labels100/seed0"]
+    found = price(job, load_rates(), cores=1, card=None)
+    assert found.core_seconds == pytest.approx(seconds, rel=0.35)
 
 
 def test_public_is_priced_at_once_without_torch_and_without_a_network() -> None:

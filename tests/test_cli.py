@@ -5,6 +5,7 @@ import sys
 
 from typer.testing import CliRunner
 
+from generated import write_dataset
 from medtaskatlas.cli import app
 
 run = CliRunner().invoke
@@ -29,6 +30,16 @@ def test_tasks_are_listed() -> None:
     output = run(app, ["tasks"]).output
     assert len(output.splitlines()) >= 31
     assert "0 to 90" in output
+
+
+def test_targets_of_entries_and_of_prepared_images_are_listed(tmp_path) -> None:
+    output = run(app, ["targets", "--dataset", "retinamnist"]).output
+    assert output.splitlines()[1].split()[:4] == ["retinamnist", "label", "ordinal", "1,600"]
+    assert "denoising_gaussian" in output
+    (tmp_path / "images").mkdir()
+    write_dataset(tmp_path / "images" / "brain.arrow", n=12, groups=6)
+    lines = run(app, ["targets", str(tmp_path)]).output.splitlines()
+    assert ["brain", "mask", "segmentation", "12", "6"] in [line.split()[:5] for line in lines]
 
 
 def test_errors_come_without_a_traceback(tmp_path) -> None:

@@ -290,7 +290,7 @@ def test_a_good_task_file_says_what_was_checked(said, tmp_path):
     code, text = said("tasks", "check", "good.py")
     assert code == 0
     tried = "transformation task, kept its contract on 7 of 7 pictures (28, 64, 512 px;"
-    assert "; grey, colour, one channel; severities 0 to 1)" in text
+    assert "; grey, colour, one-channel; severities 0 to 1)" in text
     assert f"info: good.py: line 11: lifted: {tried}" in text
     assert f"info: good.py: line 18: lifted_too: {tried}" in text
     assert "good.py: 2 tasks, 0 errors, 0 warnings" in text

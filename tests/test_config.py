@@ -36,15 +36,25 @@ def own_data(tmp_path):
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_shipped_files_can_be_planned(file, own_data):
     raw = yaml.safe_load(file.read_text())
-    if file.stem == "folder":
+    if file.stem in ("folder", "multitask"):
         with pytest.raises(ConfigError, match="--config datasets_dir=PATH"):
             plan_run(raw)
         raw["datasets_dir"] = str(own_data)
+    if file.stem == "multitask":
+        raw["datasets"] = ["mni152_tissue"]
     plan = plan_run(raw)
-    assert plan.cells
+    assert plan.cells or plan.multitask_runs or plan.medformer_runs
     assert plan.config.run == file.stem
     assert plan.summary().startswith(f"run {file.stem}: ")
     assert "\n" not in plan.summary()
+
+
+def test_one_folder_of_datasets_or_several(own_data, tmp_path):
+    raw = yaml.safe_load((REPOSITORY / "config/folder.yaml").read_text())
+    for given in (str(own_data), [str(own_data)]):
+        assert list(plan_run(raw | {"datasets_dir": given}).datasets) == ["own"]
+    with pytest.raises(ConfigError, match="datasets_dir=PATH"):
+        plan_run(raw | {"datasets_dir": []})
 
 
 def test_what_is_left_out_gets_its_default():
@@ -126,51 +136,78 @@ def test_required_key(key):
         parse_config(raw)
 
 
-# What is changed, and what the message must hold: the key, the bad value, the nearest valid name.
-WRONG = {
-    "unknown key": ({"pairs_per_cel": 9}, ["pairs_per_cel'", "pairs_per_cell"]),
-    "unknown key, nothing near": ({"qqq": 9}, ["'qqq'", "image_size", "pairs_per_cell"]),
-    "unknown key of an encoder": ({"encoders": {"taco": {"widht": 9}}}, ["taco.widht", "width"]),
-    "unknown key of a part of an encoder": (
+# What is changed, and what the message must hold: the key, the bad value, the nearest valid name,
+# and last, with a >, what to type instead.
+WRONG = [
+    ({"pairs_per_cel": 9}, ["pairs_per_cel'", "pairs_per_cell"]),
+    ({"qqq": 9}, ["'qqq'", "image_size", "pairs_per_cell"]),
+    ({"encoders": {"taco": {"widht": 9}}}, ["taco.widht", "width"]),
+    (
         {"encoders": {"mine": {"kind": "taco", "correspondence": {"gird": 9}}}},
         ["encoders.mine.correspondence.gird", "grid"],
     ),
-    "unknown key of a study": (
+    (
         {"encoders": {"taco": {}}, "scaling": {"encoder": "taco", "pears": [3]}},
         ["scaling.pears", "pairs"],
     ),
-    "unknown key of a named encoder": (
-        {"encoders": {"mine": {"kind": "taco", "stpes": 9}}},
-        ["encoders.mine.stpes", "steps"],
-    ),
-    "unknown key of heldout": ({"heldout": {"dataset": []}}, ["heldout.dataset'", "datasets"]),
-    "unknown key of splits": ({"splits": {"trian": 0.6}}, ["splits.trian", "train"]),
-    "unknown key of a filter": ({"datasets": {"modalty": ["CT"]}}, ["modalty", "modality"]),
-    "text for a number": ({"image_size": "big"}, ["image_size", "integer", "'big'"]),
-    "number too small": ({"image_size": 3}, ["image_size", "16", "3"]),
-    "number for a list": ({"seeds": 3}, ["seeds", "list", "3"]),
-    "no seeds": ({"seeds": []}, ["seeds"]),
-    "seed twice": ({"seeds": [0, 0]}, ["seeds", "twice"]),
-    "text for an option": ({"encoders": {"taco": {"width": "x"}}}, ["encoders.taco.width", "'x'"]),
-    "unknown kind": ({"encoders": {"tacco": {}}}, ["encoders.tacco", "'tacco'", "taco"]),
-    "unknown kind, nothing near": (
+    ({"encoders": {"mine": {"kind": "taco", "stpes": 9}}}, ["encoders.mine.stpes", "steps"]),
+    ({"heldout": {"dataset": []}}, ["heldout.dataset'", "datasets"]),
+    ({"splits": {"trian": 0.6}}, ["splits.trian", "train"]),
+    ({"datasets": {"modalty": ["CT"]}}, ["modalty", "modality"]),
+    ({"image_size": "big"}, ["image_size", "integer", "'big'", ">image_size: 64"]),
+    ({"image_size": 3}, ["image_size", "16", "3", ">image_size: 16"]),
+    ({"seeds": 3}, ["seeds", "list", "3", ">seeds: [3]"]),
+    ({"seeds": []}, ["seeds"]),
+    ({"seeds": [0, 0]}, ["seeds", "twice"]),
+    ({"encoders": {"taco": {"width": "x"}}}, ["encoders.taco.width", "'x'"]),
+    ({"encoders": {"taco": {"width": 999}}}, [">encoders: {taco: {width: 128}}"]),
+    ({"encoders": {"taco": {"sampler": "plan"}}}, [">encoders: {taco: {sampler: plain}}"]),
+    ({"encoders": {"tacco": {}}}, ["encoders.tacco", "'tacco'", "taco"]),
+    (
         {"encoders": {"a": {"kind": "qqq"}}},
         ["encoders.a", "'qqq'", "pixels", "random", "taco"],
     ),
-    "list of encoders": ({"encoders": ["taco"]}, ["encoders", "taco"]),
-    "no encoder": ({"encoders": {}}, ["encoders", "at least one"]),
-    "encoder named like a path": ({"encoders": {"a/b": {"kind": "taco"}}}, ["encoders", "'a/b'"]),
-    "splits above one": ({"splits": {"train": 0.8}}, ["splits", "sum to 1"]),
-    "run named like a path": ({"run": "../x"}, ["run", "'../x'"]),
-    "no dataset": ({"datasets": []}, ["no dataset", "datasets_dir=PATH"]),
-    "too few images": ({"images_per_dataset": 1}, ["images_per_dataset", "3", "1"]),
-}
+    ({"encoders": ["taco"]}, ["encoders", "taco", ">encoders: {taco: {}}"]),
+    ({"encoders": {}}, ["encoders", "at least one"]),
+    ({"keep_duplicates": True}, ["keep_duplicates", "`encoders`", "a run of its own"]),
+    (
+        {
+            "keep_duplicates": True,
+            "encoders": {},
+            "medformer": {"arms": {"a": {}}},
+            "multitask": {"systems": {"stl": {}}},
+        },
+        ["keep_duplicates", "`multitask`"],
+    ),
+    ({"encoders": {"a/b": {"kind": "taco"}}}, ["encoders", "'a/b'"]),
+    ({"splits": {"train": 0.8}}, ["splits", "sum to 1"]),
+    ({"run": "../x"}, ["run", "'../x'", ">run: x"]),
+    ({"run": 2024}, ['>run: "2024"']),
+    ({"datasets": []}, ["no dataset", "datasets_dir=PATH"]),
+    ({"datasets": "ct_dicom"}, [">datasets: [ct_dicom]"]),
+    ({"datasets": {"modality": [7]}}, ["datasets.modality.0", "7"]),
+    ({"datasets": [7]}, ["datasets.0", "7", ">{name: breastmnist, image_size: 64}"]),
+    ({"datasets": [{"nam": "breastmnist"}]}, ["datasets.0.nam'", "name", "datasets.0.name"]),
+    ({"datasets": [{"name": "xr_leg", "image_size": 3}]}, ["datasets.0.image_size", "16", "3"]),
+    ({"tasks": [7]}, [">tasks: "]),
+    ({"heldout": "ct_dicom"}, [">heldout: {datasets: [ct_dicom]}"]),
+    ({"heldout": ["a", "b"]}, [">heldout: {datasets: [a, b]}"]),
+    ({"images_per_dataset": 1}, ["images_per_dataset", "3", "1"]),
+    (
+        {"encoders": {"taco": {}}, "unseen_tasks": {"encoders": ["taco"], "folds": 1}},
+        [">unseen_tasks: {folds: 2}"],
+    ),
+]
 
 
-@pytest.mark.parametrize(("changes", "parts"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize(("changes", "parts"), WRONG, ids=str)
 def test_wrong_value_is_named(changes, parts):
-    text = message(parse_config, changes)
-    assert [part for part in parts if part not in text] == [], text
+    with pytest.raises(ConfigError) as told:
+        parse_config(SMALLEST | changes)
+    remedies = [part[1:] for part in parts if part.startswith(">")]
+    assert [part for part in remedies if part not in told.value.remedy] == [], told.value
+    words = [part for part in parts if not part.startswith(">")]
+    assert [part for part in words if part not in str(told.value)] == [], told.value
 
 
 def test_all_mistakes_are_told_at_once():
@@ -191,6 +228,36 @@ UNKNOWN = {
     ),
     "folder of tasks": ({"tasks_dir": "no/such/folder"}, ["tasks_dir", "no/such/folder"]),
 }
+
+
+LARGE = {"name": "breastmnist_64", "of": "breastmnist", "image_size": 64}
+ALONE = {"encoders": {}, "medformer": {"arms": {"single": {}}}}
+SIZES = {
+    "unknown": ({"datasets": [LARGE | {"of": "brestmnist"}]}, ["brestmnist", "breastmnist"]),
+    "its own name": (
+        {"datasets": ["breastmnist", LARGE | {"name": "retinamnist"}]},
+        ["retinamnist is a dataset of its own", "such as breastmnist_64"],
+    ),
+    "alone": ({"datasets": [LARGE]}, ["breastmnist_64.of", "name breastmnist too"]),
+    "one size": (
+        {"datasets": ["breastmnist", LARGE], "image_size": 64},
+        ["breastmnist_64 and breastmnist are breastmnist at one size, 64"],
+    ),
+    "twice in an atlas": (
+        {"datasets": ["breastmnist", LARGE], "encoders": {"pixels": {}}},
+        ["not with encoders", "shows breastmnist twice"],
+    ),
+    "two sizes in an atlas": (
+        {"datasets": [{"name": "breastmnist", "image_size": 64}], "encoders": {"pixels": {}}},
+        ["not with encoders", "one size"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "parts"), SIZES.values(), ids=SIZES)
+def test_sizes_that_a_run_cannot_have_are_named(changes, parts):
+    text = message(plan_run, ALONE | {"image_size": 28} | changes)
+    assert [part for part in parts if part not in text] == [], text
 
 
 @pytest.mark.parametrize(("changes", "parts"), UNKNOWN.values(), ids=UNKNOWN)
@@ -227,37 +294,6 @@ def test_what_refers_to_a_dropped_encoder_is_named(changes, key):
         parse_config(raw)
     assert f"{key} names 'taco'" in told.value.problem
     assert "null" in told.value.remedy
-
-
-# What is changed, and what to type instead.
-TYPED = {
-    "name for a section": ({"heldout": "ct_dicom"}, "heldout: {datasets: [ct_dicom]}"),
-    "list for a section": ({"heldout": ["a", "b"]}, "heldout: {datasets: [a, b]}"),
-    "number for a name": ({"run": 2024}, 'run: "2024"'),
-    "name for a list": ({"datasets": "ct_dicom"}, "datasets: [ct_dicom]"),
-    "number for a name of a list": ({"tasks": [7]}, "tasks: "),
-    "number for a list": ({"seeds": 3}, "seeds: [3]"),
-    "list for a mapping": ({"encoders": ["taco"]}, "encoders: {taco: {}}"),
-    "too small": ({"image_size": 3}, "image_size: 16"),
-    "no number": ({"image_size": "big"}, "image_size: 64"),
-    "too wide": ({"encoders": {"taco": {"width": 999}}}, "encoders: {taco: {width: 128}}"),
-    "path for a name": ({"run": "../x"}, "run: x"),
-    "no choice": (
-        {"encoders": {"taco": {"sampler": "plan"}}},
-        "encoders: {taco: {sampler: plain}}",
-    ),
-    "too few folds": (
-        {"encoders": {"taco": {}}, "unseen_tasks": {"encoders": ["taco"], "folds": 1}},
-        "unseen_tasks: {folds: 2}",
-    ),
-}
-
-
-@pytest.mark.parametrize(("changes", "typed"), TYPED.values(), ids=TYPED)
-def test_a_wrong_value_comes_with_what_to_type(changes, typed):
-    with pytest.raises(ConfigError) as told:
-        parse_config(SMALLEST | changes)
-    assert typed in told.value.remedy, told.value
 
 
 def test_more_folds_than_tasks_are_refused_before_the_run():

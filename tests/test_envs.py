@@ -107,9 +107,9 @@ def test_environment_has_what_its_rules_import(rule, name, script):
     assert name in ENVIRONMENTS, f"rule {rule} names no environment of envs/"
     has = {canonicalize_name(pin.name) for pin in environment(name)[1]}
     ours = [module for module in imported(script) if module in modules()]
-    # Reading a configuration imports the kinds of encoders, and these import torch only when asked
-    # for a network: tests/encoders/test_frozen.py sees to that.
-    rooms = {"encoders", "learning", "networks"}
+    # Reading a configuration imports kinds of encoders and systems, and these import torch only
+    # when asked for a network: tests/encoders/test_frozen.py sees to that.
+    rooms = {"encoders", "learning", "medformer", "multitask", "networks", "problems"}
     lazy = {m for m in modules_behind("medtaskatlas.run.config") if m.split(".")[1] in rooms}
     behind = [m for m in modules_behind(*ours) if name == "torch" or m not in lazy]
     files = [script, *(modules()[m].file for m in behind)]

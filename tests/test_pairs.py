@@ -10,15 +10,15 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 import pytest
 
-from generated import SPLITS, make_sample, write_dataset
+from generated import SPLITS, make_pairs, make_sample, write_dataset
 from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError, TaskError
-from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import COLUMNS, SETS, PairSet
 from medtaskatlas.pairs.failed_cells import failed_cells
 from medtaskatlas.pairs.plan import first_usable, image_order
 from medtaskatlas.pairs.samples import Samples
-from medtaskatlas.pairs.sets import Amounts, make_pairs, make_sets
+from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import Ladder, Task, no_params
 
@@ -73,6 +73,7 @@ def test_the_contract_of_all_sets(tmp_path, name) -> None:
         for side in ("input", "output"):
             pixels = pairs.side(side, np.arange(n))
             assert (pixels.shape, pixels.dtype) == ((n, 32, 32, 3), np.uint8)
+            assert not n or not pairs.side(side, 0).flags.owndata, "not a view of the file"
     assert len(ids) == 36 + (33 if task.ladder else 0), "pair_id names a pair of any set"
 
 
@@ -84,20 +85,9 @@ def test_one_image_a_pair_is_stored(tmp_path) -> None:
         assert ({"input", "output"} - {side}).pop() not in pairs
 
 
-def test_bytes_depend_on_the_seed_only(tmp_path) -> None:
-    images = write_dataset(tmp_path / "toy.arrow")
-    names = ["rotation", "denoising_poisson", "inpainting", "elastic_deformation"]
-    alone = [digest(make(images, n, tmp_path / "one" / f"{n}.arrow")) for n in names]
-    with ProcessPoolExecutor(2) as pool:
-        jobs = [pool.submit(make, images, n, tmp_path / "two" / f"{n}.arrow") for n in names[::-1]]
-        parallel = [digest(j.result()) for j in jobs][::-1]
-    assert alone == parallel
-    assert digest(make(images, "rotation", tmp_path / "s.arrow", seed=1)) != alone[0]
-
-
 def test_all_sets_are_the_same_bytes_in_another_process_and_alone(tmp_path) -> None:
     images = write_dataset(tmp_path / "toy.arrow")
-    names = ["rotation", "denoising_poisson", "segmentation"]
+    names = ["rotation", "denoising_poisson", "segmentation", "inpainting", "elastic_deformation"]
     here = [make_all(images, n, tmp_path / "one") for n in names]
     with ProcessPoolExecutor(2) as pool:
         jobs = [pool.submit(make_all, images, n, tmp_path / "two") for n in names[::-1]]
@@ -108,6 +98,7 @@ def test_all_sets_are_the_same_bytes_in_another_process_and_alone(tmp_path) -> N
             alone = tmp_path / "three" / "toy.arrow"
             make_sets(images, BANK[name], {set_name: alone}, amounts=AMOUNTS, splits=SPLITS, seed=0)
             assert digest(alone) == digest(path)
+    assert digest(make(images, "rotation", tmp_path / "s.arrow", seed=1)) != digest(here[0]["main"])
 
 
 def test_rows_are_packed_in_between_which_changes_nothing(tmp_path, monkeypatch) -> None:
@@ -219,11 +210,8 @@ def test_no_more_images_are_looked_at_than_are_needed(tmp_path) -> None:
 def test_samples_are_what_the_images_file_says(tmp_path) -> None:
     path = tmp_path / "toy.arrow"
     n, boxes = 4, [np.zeros((k, 4), np.float32) + k for k in (0, 2, 1, 3)]
-    base = write_dataset(tmp_path / "base.arrow", n=n)
-    images = ImageSet(base)
-    meta = {k: v for k, v in images.meta.items() if k != "content_sha256"} | {"labels": ["a", "b"]}
-    columns = {c: images.numpy(c) for c in images.columns}
-    write_images(path, {**columns, "boxes": boxes, "label": [0, None, 1, 1]}, meta)
+    more = {"boxes": boxes, "label": [0, None, 1, 1]}
+    write_dataset(path, n=n, labels=["a", "b"], more=more)
     images, samples = ImageSet(path), Samples(path)
     for row in range(n):
         one, two = images.sample(row), samples[row]
@@ -264,10 +252,6 @@ def fails(sample, params):
     raise ZeroDivisionError("division by zero")
 
 
-def draws_array(rng, sample, severity):
-    return {"x": np.zeros(3)}
-
-
 def cannot_draw(rng, sample, severity):
     raise IndexError("no such thing")
 
@@ -286,11 +270,6 @@ def draws_differently(rng, sample, severity):
     return {"x": float(np.random.default_rng().random())}
 
 
-def writes_to_image(sample, params):
-    sample.image[:] = 0
-    return sample.image, sample.image
-
-
 def inverts(sample, params):
     return sample.image, 255 - sample.image
 
@@ -299,11 +278,9 @@ def inverts(sample, params):
     ("task", "words"),
     [
         (bare_task("fails", fails), "task fails failed with params {}: ZeroDivisionError"),
-        (bare_task("odd", inverts, draws_array), "task odd: params .* are not plain JSON"),
         (bare_task("odd", inverts, cannot_draw), "task odd could not draw .*IndexError"),
         (bare_task("dice", Differently()), "task dice: two calls for params {} make other pixels"),
         (bare_task("dice", inverts, draws_differently), "task dice: two calls .*draw other params"),
-        (bare_task("writes", writes_to_image), "task writes failed .*read-only"),
     ],
     ids=lambda value: value.name if isinstance(value, Task) else "",
 )

@@ -13,6 +13,7 @@ from generated import write_dataset
 from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.cli import app
+from medtaskatlas.cli.provenance import as_tree
 from medtaskatlas.core import code_hash as provenance
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
@@ -23,7 +24,7 @@ from medtaskatlas.provenance.stamp import (
     manifests,
     modules_of,
 )
-from medtaskatlas.provenance.trace import as_tree, conditions, trace
+from medtaskatlas.provenance.trace import conditions, trace
 from medtaskatlas.run.config import parse_config
 from medtaskatlas.snakemake_ext.jobs import job
 
@@ -50,6 +51,7 @@ def row(encoder, seed=None, estimate=0.5):
         "n_pairs": 4,
         "n_images": 4,
         "n_groups": 2,
+        "n_subjects": 2,
         "n_datasets": 1,
     }
 

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from atlas_synthetic import make_frame, make_vectors, write_embedding
+from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
 from medtaskatlas.atlas.distances import task_distances
@@ -17,7 +17,6 @@ from medtaskatlas.core.files import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "reading_tables.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.S | re.M)
-HELD = {"heldout_datasets": ["d5"], "heldout_tasks": ["shear"]}
 FEW = {"run": "embedded", "n_draws": 50}
 
 
@@ -28,7 +27,7 @@ def folder(tmp_path_factory):
     run = folder / "results" / "embedded"
     tables = run / "tables"
     tables.mkdir(parents=True)
-    frame = make_frame()
+    frame = with_roles(make_frame(), heldout_tasks=["shear"])
     embeddings, predictions = [], []
     for name, seeds, noise in (("taco", [0, 1], 1.0), ("pixels", [0], 2.0)):
         for seed in seeds:
@@ -38,12 +37,12 @@ def folder(tmp_path_factory):
                 write_embedding(path, frame, vectors, name, seed, name, run="embedded")
             )
             predictions.append(run / "predictions" / name / f"seed{seed}.parquet")
-            predict(path, predictions[-1], **HELD, probes=False)
+            predict(path, predictions[-1], probes=False)
     identification(predictions, tables / "identification.parquet", **FEW)
     confusion(predictions, tables / "confusion.parquet", **FEW)
     comparisons(predictions, tables / "comparisons.parquet", **FEW)
-    task_distances(embeddings, tables / "task_distances.parquet", **FEW, **HELD)
-    neighbours(embeddings, tables / "neighbours.parquet", **FEW, **HELD)
+    task_distances(embeddings, tables / "task_distances.parquet", **FEW)
+    neighbours(embeddings, tables / "neighbours.parquet", **FEW)
     return folder
 
 

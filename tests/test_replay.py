@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from generated import SPLITS, make_sample
+from generated import SPLITS, make_sample, write_dataset, write_task
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import SETS, PairSet
 from medtaskatlas.pairs.replay import open_pairs, replay, verify
 from medtaskatlas.pairs.sets import Amounts, make_sets
@@ -18,36 +18,6 @@ from medtaskatlas.tasks.task import REGISTRY
 BANK = load_bank()
 AMOUNTS = Amounts(12, failures=16, trajectories=1, levels=11)
 every_task = pytest.mark.parametrize("name", list(BANK))
-
-
-def write_full(path, n=9, side=32):
-    """Colour images with everything that a task may need."""
-    samples = [make_sample(side, colour=True, seed=i) for i in range(n)]
-    write_images(
-        path,
-        {
-            "image_id": [f"image{i}" for i in range(n)],
-            "group_id": [f"group{i}" for i in range(n)],
-            "group_source": ["published"] * n,
-            "split": [("train", "val", "test")[i % 3] for i in range(n)],
-            "image": np.stack([s.image for s in samples]),
-            "mask": np.stack([s.mask for s in samples]),
-            "instances": np.stack([s.instances for s in samples]),
-            "boxes": [s.boxes for s in samples],
-            "label": [i % 3 for i in range(n)],
-        },
-        {
-            "dataset": path.stem,
-            "source": "test",
-            "modality": "CT",
-            "body_part": "none",
-            "licence": "CC0-1.0",
-            "classes": ["one", "two"],
-            "labels": ["a", "b", "c"],
-            "annotation": "ground_truth",
-            "manifest_sha256": "0" * 64,
-        },
-    )
 
 
 def make(run, task):
@@ -61,8 +31,11 @@ def make(run, task):
 def run(tmp_path_factory):
     """Folder of a run with the images of one dataset, and the pairs of two tasks."""
     folder = tmp_path_factory.mktemp("run")
-    (folder / "images").mkdir()
-    write_full(folder / "images" / "toy.arrow")
+    boxes = [make_sample(32, seed=i).boxes for i in range(9)]
+    write_dataset(
+        folder / "images" / "toy.arrow", n=9, groups=9, splits="train val test", colour=True,
+        labels=["a", "b", "c"], more={"boxes": boxes, "label": [i % 3 for i in range(9)]},
+    )  # fmt: skip
     for name in ("rotation", "denoising_gaussian"):
         make(folder, BANK[name])
     return folder
@@ -128,25 +101,14 @@ def test_a_changed_task_is_found_out(run, monkeypatch) -> None:
         verify(run, "main/rotation/toy/0")
 
 
-def test_a_users_task_is_found_by_the_runs_configuration(run, tmp_path) -> None:
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "mine.py").write_text(
-        "from medtaskatlas.tasks.task import task, no_params\n"
-        "@task(family='transformation', draw=no_params)\n"
-        "def posterise_more(sample, params):\n"
-        "    '''Keep the two highest bits.'''\n"
-        "    return sample.image, sample.image & 0xC0\n"
-    )
+def test_a_users_task_is_found_by_the_runs_configuration(run, tmp_path, registry) -> None:
+    write_task(tmp_path / "own" / "posterise_more.py", "sample.image & 0xC0")
     folder = tmp_path / "run"
     shutil.copytree(run / "images", folder / "images")
-    try:
-        make(folder, load_bank(own)["posterise_more"])
-        REGISTRY.pop("posterise_more")
-        with pytest.raises(DataError, match=r"posterise_more[\s\S]*tasks_dir"):
-            verify(folder, "main/posterise_more/toy/3")
-        load_bank.__globals__["_LOADED"].clear()
-        (folder / "config.json").write_text(json.dumps({"tasks_dir": str(own)}))
+    make(folder, load_bank(tmp_path / "own")["posterise_more"])
+    REGISTRY.pop("posterise_more")
+    with pytest.raises(DataError, match=r"posterise_more[\s\S]*tasks_dir"):
         verify(folder, "main/posterise_more/toy/3")
-    finally:
-        REGISTRY.pop("posterise_more", None)
+    load_bank.__globals__["_LOADED"].clear()
+    (folder / "config.json").write_text(json.dumps({"tasks_dir": str(tmp_path / "own")}))
+    verify(folder, "main/posterise_more/toy/3")

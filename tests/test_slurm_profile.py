@@ -195,10 +195,13 @@ def test_gres_in_place_of_gpus(submitted, tmp_path) -> None:
 
 
 def test_minutes_of_a_training_are_a_setting(rules, tmp_path) -> None:
-    assert {rules[name]["runtime"][0] for name in ("train", "train_point")} == {720}
+    trainings = {"train", "train_point"} | {
+        name for name in GPU_RULES if name.startswith(("multitask_", "medformer_"))
+    }
+    assert {rules[name]["runtime"][0] for name in trainings} == {720}
     longer = asked(tmp_path, train_minutes=2880)
     changed = {name for name in rules if rules[name] != longer[name]}
-    assert changed == {"train", "train_point"}
+    assert changed == trainings
     assert longer["train_point"]["runtime"] == [2880, 2880]
     # No part of what says how a result was made.
     raw = {"run": "a", "datasets": ["b"], "encoders": {"pixels": {}}, "train_minutes": 2880}

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medtaskatlas.formats.embeddings import write_embeddings
+from medtaskatlas.pairs.roles import roles
 
 FAMILY_OF = {
     "segmentation": "semantic",
@@ -38,6 +39,7 @@ def make_frame(n_datasets=6, groups=8, per_cell=16, tasks=FAMILY_OF, test_only=1
                         "modality": ["CT", "MR", "US"][d % 3],
                         "image_id": f"i{i}",
                         "image_row": i,
+                        "subject_id": f"d{d}/g{g}",
                         "group_id": f"g{g}",
                         "split": "test" if d >= n_datasets - test_only else split,
                         "task": task,
@@ -65,7 +67,23 @@ def make_vectors(frame, seed=0, dim=32, task=1.0, family=1.0, dataset=0.5, noise
     return total.astype(np.float32)
 
 
+def with_roles(frame, heldout_datasets=(), heldout_tasks=(), trained_on=None) -> pd.DataFrame:
+    """Pairs with their roles; datasets with training pairs are trained on, or those given."""
+    inside = set(frame.loc[frame["split"] == "train", "dataset"])
+    main = frame["failure_of"].isna() & frame["level"].isna()
+    role = roles(
+        *(frame[name].to_numpy(dtype=object) for name in ("dataset", "split", "task")),
+        main.to_numpy(),
+        trained_on=(inside if trained_on is None else trained_on) - set(heldout_datasets),
+        heldout_tasks=heldout_tasks,
+    )
+    return frame.assign(role=role)
+
+
 def write_embedding(path, frame, vectors, encoder="taco", seed=0, kind="taco", **facts) -> Path:
+    """Write pairs with their roles, or as if nothing was kept out of training."""
+    if "role" not in frame:
+        frame = with_roles(frame)
     meta = {
         "encoder": encoder,
         "seed": seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atlas_synthetic import make_frame, make_vectors, write_embedding
+from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def run(tmp_path_factory):
     from medtaskatlas.atlas.predict import predict
 
     folder = tmp_path_factory.mktemp("run")
-    frame = make_frame()
+    frame = with_roles(make_frame(), ["d4"])
     kinds = {
         "taco": ([0, 1, 2], {"task": 1.0, "noise": 1.0}),
         "pixels": ([0], {"task": 0.5, "dataset": 1.0, "noise": 1.5}),
@@ -30,6 +30,6 @@ def run(tmp_path_factory):
                 )
             )
             out = folder / "predictions" / kind / f"seed{seed}.parquet"
-            predict(path, out, heldout_datasets=["d4"], seed=0)
+            predict(path, out, seed=0)
             predictions.append(out)
     return {"folder": folder, "embeddings": embeddings, "predictions": predictions, "frame": frame}

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atlas_synthetic import write_embedding
-from medtaskatlas.formats.images import ImageSet, write_images
+from atlas_synthetic import with_roles, write_embedding
+from generated import write_dataset
+from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import COLUMNS, SETS, PairSet
 from medtaskatlas.pairs.sets import Amounts, make_sets
 from medtaskatlas.tasks.bank import load_bank
@@ -19,38 +20,17 @@ HELDOUT = ["xr_held"]
 DIM = 24
 
 
-def make_images(path: Path, modality: str, n: int = 20, side: int = 24) -> Path:
-    """Discs on noise; every image a group of its own."""
-    rng = np.random.default_rng(sum(map(ord, path.stem)))
-    yy, xx = np.mgrid[:side, :side]
-    image = np.empty((n, side, side, 3), np.uint8)
-    for i in range(n):
-        x, y, r = rng.uniform(6, 18), rng.uniform(6, 18), rng.uniform(3, 8)
-        plane = 60 + 110 * ((xx - x) ** 2 + (yy - y) ** 2 < r**2) + rng.normal(0, 6, (side, side))
-        image[i] = np.clip(plane, 0, 255)[..., None]
-    write_images(
-        path,
-        {
-            "image_id": [f"i{i}" for i in range(n)],
-            "group_id": [f"g{i}" for i in range(n)],
-            "group_source": ["pattern"] * n,
-            "split": (["train", "test", "train", "test", "val"] * n)[:n],
-            "image": image,
-        },
-        {
-            "dataset": path.stem, "source": "x", "modality": modality, "body_part": "brain",
-            "licence": "CC0-1.0", "classes": [], "annotation": "none", "manifest_sha256": "0",
-        },
-    )  # fmt: skip
-    return path
-
-
 def make_pair_files(folder: Path, tasks=TASKS, datasets=DATASETS, heldout=HELDOUT, levels=11):
     """Images and pairs of all sets; returns image paths and set to pair paths."""
     bank = load_bank()
+    cycle = {"groups": 20, "splits": "train test train test val"}
     images = [
-        make_images(folder / "images" / f"{name}.arrow", name[:2].upper()) for name in datasets
-    ]
+        write_dataset(
+            folder / "images" / f"{name}.arrow", n=20, side=24, seed=k, masks=False,
+            modality=name[:2].upper(), **cycle,
+        )
+        for k, name in enumerate(datasets)
+    ]  # fmt: skip
     paths: dict[str, list[Path]] = {name: [] for name in SETS}
     for task in tasks:
         for image in images:
@@ -117,6 +97,8 @@ def make_set_run(folder: Path, **options):
     frames = {name: read_pairs(images, files) for name, files in paths.items()}
     # The encoder never saw noise_addition: only its trajectories are there.
     frames["main"] = frames["main"][frames["main"]["task"] != "noise_addition"]
+    trained_on = {image.stem for image in images} - set(HELDOUT)
+    frames = {name: with_roles(f, trained_on=trained_on) for name, f in frames.items()}
     run = {"images": images, "pairs": paths, "frames": frames, "folder": folder}
     run |= {"main": [], "failure": [], "trajectory": []}
     encoders = {

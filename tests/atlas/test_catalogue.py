@@ -1,8 +1,6 @@
 """The tables of what a run is made of, from generated images and pairs."""
 
-import numpy as np
-import pandas as pd
-
+from generated import write_dataset
 from medtaskatlas.atlas.catalogue import datasets_table, task_grid, tasks_table
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.formats.arrow import write_arrow
@@ -25,7 +23,8 @@ def test_task_grid_says_what_was_not_made_and_why(tmp_path):
         {"dataset": "d", "modality": "CT", "annotation": "none"},
     )
     pairs = tmp_path / "pairs" / "main" / "rotation" / "d.arrow"
-    write_arrow(pairs, {"image_id": ["a", "a", "b"], "group_id": ["g", "g", "g"]}, {})
+    ids = {"image_id": ["a", "a", "b", "c"], "group_id": [*"gggh"], "subject_id": ["s"] * 4}
+    write_arrow(pairs, ids, {})
     task_grid(
         [pairs],
         [tmp_path / "images" / "d.arrow"],
@@ -34,29 +33,23 @@ def test_task_grid_says_what_was_not_made_and_why(tmp_path):
         tasks=["rotation", "segmentation"],
     )
     frame = read_table(tmp_path / "grid.parquet", "task_grid").set_index("task")
-    assert frame.loc["rotation", ["n_pairs", "n_images", "n_groups"]].tolist() == [3, 2, 1]
+    counted = frame.loc["rotation", ["n_pairs", "n_images", "n_groups", "n_subjects"]]
+    assert counted.tolist() == [4, 3, 2, 1]
     assert not frame.loc["segmentation", "applicable"]
     assert "mask" in frame.loc["segmentation", "reason"]
 
 
-def test_datasets_table_adds_run_and_heldout(tmp_path, monkeypatch):
-    from medtaskatlas.datasets import quality
-
-    counts = [
-        "n_images",
-        "n_groups",
-        *(f"{a}_{s}" for a in ("n", "groups") for s in ("train", "val", "test")),
-    ]
-    row = dict.fromkeys(counts, 3) | {
-        "source": "embedded",
-        "modality": "CT",
-        "licence": "MIT",
-        "annotation": "none",
-        "empty_masks": np.nan,
-    }
-    frame = pd.DataFrame([row | {"dataset": "a"}, row | {"dataset": "b"}])
-    monkeypatch.setattr(quality, "datasets_table", lambda images: frame)
-    datasets_table([], tmp_path / "datasets.parquet", run="r", heldout_datasets=["b"])
+def test_datasets_table_adds_run_and_heldout(tmp_path):
+    quality = {
+        "found": 14, "excluded": {"too small": 2}, "empty_masks": None, "repaired": 0, "joined": 0,
+        "torn": 0, "sizes_px": [40, 64], "intensity": [0, 255],
+    }  # fmt: skip
+    more = dict.fromkeys(("title", "citation", "annotation_note", "group_note"), "words")
+    more |= {"provides": ["mask"], "overlaps": [], "quality": quality}
+    paths = [write_dataset(tmp_path / f"{name}.arrow", **more) for name in "ab"]
+    datasets_table(paths, tmp_path / "datasets.parquet", run="r", heldout_datasets=["b"])
     got = read_table(tmp_path / "datasets.parquet", "datasets")
     assert got["heldout"].tolist() == [False, True]
     assert got["empty_masks"].isna().all()
+    assert (got["n_excluded"] == 2).all()
+    assert (got[["n_images", "n_groups", "n_subjects"]] == [12, 6, 6]).all(axis=None)

@@ -123,7 +123,7 @@ def test_a_draw_without_a_task_is_no_evidence_for_its_branches():
 
 def test_the_table_has_a_branch_a_node_and_supports_real_families(run, tmp_path):
     embeddings = run["embeddings"]
-    table, _ = _tables(tmp_path, embeddings, heldout_datasets=["d4"])
+    table, _ = _tables(tmp_path, embeddings)
     rows = table[table["level"] == "branch"]
     assert (rows.groupby(["encoder", "split"]).size() == len(FAMILY_OF) - 1).all()
     assert set(rows["metric"]) == {"centroid_cosine"}
@@ -140,7 +140,7 @@ def test_the_table_has_a_branch_a_node_and_supports_real_families(run, tmp_path)
 
 
 def test_families_are_found_without_being_told(run, tmp_path):
-    table, _ = _tables(tmp_path, run["embeddings"], heldout_datasets=["d4"])
+    table, _ = _tables(tmp_path, run["embeddings"])
     rows = table[(table["metric"] == "centroid_cosine") & (table["split"] == "groups")]
     by = rows[rows["level"] == "partition"].set_index(["encoder", "measure"])
     assert by.loc[("taco", "silhouette_best"), "n_clusters"] == 3
@@ -151,7 +151,7 @@ def test_families_are_found_without_being_told(run, tmp_path):
     # One family of tests of its own: the older tests are not diluted.
     assert by.loc[("taco", "ami"), "p_family"] == "clusters: groups"
     assert by.loc[("taco", "anosim"), "p_family"] == "clusters, cohesion: anosim"
-    again, _ = _tables(tmp_path / "again", run["embeddings"], heldout_datasets=["d4"])
+    again, _ = _tables(tmp_path / "again", run["embeddings"])
     pd.testing.assert_frame_equal(table, again)
 
 

@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 from skbio.stats.distance import permdisp as skbio_permdisp
 
-from atlas_synthetic import make_frame, make_vectors, write_embedding
+from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.distances import encoder_matrix, task_distances
 from medtaskatlas.atlas.inference import centred_interval
@@ -25,7 +25,6 @@ from medtaskatlas.atlas.separation.table import separation
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 
-HELD = {"heldout_datasets": ["d4"]}
 FEW = {"run": "synthetic", "n_draws": 200}
 
 
@@ -33,18 +32,16 @@ FEW = {"run": "synthetic", "n_draws": 200}
 def tables(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
     path = {n: folder / f"{n}.parquet" for n in ("distances", "plain", "comparisons", "separation")}
-    task_distances(run["embeddings"], path["distances"], **FEW, **HELD)
+    task_distances(run["embeddings"], path["distances"], **FEW)
     comparisons(run["predictions"], path["plain"], **FEW)
     _compare(run, path["distances"], path["comparisons"])
-    separation(run["embeddings"], path["separation"], **FEW, **HELD)
+    separation(run["embeddings"], path["separation"], **FEW)
     return {name: read_table(p) for name, p in path.items()} | {"path": path}
 
 
 def _compare(files, distances, out, **changed):
     options = {"embedding_paths": files["embeddings"], "task_distances_path": distances}
-    comparisons(
-        files["predictions"], out, n_permutations=999, **{**FEW, **HELD, **options, **changed}
-    )
+    comparisons(files["predictions"], out, n_permutations=999, **{**FEW, **options, **changed})
 
 
 def test_other_rows_stay_as_they_were(tables):
@@ -92,19 +89,18 @@ def test_mantel_is_of_the_distances_in_the_table(tables):
 
 def test_geometry_of_held_out_tasks_is_among_themselves(tmp_path):
     hidden = ["boundary", "denoising", "detection", "inpainting", "rotation", "shear"]
-    frame = make_frame(n_datasets=3)
+    frame = with_roles(make_frame(n_datasets=3), heldout_tasks=hidden)
     files = {"embeddings": [], "predictions": []}
     for seed, name in enumerate(("one", "two")):
         path = tmp_path / name / "seed0.parquet"
         vectors = make_vectors(frame, seed=seed, noise=2.0)
         files["embeddings"].append(write_embedding(path, frame, vectors, name))
         out = tmp_path / "predictions" / name / "seed0.parquet"
-        predict(path, out, heldout_tasks=hidden, probes=False)
+        predict(path, out, probes=False)
         files["predictions"].append(out)
     distances, out = tmp_path / "t.parquet", tmp_path / "c.parquet"
-    held = {"heldout_datasets": [], "heldout_tasks": hidden}
-    task_distances(files["embeddings"], distances, **FEW, **held)
-    _compare(files, distances, out, **held)
+    task_distances(files["embeddings"], distances, **FEW)
+    _compare(files, distances, out)
     frame, table = read_table(out), read_table(distances)
     row = frame[(frame["measure"] == "mantel_spearman") & (frame["split"] == "tasks")].iloc[0]
     one, two = (
@@ -131,8 +127,10 @@ def test_files_that_do_not_belong_together_are_refused(tables, run, tmp_path):
     message = r"encoder taco, .*: predictions are of seeds \[0, 1, 2\], embeddings of .* \[0, 2\]"
     with pytest.raises(DataError, match=message):
         _compare(run, None, out, embedding_paths=some)
+    frame = with_roles(run["frame"], ["d3", "d4"])
+    other = write_embedding(tmp_path / "p.parquet", frame, make_vectors(frame), "pixels", 0)
     with pytest.raises(DataError, match="embeddings are of other pairs"):
-        _compare(run, None, out, heldout_datasets=["d3", "d4"])
+        _compare(run, None, out, embedding_paths=[other])
     with pytest.raises(DataError, match="is missing"):
         _compare(run, None, out, embedding_paths=[*some, tmp_path / "taco" / "seed1.parquet"])
     assert not out.exists()
@@ -154,7 +152,7 @@ def test_little_data_give_reasons(datasets, tmp_path):
     few = {"run": "synthetic", "n_draws": 50}
     task_distances(files["embeddings"], tmp_path / "d.parquet", **few)
     out = tmp_path / "c.parquet"
-    _compare(files, tmp_path / "d.parquet", out, **few, heldout_datasets=[])
+    _compare(files, tmp_path / "d.parquet", out, **few)
     rows = read_table(out)
     rows = rows[rows["contrast"] == "geometry"]
     of_pixels = rows[(rows["encoder"] == "pixels") | (rows["other"] == "pixels")]
@@ -174,7 +172,7 @@ def test_one_encoder_is_compared_with_itself_only(run, tmp_path):
         name: [p for p in run[name] if p.parent.name == "taco"]
         for name in ("embeddings", "predictions")
     }
-    task_distances(alone["embeddings"], tmp_path / "d.parquet", **FEW, **HELD)
+    task_distances(alone["embeddings"], tmp_path / "d.parquet", **FEW)
     _compare(alone, tmp_path / "d.parquet", tmp_path / "c.parquet")
     rows = read_table(tmp_path / "c.parquet")
     assert set(rows["contrast"]) == {"geometry"}

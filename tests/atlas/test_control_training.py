@@ -54,7 +54,8 @@ def test_training_must_help_and_shuffled_labels_must_not():
     common = {
         "contrast": "pair", "other": "random", "other_kind": "random", "split": "groups",
         "measure": "balanced_accuracy", "estimate": 0.1, "seed_sd": None, "ci_high": 0.2,
-        "ci_method": "x", "n_pairs": 1, "n_images": 1, "n_groups": 9, "n_datasets": 1, "note": None,
+        "ci_method": "x", "n_pairs": 1, "n_images": 1, "n_groups": 9, "n_subjects": 9,
+        "n_datasets": 1, "note": None,
     }  # fmt: skip
     rows = [
         {**common, "encoder": "taco", "ci_low": 0.05},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from set_synthetic import HELDOUT, make_set_run
+from set_synthetic import HELDOUT
 from sklearn.metrics import roc_auc_score
 
 from atlas_synthetic import write_embedding
@@ -22,8 +22,8 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_set_run(tmp_path_factory.mktemp("set_run"))
+def run(set_run):
+    return set_run
 
 
 def _make(run, out, main=None, failure=None, **options):
@@ -32,7 +32,7 @@ def _make(run, out, main=None, failure=None, **options):
         run["failure"] if failure is None else failure,
         out,
         run="synthetic",
-        **{"heldout_datasets": HELDOUT, "n_draws": 200, **options},
+        **{"n_draws": 200, **options},
     )
     return read_table(out, "failures", run="synthetic")
 
@@ -91,14 +91,13 @@ def test_a_gallery_smaller_than_k_is_used_whole():
 
 
 def test_right_pairs_are_spread_over_datasets():
-    frame = pd.DataFrame({"task": "a", "dataset": ["big"] * 900 + ["small"] * 30})
-    role = np.array(["groups"] * 930, dtype=object)
-    role[:5] = "gallery"
-    chosen = right_pairs(frame, role, 0)
+    role = ["gallery"] * 5 + ["groups"] * 925
+    frame = pd.DataFrame({"task": "a", "role": role, "dataset": ["big"] * 900 + ["small"] * 30})
+    chosen = right_pairs(frame, 0)
     assert len(chosen) == 100
     assert chosen.min() >= 5
     assert frame["dataset"].iloc[chosen].value_counts()["small"] == 30
-    np.testing.assert_array_equal(chosen, right_pairs(frame, role, 0))
+    np.testing.assert_array_equal(chosen, right_pairs(frame, 0))
 
 
 def test_failures_that_lie_elsewhere_are_separated_and_those_that_look_right_are_not(table):

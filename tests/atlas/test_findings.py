@@ -25,7 +25,7 @@ from medtaskatlas.atlas.summary import NEEDED, OPTIONAL, summary
 from medtaskatlas.atlas.tables import conform, read_table, write_table
 
 ROLES = {"taco": "model", "without": "ablation", "shuffled": "control", "pixels": "baseline"}
-N = {"n_pairs": 1200, "n_images": 60, "n_groups": 9, "n_datasets": 3}
+N = {"n_pairs": 1200, "n_images": 60, "n_groups": 9, "n_subjects": 9, "n_datasets": 3}
 SNAPSHOT = Path(__file__).with_name("findings.txt")
 COMMON = {"run": "r", "split": "datasets", **N}
 NONE = {"ci_low": None, "ci_high": None, "ci_method": None}
@@ -332,6 +332,14 @@ def test_a_caution_is_told_where_groups_suffice(name) -> None:
     assert row["sentence"] == f"{plain['sentence']} Caution: few datasets."
     (row,) = case.found("taco", **case.good, note="few datasets", n_groups=4)
     assert "Caution" not in row["sentence"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_subjects_are_told_where_they_are_fewer_than_groups(name) -> None:
+    case = CASES[name]
+    for row in case.found("taco", **case.good, n_subjects=2):
+        assert "in 9 independent groups of 2 subjects in 3 datasets." in row["sentence"]
+        assert row["n_subjects"] == 2
 
 
 def test_a_loss_is_not_supported_and_keeps_its_sign() -> None:

@@ -13,7 +13,7 @@ from medtaskatlas.core.errors import DataError
 
 ROW = {
     "run": "r", "sentence": "It is so.", "ci_low": 0.4, "ci_high": 0.6, "ci_method": "bootstrap",
-    "n_pairs": 90, "n_images": 30, "n_groups": 9, "n_datasets": 3,
+    "n_pairs": 90, "n_images": 30, "n_groups": 9, "n_subjects": 9, "n_datasets": 3,
 }  # fmt: skip
 ROWS = [
     ROW | {"finding": "named", "encoder": "taco", "split": "groups", "estimate": 0.5}

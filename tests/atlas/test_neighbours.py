@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, write_embedding
+from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, with_roles, write_embedding
 from medtaskatlas.atlas.centroids import centroid_cosines
-from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.distances import counts_of_two, task_distances
+from medtaskatlas.atlas.counts import counts, counts_of_two, of_subjects
+from medtaskatlas.atlas.distances import task_distances
 from medtaskatlas.atlas.inference import centred_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
 from medtaskatlas.atlas.tables import read_table
@@ -82,6 +82,8 @@ def test_counts_of_two_are_those_of_counts():
     frame = make_frame(n_datasets=3, groups=4, per_cell=6)
     frame = frame[(frame["task"] != "shear") | (frame["dataset"] == "d1")].reset_index(drop=True)
     frame = frame.drop(index=frame.index[frame["task"] == "boundary"][:9]).reset_index(drop=True)
+    # Two datasets show the same subjects.
+    frame["subject_id"] = frame["group_id"].where(frame["dataset"] != "d2", frame["subject_id"])
     code = pd.factorize(frame["task"])[0]
     got = counts_of_two(frame, code)
     for a in range(code.max() + 1):
@@ -89,8 +91,22 @@ def test_counts_of_two_are_those_of_counts():
             assert got[a][b] == counts(frame, np.isin(code, (a, b)))
 
 
+def test_a_brain_in_two_datasets_is_one_subject():
+    frame = make_frame(n_datasets=3, groups=4, per_cell=8, tasks=["shear", "rotation"])
+    brain = frame["dataset"].isin(["d0", "d1"])
+    frame.loc[brain, "subject_id"] = "icbm152/average-brain"
+    one, both, every = (
+        counts(frame, frame["dataset"].isin(own).to_numpy())
+        for own in (["d0"], ["d0", "d1"], ["d0", "d1", "d2"])
+    )
+    assert [n["n_subjects"] for n in (one, both, every)] == [1, 1, 5]
+    assert [n["n_groups"] for n in (one, both, every)] == [4, 8, 12]
+    assert of_subjects(both) == " of 1 subject"
+    assert not of_subjects(counts(frame[~brain]))
+
+
 def test_neighbours_are_of_the_family_and_agree_with_the_distances(run, tmp_path):
-    table = _table(tmp_path, run["embeddings"], heldout_datasets=["d4"])
+    table = _table(tmp_path, run["embeddings"])
     assert set(table["rank"]) == {1, 2, 3, 4, 5}
     taco = table[(table["encoder"] == "taco") & (table["split"] == "groups")]
     assert taco[taco["rank"] <= 2]["same_family"].all()
@@ -101,7 +117,7 @@ def test_neighbours_are_of_the_family_and_agree_with_the_distances(run, tmp_path
     assert first["taco"] > first["random"]
     together = taco[taco["rank"] <= 2].groupby("task")["support"].sum()
     assert together.to_numpy() == pytest.approx(np.ones(len(FAMILY_OF)), abs=0.1)
-    task_distances(run["embeddings"], tmp_path / "t.parquet", heldout_datasets=["d4"], **FEW)
+    task_distances(run["embeddings"], tmp_path / "t.parquet", **FEW)
     apart = read_table(tmp_path / "t.parquet", "task_distances")
     apart = apart[apart["metric"] == "centroid_cosine"]
     keys = ["encoder", "split", "task_a", "task_b"]
@@ -140,11 +156,12 @@ def test_a_task_of_one_pair_has_neighbours_but_no_support(tmp_path):
 
 
 def test_one_task_and_a_centroid_of_zero_have_reasons(tmp_path):
-    frame = make_frame(n_datasets=3)
+    hidden = sorted({*FAMILY_OF} - {"shear", "boundary"})
+    frame = with_roles(make_frame(n_datasets=3), heldout_tasks=hidden)
     vectors = make_vectors(frame)
     vectors[(frame["task"] == "boundary") & (frame["split"] != "train")] = 0
     path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, vectors)
-    table = _table(tmp_path, [path], heldout_tasks=sorted({*FAMILY_OF} - {"shear", "boundary"}))
+    table = _table(tmp_path, [path])
     known = table[table["split"] == "groups"]
     assert known["task"].tolist() == ["boundary", "shear"]
     zero = table[table["task"] == "boundary"]
@@ -157,11 +174,14 @@ def test_one_task_and_a_centroid_of_zero_have_reasons(tmp_path):
 def test_a_held_out_task_is_placed_among_the_tasks_of_the_gallery(tmp_path, held):
     frame = make_frame(n_datasets=4, groups=16, per_cell=32)
     vectors = [make_vectors(frame, seed=s) for s in (0, 1)]
-    paths = [
-        write_embedding(tmp_path / "e" / f"seed{s}.parquet", frame, vectors[s], seed=s)
-        for s in (0, 1)
-    ]
-    table = _table(tmp_path, paths, heldout_tasks=held)
+
+    def paths(frame):
+        return [
+            write_embedding(tmp_path / "e" / f"seed{s}.parquet", frame, vectors[s], seed=s)
+            for s in (0, 1)
+        ]
+
+    table = _table(tmp_path, paths(with_roles(frame, heldout_tasks=held)))
     rows = table[table["split"] == "tasks"]
     assert sorted(set(rows["task"])) == held
     assert rows.groupby("task").size().tolist() == [5] * len(held)
@@ -187,7 +207,7 @@ def test_a_held_out_task_is_placed_among_the_tasks_of_the_gallery(tmp_path, held
         assert own["neighbour"].iloc[0] == "brightness"
         assert own["support"].iloc[0] > 0.9
     # Tasks of the gallery are answered for as if nothing were held out.
-    whole = _table(tmp_path, paths)
+    whole = _table(tmp_path, paths(frame))
     drop = table[table["split"] != "tasks"]
     assert not set(drop["task"]) & set(held)
     assert not set(drop["neighbour"]) & set(held)
@@ -196,9 +216,9 @@ def test_a_held_out_task_is_placed_among_the_tasks_of_the_gallery(tmp_path, held
 
 @pytest.mark.parametrize("held", [["shear"], ["rotation", "shear"]])
 def test_distances_of_held_out_tasks_are_to_every_task(tmp_path, held):
-    frame = make_frame(n_datasets=4, groups=16, per_cell=32)
+    frame = with_roles(make_frame(n_datasets=4, groups=16, per_cell=32), heldout_tasks=held)
     path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, make_vectors(frame))
-    task_distances([path], tmp_path / "t.parquet", heldout_tasks=held, **FEW)
+    task_distances([path], tmp_path / "t.parquet", **FEW)
     table = read_table(tmp_path / "t.parquet", "task_distances")
     for _, rows in table[table["split"] == "tasks"].groupby("metric"):
         got = {frozenset(pair) for pair in rows[["task_a", "task_b"]].to_numpy()}
@@ -214,8 +234,9 @@ def test_distances_of_held_out_tasks_are_to_every_task(tmp_path, held):
 def test_without_held_out_pairs_of_the_gallery_there_is_a_reason(tmp_path):
     frame = make_frame(n_datasets=3)
     frame = frame[(frame["task"] == "shear") | (frame["split"] == "train")].reset_index(drop=True)
+    frame = with_roles(frame, heldout_tasks=["shear"])
     path = write_embedding(tmp_path / "e" / "seed0.parquet", frame, make_vectors(frame))
-    table = _table(tmp_path, [path], heldout_tasks=["shear"])
+    table = _table(tmp_path, [path])
     assert table["split"].tolist() == ["tasks"]
     assert table["note"].tolist() == ["undefined: no task of the gallery has held-out pairs"]
     assert table["estimate"].isna().all()

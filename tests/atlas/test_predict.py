@@ -11,11 +11,12 @@ from medtaskatlas.atlas.embeddings import load_embedding, load_embeddings
 from medtaskatlas.atlas.identification import identification
 from medtaskatlas.atlas.knn import average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predict import _linear, predict
-from medtaskatlas.atlas.predictions import FLAT_ENOUGH
+from medtaskatlas.atlas.predictions import FLAT_ENOUGH, load_predictions
 from medtaskatlas.atlas.queries import load_queries
-from medtaskatlas.atlas.roles import roles
 from medtaskatlas.atlas.vectors import Scale, ScaleSum, l2_normalize
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.predictions import read_predictions, write_predictions
+from medtaskatlas.pairs.roles import roles
 
 
 def _random(n, m, dim=8, labels=5, seed=0):
@@ -89,9 +90,12 @@ def test_roles():
         ],
         columns=["dataset", "split", "task"],
     )
-    assert roles(frame, ["b"], ["hidden"]).tolist() == [
+    columns = [frame[name].to_numpy(dtype=object) for name in frame]
+    main = np.ones(len(frame), bool)
+    held = {"trained_on": {"a"}, "heldout_tasks": ["hidden"]}
+    assert roles(*columns, main, **held).tolist() == [
         "gallery",
-        "none",
+        "val",
         "groups",
         "datasets",
         "datasets",
@@ -100,6 +104,10 @@ def test_roles():
         "none",
         "tasks",
     ]
+    # Failures and trajectories are never in the gallery, and are asked whatever their task.
+    assert roles(*columns, ~main, **held).tolist() == [
+        "none", "val", "groups", *["datasets"] * 4, "none", "groups"
+    ]  # fmt: skip
 
 
 def test_perfect_embedding_is_named_and_noise_is_at_chance(tmp_path):
@@ -205,15 +213,17 @@ def test_rows_that_are_wanted_are_those_of_the_whole(tmp_path, monkeypatch):
     whole = load_embedding(path)
     assert whole.frame["pair_id"].is_monotonic_increasing
     sorted_vectors = vectors[np.argsort(frame["pair_id"].to_numpy())]
-    scale = Scale.of(sorted_vectors[whole.role == "gallery"])
+    scale = Scale.of(sorted_vectors[whole.frame["role"] == "gallery"])
     np.testing.assert_allclose(whole.vectors, scale.apply(sorted_vectors), rtol=1e-5, atol=1e-6)
     # Read in many parts, and some rows only, in an order of their own.
     monkeypatch.setattr("medtaskatlas.formats.embeddings.BLOCK", 700)
-    some = load_embedding(path, wanted=lambda _, role: np.flatnonzero(role == "groups")[::-1])
-    at = np.flatnonzero(whole.role == "groups")[::-1]
+    some = load_embedding(
+        path, wanted=lambda pairs: np.flatnonzero(pairs["role"] == "groups")[::-1]
+    )
+    at = np.flatnonzero(whole.frame["role"] == "groups")[::-1]
     np.testing.assert_allclose(some.vectors, whole.vectors[at], rtol=1e-5, atol=1e-6)
     assert some.frame["pair_id"].tolist() == whole.frame["pair_id"].iloc[at].tolist()
-    assert set(some.role) == {"groups"}
+    assert set(some.frame["role"]) == {"groups"}
 
 
 def test_queries_are_read_one_encoder_at_a_time_by_name_and_seed(tmp_path):
@@ -230,7 +240,9 @@ def test_queries_are_read_one_encoder_at_a_time_by_name_and_seed(tmp_path):
         ("b", "datasets", [0, 1]),
     ]
     whole = load_embedding(paths[0])
-    np.testing.assert_array_equal(found[3].vectors[1], whole.vectors[whole.role == "datasets"])
+    np.testing.assert_array_equal(
+        found[3].vectors[1], whole.vectors[whole.frame["role"] == "datasets"]
+    )
     only = list(load_queries(paths, query_sets=("datasets",)))
     np.testing.assert_array_equal(only[1].vectors[1], found[3].vectors[1])
 
@@ -251,20 +263,28 @@ def test_bad_embeddings_are_errors(tmp_path, spoil, message):
         load_embedding(path)
 
 
-def test_missing_truncated_stale_and_mixed_files_are_errors(tmp_path):
+def test_missing_truncated_and_mixed_files_are_errors(tmp_path):
     frame = make_frame(n_datasets=3)
     vectors = make_vectors(frame)
     with pytest.raises(DataError, match="missing"):
         load_embedding(tmp_path / "none.parquet")
-    path = write_embedding(tmp_path / "a.parquet", frame, vectors, trained_datasets=["d0"])
-    with pytest.raises(DataError, match="trained on d0"):
-        load_embedding(path, heldout_datasets=["d0"])
+    path = write_embedding(tmp_path / "a.parquet", frame, vectors)
     fewer = write_embedding(tmp_path / "b.parquet", frame[:-1], vectors[:-1])
     with pytest.raises(DataError, match="different pairs"):
         list(load_embeddings([path, fewer]))
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(DataError, match="damaged"):
         load_embedding(path)
+
+
+def test_predictions_of_an_older_version_are_an_error(tmp_path):
+    frame = make_frame(n_datasets=2)
+    path = write_embedding(tmp_path / "a.parquet", frame, make_vectors(frame))
+    predict(path, tmp_path / "p.parquet", probes=False)
+    old, facts = read_predictions(tmp_path / "p.parquet")
+    write_predictions(tmp_path / "p.parquet", old.drop(columns="subject_id"), facts)
+    with pytest.raises(DataError, match=r"lacks subject_id(.|\n)*delete .*p.parquet and start"):
+        load_predictions([tmp_path / "p.parquet"])
 
 
 def test_no_gallery_is_an_error(tmp_path):

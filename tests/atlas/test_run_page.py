@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.atlas.run_page import NEEDED, OPTIONAL, run_page
-from medtaskatlas.atlas.tables import write_table
+from medtaskatlas.atlas.run_page_sections import SECTIONS
+from medtaskatlas.atlas.tables import conform, write_table
 from medtaskatlas.core.errors import DataError
 
 RUN = "small"
 COMMAND = "snakemake --cores 2 --config run=small"
 NUMBER = {
     "estimate": 0.7, "seed_sd": 0.0125, "ci_low": 0.6451, "ci_high": 0.75, "ci_method": "bootstrap",
-    "n_pairs": 1200, "n_images": 60, "n_groups": 9, "n_datasets": 3,
+    "n_pairs": 1200, "n_images": 60, "n_groups": 9, "n_subjects": 9, "n_datasets": 3,
 }  # fmt: skip
 COMMON = {"run": RUN, "encoder": "taco", "split": "datasets", **NUMBER}
 NONE = {"estimate": None, "seed_sd": None, "ci_low": None, "ci_high": None, "ci_method": None}
@@ -90,8 +92,8 @@ def rows_of() -> dict[str, list[dict[str, Any]]]:
             {
                 "run": RUN, "dataset": "ct_one", "source": "embedded", "modality": "CT",
                 "licence": "CC0-1.0", "annotation": "none", "heldout": True, "n_images": 50,
-                "n_groups": 5, "n_train": 0, "n_val": 0, "n_test": 50, "groups_train": 0,
-                "groups_val": 0, "groups_test": 5,
+                "n_groups": 5, "n_subjects": 5, "n_train": 0, "n_val": 0, "n_test": 50,
+                "groups_train": 0, "groups_val": 0, "groups_test": 5,
             }
         ],
         "unseen_tasks": [
@@ -167,20 +169,16 @@ def page(tmp_path_factory) -> str:
     return page_of(write_run(folder, *OPTIONAL), folder / "docs" / "small.md")
 
 
-@pytest.mark.parametrize("name", NEEDED)
-def test_a_table_that_is_missing_is_named(tmp_path, name) -> None:
+@pytest.mark.parametrize("missing", [*((name,) for name in NEEDED), NEEDED], ids=str)
+def test_tables_that_are_missing_are_named_at_once(tmp_path, missing) -> None:
     results = write_run(tmp_path)
-    (results / "tables" / f"{name}.parquet").unlink()
+    for name in missing:
+        (results / "tables" / f"{name}.parquet").unlink()
     with pytest.raises(DataError) as caught:
         run_page(results, tmp_path / "page.md", command=COMMAND)
-    assert caught.value.problem == f"{results} lacks the tables {name}"
+    assert caught.value.problem == f"{results} lacks the tables {', '.join(missing)}"
     assert caught.value.remedy == "finish the run first"
     assert not (tmp_path / "page.md").exists()
-
-
-def test_all_tables_that_are_missing_are_named_at_once(tmp_path) -> None:
-    with pytest.raises(DataError, match=f"lacks the tables {', '.join(NEEDED)}"):
-        run_page(tmp_path, tmp_path / "page.md", command=COMMAND)
 
 
 def test_a_table_under_the_name_of_another_is_refused(tmp_path) -> None:
@@ -221,7 +219,7 @@ def test_numbers_are_short_and_nulls_are_empty(page) -> None:
         "encoder": "taco", "split": "datasets", "method": "knn", "task_subset": "all",
         "measure": "balanced_accuracy", "estimate": "0.700", "seed_sd": "0.013",
         "ci_low": "0.645", "ci_high": "0.750", "n_pairs": "1200", "n_groups": "9",
-        "n_datasets": "3",
+        "n_subjects": "9", "n_datasets": "3",
     }  # fmt: skip
     assert null["method"] == "linear"
     assert [null[name] for name in ("estimate", "seed_sd", "ci_low", "ci_high")] == [""] * 4
@@ -263,10 +261,12 @@ def test_cost_is_told_by_stage(page) -> None:
     assert (embed["jobs"], embed["peak memory of one job, MiB"]) == ("1", "")
 
 
-def test_a_section_without_rows_says_none(tmp_path) -> None:
-    results = write_run(tmp_path, "failures", failures=[], controls=[])
+def test_a_section_without_rows_or_benchmarks_says_none(tmp_path) -> None:
+    results = write_run(tmp_path, "failures", failures=[], controls=[], summary=[])
+    (results / "benchmarks").rename(tmp_path / "elsewhere")
     found = sections(page_of(results, tmp_path / "page.md"))
-    assert found["Failures"] == found["Controls"] == ["None."]
+    for title in ("Findings", "Failures", "Controls", "Cost"):
+        assert found[title] == ["None."]
 
 
 def test_a_page_is_replaced_whole(tmp_path) -> None:
@@ -285,12 +285,6 @@ def test_text_cannot_break_a_table(tmp_path) -> None:
     ]
 
 
-def test_a_run_without_findings_is_kept(tmp_path) -> None:
-    page = page_of(write_run(tmp_path, summary=[]), tmp_path / "page.md")
-    assert page.startswith(f"# Run {RUN}\n")
-    assert sections(page)["Findings"] == ["None."]
-
-
 def test_a_table_of_another_run_is_refused(tmp_path) -> None:
     results = write_run(tmp_path)
     rows = [row | {"run": "other"} for row in rows_of()["controls"]]
@@ -299,8 +293,139 @@ def test_a_table_of_another_run_is_refused(tmp_path) -> None:
         run_page(results, tmp_path / "page.md", command=COMMAND)
 
 
-def test_a_run_whose_benchmarks_are_gone_is_kept(tmp_path) -> None:
+def test_a_run_of_multitask_systems_alone_needs_no_table_of_encoders(tmp_path) -> None:
     results = write_run(tmp_path)
-    (results / "benchmarks").rename(tmp_path / "elsewhere")
-    found = sections(page_of(results, tmp_path / "page.md"))
-    assert found["Cost"] == ["None."]
+    gain = {
+        "run": RUN, "problem": "p", "scope": "problem", "system": "ctan", "weighting": "equal",
+        "reference_kind": "stl", "reference": "stl", "split": "test", "measure": "delta_m",
+        "target": "all", "score": None, **TRIED, **NUMBER,
+    }  # fmt: skip
+    del gain["n_pairs"]
+    rows = [
+        gain,
+        gain | {"problem": "all", "scope": "problems", "estimate": 0.2},
+        gain | {"problem": "all", "scope": "these_problems", "system": "hidden"},
+        gain | {"measure": "mean_rank", "reference_kind": "none", "system": "hidden"},
+    ]
+    write_table("multitask_gains", rows, results / "tables/multitask_gains.parquet", {"run": RUN})
+    for name in NEEDED:
+        if name not in ("summary", "datasets"):
+            (results / "tables" / f"{name}.parquet").unlink()
+    page = page_of(results, tmp_path / "page.md")
+    findings, gains, *rest = sections(page)
+    assert (findings, *rest) == ("Findings", "Datasets", "Cost")
+    # The mean over problems stands first.
+    assert records(sections(page)[gains]) == [
+        {"system": "ctan", "reference_kind": "stl", "all, n = 9": "0.200 [0.645, 0.750]",
+         "p, n = 9": "0.700 [0.645, 0.750]"},
+    ]  # fmt: skip
+    assert "hidden" not in page
+    (results / "embeddings").mkdir()
+    with pytest.raises(DataError, match="lacks the tables identification"):
+        run_page(results, tmp_path / "page.md", command=COMMAND)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_columns_of_sections_are_those_of_their_tables(name) -> None:
+    shown = SECTIONS[name]
+    known = {column.name for column in TABLES[name].load_schema().columns}
+    assert {*shown.columns, *filter(None, [shown.across]), shown.value} <= {*known, "estimate"}
+    assert shown.of(conform(name, [])).empty
+
+
+def medformer_rows() -> dict[str, list[dict[str, Any]]]:
+    """Tables of a run of Medformer: two arms, two sets; what must not be shown is `hidden`."""
+    of = {"run": RUN, "labels": 100, "split": "test", "target": "label", "score": "macro_auc"}
+    of |= {"duplicates": "kept"}
+    of |= {k: v for k, v in NUMBER.items() if k != "n_pairs"}
+    score = of | {"target_kind": "class", "unit": "1", "higher_is_better": True}
+    gain = of | TRIED | {"reference": "single", "set": "all"}
+    cost = {"run": RUN, "set": "one", "labels": 100, "n_seeds": 1, "note": "no interval"}
+    cost |= {"part": "training", "measure": "cpu_seconds", "arm": "ssl"}
+    hidden = {"arm": "hidden"}
+    return {
+        "medformer_scores": [
+            score | {"set": "one", "arm": "single"},
+            score | {"set": "two", "arm": "single", "estimate": 0.8, "n_subjects": 8} | NO_INTERVAL,
+            score | {"set": "one", "arm": "ssl", "estimate": 0.9},
+            score | {"set": "one", "arm": "ssl", "score": "accuracy", "estimate": 0.111},
+            score | {"set": "one", "split": "val"} | hidden,
+            score | {"set": "one", "seed": 0} | hidden,
+        ],
+        "medformer_gains": [
+            gain | {"arm": "ssl", "differs": "model", "reference": "resnet18"},
+            gain | {"arm": "ssl", "differs": "start"},
+            gain | {"arm": "ssl", "differs": "matched", "reference": "longer"},
+            gain | {"arm": "ssl", "differs": "start", "set": "one", "estimate": 0.3},
+            gain | {"differs": "start", "set": "one", "score": "accuracy"} | hidden,
+        ],
+        "medformer_duplicates": [
+            {"run": RUN, "set": "one", "n_train": 9, "n_val": 5, "n_test": 7, "within_split": 1,
+             "across_splits": 2, "other_labels": 0, "n_left_out": 2, "left_out": "[]",
+             "dropped": 3},
+        ],
+        "medformer_convergence": [
+            cost | {"estimate": 20.0},
+            cost | {"estimate": 40.0, "set": "two"},
+            cost | {"estimate": 90.0, "part": "total"},
+            cost | {"estimate": 30.0, "measure": "steps_to_95"},
+            cost | {"estimate": 5e6, "measure": "flops"},
+            cost | {"estimate": 1.0, "seed": 0} | hidden,
+        ],
+    }  # fmt: skip
+
+
+NO_INTERVAL = {"ci_low": None, "ci_high": None, "ci_method": None, "note": "few"}
+
+
+def test_a_run_of_medformer_is_arms_by_sets_gains_and_cost(tmp_path) -> None:
+    results = write_run(tmp_path)
+    for name in NEEDED:
+        if name not in ("summary", "datasets"):
+            (results / "tables" / f"{name}.parquet").unlink()
+    for name, rows in medformer_rows().items():
+        write_table(name, rows, results / "tables" / f"{name}.parquet", {"run": RUN})
+    page = page_of(results, tmp_path / "page.md")
+    found = sections(page)
+    assert "hidden" not in page
+    assert "0.111" not in page
+    _, arms, gains, same, cost, *_ = map(records, found.values())
+    assert same[0]["n_left_out"] == "2"
+    assert arms == [
+        {"arm": "single", "labels": "100", "duplicates": "kept", "score": "macro_auc",
+         "one, n = 9": "0.700 [0.645, 0.750]", "two, n = 8": "0.800"},
+        {"arm": "ssl", "labels": "100", "duplicates": "kept", "score": "macro_auc",
+         "one, n = 9": "0.900 [0.645, 0.750]", "two, n = 8": ""},
+    ]  # fmt: skip
+    assert [row["differs"] for row in gains] == ["matched", "start", "model"]
+    assert list(gains[1])[-2:] == ["all, n = 9", "one, n = 9"]
+    assert gains[1]["one, n = 9"] == "0.300 [0.645, 0.750]"
+    assert cost == [
+        {"measure": "cpu_seconds", "arm": "ssl", "labels": "100", "training": "30.000",
+         "total": "90.000"},
+        {"measure": "steps_to_95", "arm": "ssl", "labels": "100", "training": "30.000",
+         "total": ""},
+    ]  # fmt: skip
+
+
+def test_a_long_page_is_cut_and_says_where_the_rest_is(tmp_path) -> None:
+    rows = rows_of()
+    told = rows["summary"][1] | {"sentence": "It does not. " * 30}
+    many = [told | {"finding": f"f{i}", "encoder": f"e{i}"} for i in range(400)]
+    many.append(rows["summary"][0])
+    named = [rows["identification"][0] | {"encoder": f"taco{i}"} for i in range(600)]
+    results = write_run(tmp_path, *OPTIONAL, summary=many, identification=named)
+    page = page_of(results, tmp_path / "page.md")
+    assert len(page.encode()) < 25_000
+    found = sections(page)
+    for title, name, n in (("Findings", "summary", 401), ("Identification", "identification", 600)):
+        *table, note = found[title]
+        kept = len(records(table))
+        assert 1 < kept < n
+        assert (
+            note == f"{kept} of {n} rows; the others are in `results/small/tables/{name}.parquet`."
+        )
+    # What is supported is told first, and what is short is whole.
+    assert records(found["Findings"][:-1])[0]["sentence"] == "It names 70 %."
+    assert len(records(found["Shortcuts"])) == 2
+    assert len(records(found["Cost"])) == 2

@@ -16,7 +16,7 @@ def point(tmp_path, name, *, noise, pairs_per_cell=None, datasets=5, seed=0):
     keep = frame["dataset"].isin([f"d{i}" for i in range(datasets)]) | (frame["dataset"] == "d5")
     if pairs_per_cell is not None:
         keep &= ~((frame["split"] == "train") & (frame["draw"] >= pairs_per_cell))
-    frame = frame[keep].reset_index(drop=True)
+    frame = synthetic.with_roles(frame[keep].reset_index(drop=True), ["d5"])
     vectors = synthetic.make_vectors(frame, seed=seed, noise=noise)
     path = synthetic.write_embedding(
         tmp_path / name / "embeddings.parquet",
@@ -28,7 +28,7 @@ def point(tmp_path, name, *, noise, pairs_per_cell=None, datasets=5, seed=0):
         trained_datasets=[f"d{i}" for i in range(datasets)],
     )
     out = tmp_path / name / "predictions.parquet"
-    predict(path, out, heldout_datasets=["d5"], probes=False)
+    predict(path, out, probes=False)
     return out
 
 

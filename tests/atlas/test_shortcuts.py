@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from generated import SPLITS, smooth_image, write_dataset
+from generated import SPLITS, make_pairs, smooth_image, write_dataset
 from medtaskatlas.atlas.findings import shortcuts as finding
 from medtaskatlas.atlas.shortcuts.meaning import MEANINGS, Told, explained, meaning
 from medtaskatlas.atlas.shortcuts.table import CONTROLS, MARGIN, probe, score, shortcuts
@@ -24,7 +24,6 @@ from medtaskatlas.atlas.shortcuts.views import (
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.pairs.sets import make_pairs
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 
 BANK = load_bank()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from atlas_synthetic import make_frame, make_vectors, write_embedding
+from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
 from medtaskatlas.atlas.clusters.table import clusters
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.confusion import confusion
@@ -27,19 +27,17 @@ from medtaskatlas.atlas.tables import (
 )
 from medtaskatlas.core.errors import DataError
 
-HELD = {"heldout_datasets": ["d4"]}
 
-
-def _all_tables(folder, predictions, embeddings, **held):
+def _all_tables(folder, predictions, embeddings):
     path = {name: folder / f"{name}.parquet" for name in (*NEEDED, "confusion", "summary")}
     few = {"run": "synthetic", "n_draws": 300}
     identification(predictions, path["identification"], format_identifiable=["boundary"], **few)
     confusion(predictions, path["confusion"], **few)
     comparisons(predictions, path["comparisons"], **few)
-    separation(embeddings, path["separation"], **few, **held)
-    task_distances(embeddings, path["task_distances"], **few, **held)
+    separation(embeddings, path["separation"], **few)
+    task_distances(embeddings, path["task_distances"], **few)
     clusters(path["task_distances"], path["clusters"], run="synthetic", n_permutations=499)
-    controls(predictions, embeddings, path["comparisons"], path["controls"], **few, **held)
+    controls(predictions, embeddings, path["comparisons"], path["controls"], **few)
     summary(path["summary"], run="synthetic", **{name: path[name] for name in NEEDED})
     return {name: read_table(p, name) for name, p in path.items()}
 
@@ -47,7 +45,7 @@ def _all_tables(folder, predictions, embeddings, **held):
 @pytest.fixture(scope="module")
 def tables(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    return _all_tables(folder, run["predictions"], run["embeddings"], **HELD)
+    return _all_tables(folder, run["predictions"], run["embeddings"])
 
 
 def test_identification_ranks_the_encoders_and_covers_every_level(tables):
@@ -229,11 +227,12 @@ def test_small_runs_have_tables_with_reasons_instead_of_numbers(frame, tmp_path)
 @pytest.mark.parametrize("hidden", [["shear"], ["boundary", "denoising", "rotation", "shear"]])
 def test_held_out_tasks_are_measured_against_what_the_encoder_knows(tmp_path, hidden):
     frame = make_frame(n_datasets=4, groups=16, per_cell=32)
+    frame = with_roles(frame, heldout_tasks=hidden)
     path = tmp_path / "embeddings" / "taco" / "seed0.parquet"
     write_embedding(path, frame, make_vectors(frame, noise=2.0))
     out = tmp_path / "predictions" / "taco" / "seed0.parquet"
-    predict(path, out, heldout_tasks=hidden, probes=False)
-    tables = _all_tables(tmp_path, [out], [path], heldout_tasks=hidden)
+    predict(path, out, probes=False)
+    tables = _all_tables(tmp_path, [out], [path])
     row = tables["identification"].query("split == 'tasks' and level == 'overall'").iloc[0]
     said = pd.read_parquet(out).query("method == 'knn' and query_set == 'tasks'")
     weight = 1 / said.groupby(["dataset", "task"])["task"].transform("size")

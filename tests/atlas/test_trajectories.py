@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from set_synthetic import HELDOUT, make_set_run
 
 from atlas_synthetic import write_embedding
-from medtaskatlas.atlas.embeddings import Outside, load_set
+from medtaskatlas.atlas.embeddings import load_set
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.trajectories.geometry import (
     flat_steps,
@@ -28,8 +28,8 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_set_run(tmp_path_factory.mktemp("set_run"))
+def run(set_run):
+    return set_run
 
 
 def _make(run, out, main=None, trajectory=None, **options):
@@ -40,7 +40,6 @@ def _make(run, out, main=None, trajectory=None, **options):
         run["images"],
         out,
         run="synthetic",
-        heldout_datasets=HELDOUT,
         asked_of=["taco"],
         **{"n_draws": 200, **options},
     )
@@ -147,20 +146,16 @@ def test_scale_is_that_of_the_gallery():
     assert (scaled[:, 0] == 0).all()
 
 
-def test_only_pairs_outside_training_are_told_by_the_main_pairs():
-    main = pd.DataFrame(
-        {"dataset": ["a", "a", "b", "c"], "split": ["train", "test", "train", "test"],
-         "task": ["x", "x", "y", "y"]}
-    )  # fmt: skip
-    frame = pd.DataFrame(
-        {"dataset": ["a", "a", "a", "b", "b", "c"],
-         "split": ["train", "val", "test", "test", "train", "val"],
-         "task": ["x", "x", "x.noise", "x", "y", "y"],
-         "failure_of": [None, None, "x", None, None, None]}
-    )  # fmt: skip
-    marked = Outside(main, heldout_datasets=["b"]).mark(frame)
-    assert list(marked["query_set"]) == ["none", "none", "groups"] + 3 * ["datasets"]
-    assert list(marked["known"]) == [True, True, True, True, False, False]
+def test_only_pairs_outside_training_are_read_and_main_pairs_tell_what_is_known(run):
+    frame = run["frames"]["failure"]
+    loaded = load_set(run["main"][0], run["failure"][0])
+    outside = frame[(frame["split"] == "test") | frame["dataset"].isin(HELDOUT)]
+    assert loaded.frame["pair_id"].tolist() == sorted(outside["pair_id"])
+    held = loaded.frame["dataset"].isin(HELDOUT)
+    assert (loaded.frame["query_set"] == held.map({True: "datasets", False: "groups"})).all()
+    # The gallery has no pair of this task.
+    assert (loaded.frame["known"] == (loaded.frame["failure_of"] != "noise_addition")).all()
+    assert 0 < loaded.frame["known"].mean() < 1
 
 
 def test_the_good_encoder_is_monotone_and_smoother_than_the_noisy_ones(table):
@@ -280,7 +275,7 @@ def test_fewer_than_three_levels_and_gaps_are_told():
     pairs = pd.DataFrame(
         {"task": "a", "dataset": "d", "draw": [0, 0, 1, 1, 1, 2, 2, 2],
          "level": [0, 1, 0, 1, 2, 0, 1, 3], "severity": [0, 1, 0, 0.5, 1, 0, 0.5, 1],
-         "family": "f", "modality": "CT", "image_id": "i", "group_id": "g",
+         "family": "f", "modality": "CT", "image_id": "i", "subject_id": "s", "group_id": "g",
          "query_set": "groups", "known": True}
     )  # fmt: skip
     found = Trajectories.of(pairs.sample(frac=1, random_state=0).reset_index(drop=True))
@@ -334,14 +329,14 @@ def _wrong(made, tmp_path, change, **facts):
 def test_files_that_do_not_fit_are_refused(run, tmp_path, change, facts, words):
     path = _wrong(run, tmp_path, change, **facts)
     with pytest.raises(DataError, match=words):
-        load_set(run["main"][0], path, HELDOUT)
+        load_set(run["main"][0], path)
 
 
 def test_another_run_a_missing_file_and_no_trajectory_are_refused(run, tmp_path):
     with pytest.raises(DataError, match="is of run 'synthetic', not 'mine'"):
         trajectories(run["main"], run["trajectory"], [], [], tmp_path / "t.parquet", run="mine")
     with pytest.raises(DataError, match="is missing"):
-        load_set(run["main"][0], tmp_path / "seed0.trajectory.parquet", HELDOUT)
+        load_set(run["main"][0], tmp_path / "seed0.trajectory.parquet")
     with pytest.raises(DataError, match="5 files of main pairs but 4"):
         _make(run, tmp_path / "t.parquet", trajectory=run["trajectory"][:4])
     with pytest.raises(DataError, match="no trajectory lies outside training"):

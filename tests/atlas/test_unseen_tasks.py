@@ -95,7 +95,7 @@ def test_placement_is_by_the_family_with_most_votes_and_its_null_is_permuted():
 
 def test_a_task_on_held_out_datasets_only_is_placed_and_costs_the_others_nothing(tmp_path):
     """It is embedded with the first fold, and in no gallery, of baselines neither."""
-    frame = synthetic.make_frame()
+    frame = synthetic.make_frame()  # whose last dataset is held out
     vectors = synthetic.make_vectors(frame, task=0.5, family=2.0, dataset=0.2, noise=0.3, seed=0)
     tasks, held = sorted(set(frame["task"])), sorted(set(frame["dataset"]))[-1]
     lone = tasks[0]
@@ -114,10 +114,8 @@ def test_a_task_on_held_out_datasets_only_is_placed_and_costs_the_others_nothing
     base = write("pixels.parquet", there, encoder="pixels", kind="pixels")
     whole = write("taco.parquet", there)
     distances, out = tmp_path / "task_distances.parquet", tmp_path / "unseen_tasks.parquet"
-    task_distances([whole, base], distances, run="synthetic", n_draws=20, heldout_datasets=[held])
-    unseen_tasks(
-        folds, [base], distances, out, run="synthetic", n_draws=50, heldout_datasets=[held]
-    )
+    task_distances([whole, base], distances, run="synthetic", n_draws=20)
+    unseen_tasks(folds, [base], distances, out, run="synthetic", n_draws=50)
     table = read_table(out, "unseen_tasks", run="synthetic")
     each = table[(table["level"] == "task") & (table["encoder"] == "taco")].set_index("split")
     assert set(each.loc["datasets", "name"]) == set(tasks)

@@ -49,7 +49,7 @@ def describe(root: Path, **keys: object) -> Path:
     """dataset.yaml with the usual keys and some more; None leaves one out."""
     root.mkdir(parents=True, exist_ok=True)
     values = {key: value for key, value in {**KEYS, **keys}.items() if value is not None}
-    (root / "dataset.yaml").write_text(yaml.safe_dump(values, allow_unicode=True))
+    (root / "dataset.yaml").write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
     return root
 
 

@@ -356,6 +356,10 @@ def layout_many_classes_and_objects(root):
     pictures(root, maps={"masks": lambda i: objects(0), "instances": objects})
 
 
+def layout_maps(root):
+    pictures(root, maps={"masks": one_class, "maps": lambda i: picture(i + 50)})
+
+
 def layout_boxes(root):
     names = pictures(root)
     table(root, "boxes.csv", "image,x0,y0,x1,y1,label", *(f"{n},2,3,9,9,thing" for n in names))
@@ -436,7 +440,7 @@ def test_check_accepts_what_init_writes(tmp_path, layout, folder):
     assert isinstance(load(root).name, str)
 
 
-@pytest.mark.parametrize("folder", ["masks", "instances", "labels.csv", "boxes.csv"])
+@pytest.mark.parametrize("folder", ["masks", "instances", "maps", "labels.csv", "boxes.csv"])
 def test_annotation_that_no_key_names_is_still_told(tmp_path, folder):
     root = flat(tmp_path / "mine", n=1)
     if folder.endswith(".csv"):

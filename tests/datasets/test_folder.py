@@ -24,11 +24,12 @@ from medtaskatlas.core.errors import ConfigError
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.catalogue import dataset_from_entry
 from medtaskatlas.datasets.dataset import Content
+from medtaskatlas.datasets.download import MANIFEST, fetch
 from medtaskatlas.datasets.folder.read import read
 from medtaskatlas.datasets.io import volume, window
 from medtaskatlas.datasets.io.flat import read_flat, read_labels
 from medtaskatlas.datasets.io.frame import Frame
-from medtaskatlas.datasets.sources.folder import find_folder_datasets, folder_messages
+from medtaskatlas.datasets.own import find_folder_datasets, folder_messages
 
 SHARED = REPOSITORY.parent / "shared" / "datasets"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/datasets is not there")
@@ -93,7 +94,8 @@ def test_manifest_names_what_belongs(tmp_path):
     flat(tmp_path, n=1, masks=True)
     for name in ("README.md", "notes.txt", "labels.csv"):
         (tmp_path / name).write_text("")
-    listed = load(tmp_path).fetch(tmp_path, image_size=64, mirror=None, limits=None)
+    fetch(load(tmp_path), tmp_path / "data")
+    listed = json.loads((tmp_path / "data" / MANIFEST).read_text())["files"]
     names = [entry["file"] for entry in listed]
     assert names == ["README.md", "dataset.yaml", "images/a0.png", "masks/a0.png"]
 
@@ -119,6 +121,24 @@ def test_two_of_one_name_and_none_at_all(tmp_path):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     with pytest.raises(ConfigError, match=r"b/dataset\.yaml: name: mine is also the name of .*a"):
         find_folder_datasets(tmp_path)
+
+
+def test_datasets_of_several_folders(tmp_path):
+    flat(tmp_path / "mine/a", name="a", overlaps=["b"])
+    flat(tmp_path / "theirs/b", name="b")
+    (tmp_path / "theirs/c").mkdir()
+    places = [tmp_path / "mine", tmp_path / "theirs"]
+    found = find_folder_datasets(*places, places[0])
+    assert list(found) == ["a", "b"]
+    assert found["b"].overlaps == ["a"]
+    (message,) = folder_messages(*places)
+    assert "theirs/c is no dataset" in message
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="empty holds no folder"):
+        find_folder_datasets(*places, tmp_path / "empty")
+    flat(tmp_path / "theirs/c", name="a")
+    with pytest.raises(ConfigError, match=r"theirs/c/dataset\.yaml: name: a is also .*mine/a"):
+        find_folder_datasets(*places)
 
 
 # --- groups, labels and splits

@@ -7,11 +7,17 @@ import pytest
 
 from generated import SPLITS as SHARES
 from generated import smooth_image
+from medtaskatlas.datasets.dataset import Quantity
 from medtaskatlas.datasets.gather import BEYOND, IDENTICAL, ImageCollector
 from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import shape
+from medtaskatlas.datasets.resize import resize_map
+from medtaskatlas.datasets.sources.packaged import PackagedDataset
 
 SIZE = 32
+TOY = PackagedDataset.model_construct(
+    name="toy", subjects=None, maps={"dose": Quantity(unit="Gy")}, values={}
+)
 
 
 def picture(seed):
@@ -23,11 +29,11 @@ def frame(seed, group=None, pixels=None, **keys):
     return Frame(pixels, f"i{seed}", group or f"g{seed}", "unknown", **keys)
 
 
-def gathered(tmp_path, frames, limit=None):
-    found = ImageCollector(tmp_path, SIZE)
+def gathered(tmp_path, frames, limit=None, **options):
+    found = ImageCollector(tmp_path, SIZE, TOY, **options)
     for one in frames:
         found.add(shape(one, SIZE))
-    found.split(SHARES, 0, "toy", limit)
+    found.split(SHARES, 0, limit)
     return found, found.columns()
 
 
@@ -72,6 +78,26 @@ def test_one_picture_annotated_twice_is_kept_in_one_group(tmp_path):
     )
 
 
+def test_copies_are_kept_where_that_is_wanted_in_one_group_a_split(tmp_path):
+    own = {"train": (0, 1), "test": (1, 0, 0), "val": (0,)}  # labels of one picture
+    frames = [
+        # Flat, so that nothing but equality tells that they are copies.
+        frame(i, pixels=np.full((SIZE, SIZE), 90, np.uint8), split=split, label=label)
+        for i, (split, label) in enumerate(
+            (s, said) for s, labels in own.items() for said in labels
+        )
+    ]
+    dropped, columns = gathered(tmp_path, frames)
+    assert columns["image_id"] == ["i0", "i1"]
+    assert dropped.excluded == {IDENTICAL: 4}
+    kept, columns = gathered(tmp_path, frames, keep_duplicates=True)
+    assert kept.excluded == {}
+    assert columns["split"] == ["train"] * 2 + ["test"] * 3 + ["val"]
+    assert columns["label"] == [0, 1, 1, 0, 0, 0]
+    assert columns["group_id"] == ["g0"] * 2 + ["g2"] * 3 + ["g5"]
+    assert len(columns["image"]) == 6
+
+
 @pytest.mark.parametrize("limit", [3, 7, 20])
 def test_limit_takes_whole_groups(tmp_path, limit):
     found, columns = gathered(tmp_path, [frame(i, group=f"g{i // 2}") for i in range(16)], limit)
@@ -100,3 +126,49 @@ def test_facts_stay_with_their_pictures(tmp_path):
     assert not {"mask", "instances", "boxes", "axis"} & set(columns)
     for i, plane in enumerate(np.concatenate(list(columns["image"].chunks()))):
         np.testing.assert_array_equal(plane, shape(frames[i], SIZE).image)
+
+
+def test_all_groups_of_a_subject_are_in_one_split(tmp_path):
+    """Two studies of a patient are two groups, but one person."""
+    frames = [frame(i, group=f"study{i // 2}", subject=f"p{i // 4}") for i in range(24)]
+    _, columns = gathered(tmp_path, frames)
+    split_of = set(zip(columns["subject_id"], columns["split"], strict=True))
+    assert len(split_of) == len(set(columns["subject_id"])) == 6
+    assert {split for _, split in split_of} == {"train", "val", "test"}
+    assert len(set(columns["group_id"])) == 12
+
+
+def test_regions_of_one_picture_are_one_subject_and_several_splits(tmp_path):
+    frames = [frame(i, subject="photograph") for i in range(9)]
+    _, columns = gathered(tmp_path, frames)
+    assert set(columns["subject_id"]) == {"toy/photograph"}
+    assert set(columns["split"]) == {"train", "val", "test"}
+
+
+def test_a_map_keeps_its_mean_where_it_counts(tmp_path):
+    dose = np.arange(48 * 48, dtype=np.float32).reshape(48, 48)
+    valid = np.zeros((48, 48), bool)
+    valid[:, 24:] = True
+    found, columns = gathered(tmp_path, [frame(0, maps={"dose": (dose, valid)}), frame(1)])
+    values = np.concatenate(list(columns["map.dose"].chunks()))
+    counts = np.concatenate(list(columns["valid.dose"].chunks()))
+    np.testing.assert_array_equal(counts[0], np.repeat([[0] * 16 + [1] * 16], 32, axis=0))
+    assert values[0][:, 16:].mean() == pytest.approx(dose[:, 24:].mean())
+    assert not values[0][:, :16].any()
+    assert not counts[1].any()
+    assert found.quantities("map.")["dose"]["unit"] == "Gy"
+    assert found.quantities("map.")["dose"]["high"] == pytest.approx(values[0].max())
+
+
+@pytest.mark.parametrize(("size", "off"), [(12, 1e-4), (31, 0.5), (48, 0), (80, 1e-4)])
+def test_maps_are_resized_without_bias(size, off):
+    """A plane stays one inside, within half an old pixel: areas when shrinking, else lines."""
+    y, x = np.mgrid[:48, :48] + 0.5
+    plane, all_valid = (2 * x - y).astype(np.float32), np.ones((48, 48), bool)
+    values, valid = resize_map(plane, all_valid, size)
+    y, x = (np.mgrid[:size, :size] + 0.5) * 48 / size
+    inside = slice(2, -2)
+    np.testing.assert_allclose(
+        values[inside, inside], (2 * x - y)[inside, inside], rtol=0, atol=off
+    )
+    assert valid.all()

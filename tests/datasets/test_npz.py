@@ -100,6 +100,11 @@ def test_multi_label(tmp_path):
     path = medmnist(tmp_path / "a.npz", n=(3, 3, 3), labels=labels)
     found = list(read_arrays(path, label_kind="multi_label"))
     assert [f.label for f in found[:3]] == [0, 2, None]
+    assert [f.labels for f in found[:3]] == [
+        (False,) * 3,
+        (False, True, False),
+        (True, False, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +268,37 @@ def test_a_test_image_that_repeats_a_training_image_is_dropped(tmp_path):
     assert quality["excluded"] == {"identical to another image after preparation": 1}
     assert "test-000000" not in list(images.numpy("image_id"))
     assert quality["torn"] == 1
+    whole = run(entry(), path, tmp_path / "whole.arrow", keep_duplicates=True)
+    assert whole.meta["quality"]["excluded"] == {}
+    assert len(whole) == len(images) + 1
+
+
+def test_a_set_at_another_size_has_the_same_images_groups_and_splits(tmp_path):
+    """Whatever looks alike at one size alone: the smaller one repeats two images and joins two."""
+    large = dict(np.load(medmnist(tmp_path / "large.npz", n=(12, 4, 4), side=64)))
+    small = {k: a[:, :28, :28].copy() if a.ndim == 3 else a for k, a in large.items()}
+    small["train_images"][5] = small["train_images"][4]
+    small["train_images"][7] = small["train_images"][6]
+    small["train_images"][7, 0, 0] ^= 1
+    dataset = entry(samples={"train": 12, "val": 4, "test": 4}, overlaps=["busi"])
+    for side, arrays in ((28, small), (64, large)):
+        (tmp_path / str(side)).mkdir()
+        np.savez(tmp_path / str(side) / f"toy_{side}.npz", **arrays)
+    first = run(dataset, tmp_path / "28/toy_28.npz", tmp_path / "toy.arrow", image_size=28)
+    copy = dataset.at_another_size("toy_64")
+    path = tmp_path / "64/toy_64.npz"
+    alone = run(dataset, path, tmp_path / "alone.arrow")
+    like = run(copy, path, tmp_path / "toy_64.arrow", like=tmp_path / "toy.arrow")
+    names = ("image_id", "subject_id", "group_id", "split", "label")
+    assert all(like.column(n).to_pylist() == first.column(n).to_pylist() for n in names)
+    assert alone.column("group_id").to_pylist() != first.column("group_id").to_pylist()
+    assert like.images.shape[1:] == (64, 64, 3)
+    assert like.meta["quality"]["excluded"] == {"left out at the other size": 1}
+    assert (like.meta["dataset"], like.meta["copy_of"]) == ("toy_64", "toy")
+    assert "copy_of" not in first.meta
+    assert copy.as_published() == dataset
+    # Raw data are those of the set itself.
+    assert copy.place(64) == dataset.place(64) == "medmnist/toy/64"
 
 
 MEMORY = r"""

@@ -10,13 +10,14 @@ import pytest
 
 from generated import SPLITS as SHARES
 from medfiles import SIZE, make_dataset, write_dicom
+from medtaskatlas.atlas.catalogue import datasets_table
+from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
 from medtaskatlas.datasets.gather import assign_splits
 from medtaskatlas.datasets.io.frame import Frame
 from medtaskatlas.datasets.prepare import prepare, shape
-from medtaskatlas.datasets.quality import datasets_table
 from medtaskatlas.datasets.resize import resize, resize_nearest
 from medtaskatlas.formats.images import META_KEYS, SPLITS, ImageSet
 
@@ -65,7 +66,7 @@ def test_meta_is_whole_and_counts_agree(prepared, catalogue):
 
 
 def test_annotations_are_what_is_promised(prepared, catalogue):
-    from medtaskatlas.tasks.task import is_colour
+    from medtaskatlas.formats.colour import is_colour
 
     for name, images in prepared.items():
         provides = set(catalogue[name].provides)
@@ -92,12 +93,15 @@ def test_bone_is_bright_and_table_is_not_bone(prepared):
     assert not images.masks[row, : SIZE // 10].any()
 
 
-def test_datasets_table(prepared):
-    table = datasets_table([images.path for images in prepared.values()])
+def test_datasets_table(prepared, tmp_path):
+    out = tmp_path / "datasets.parquet"
+    datasets_table([images.path for images in prepared.values()], out, run="r")
+    table = read_table(out, "datasets")
     assert list(table["dataset"]) == list(prepared)
     assert (table[["n_train", "n_val", "n_test"]].sum(axis=1) == table["n_images"]).all()
     groups = table[["groups_train", "groups_val", "groups_test"]].sum(axis=1)
     assert (groups == table["n_groups"]).all()
+    assert (table["n_subjects"] <= table["n_groups"]).all()
     assert table["excluded"].map(lambda text: isinstance(json.loads(text), dict)).all()
 
 

@@ -3,11 +3,10 @@
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from tiny_taco import TINY, train_tiny
 
 from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.encoders.kinds import encoder_of
@@ -16,34 +15,9 @@ from medtaskatlas.encoders.pairbank import training_rows
 from medtaskatlas.encoders.taco.batches import Composer, mirror
 from medtaskatlas.encoders.taco.losses import EMPTY, FAILURE
 from medtaskatlas.encoders.taco.validation import Validation, vote
-from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.processes import Processes
 
-TINY = {
-    "kind": "taco",
-    "backbone": "resnet10",
-    "width": 8,
-    "stem": 3,
-    "embedding_dim": 16,
-    "steps": 6,
-    "batch_tasks": 4,
-    "batch_images": 4,
-    "learning_rate": 3e-3,
-}
-
-
 BATCH = {"batch_tasks": 4, "batch_images": 4}
-
-
-def run(pair_files, folder, options=(), **more):
-    model = folder / "model.safetensors"
-    train(
-        *pair_files,
-        model,
-        encoder={**TINY, **dict(options)},
-        **{"seed": 0, "checkpoint": folder / "state", "threads": 1, **more},
-    )
-    return load_file(model), pq.read_table(folder / "history.parquet")
 
 
 def test_shares_and_labels_of_a_batch(pair_files, failure_files) -> None:
@@ -99,17 +73,17 @@ def test_shuffled_labels_keep_their_numbers_and_lose_their_meaning(pair_files) -
 
 
 def test_fewer_pairs_a_cell(pair_files, tmp_path) -> None:
-    run(pair_files, tmp_path, {"steps": 1}, pairs_per_cell=5)
+    train_tiny(pair_files, tmp_path, TINY | {"steps": 1}, pairs_per_cell=5)
     facts = json.loads((tmp_path / "config.json").read_text())
     assert facts["n_pairs"] == 8 * 5
     assert facts["role"] == "model"
     one = ([pair_files[0][0], *pair_files[0][2:4]], pair_files[1])
     with pytest.raises(ConfigError, match=r"too few of: \['segmentation'\]"):
-        run(one, tmp_path, pairs_per_cell=1)
+        train_tiny(one, tmp_path, pairs_per_cell=1)
     with pytest.raises(DataError, match="no pair of a training group is left"):
-        run(pair_files, tmp_path, pairs_per_cell=0)
+        train_tiny(pair_files, tmp_path, pairs_per_cell=0)
     with pytest.raises(DataError, match="needs failure pairs"):
-        run(pair_files, tmp_path, {"failures": 0.1})
+        train_tiny(pair_files, tmp_path, TINY | {"failures": 0.1})
 
 
 def test_validation_is_of_groups_not_trained_on(pair_files) -> None:
@@ -140,8 +114,9 @@ def test_votes_are_by_number_then_by_similarity() -> None:
 
 
 def test_mixed_precision_learns_much_the_same(pair_files, tmp_path) -> None:
-    _, full = run(pair_files, tmp_path / "full")
-    weights, mixed = run(pair_files, tmp_path / "mixed", {"precision": "bf16-mixed"})
+    _, full = train_tiny(pair_files, tmp_path / "full")
+    bf16 = TINY | {"precision": "bf16-mixed"}
+    weights, mixed = train_tiny(pair_files, tmp_path / "mixed", bf16)
     assert {str(v.dtype) for v in weights.values()} == {"torch.float32", "torch.int64"}
     assert not mixed["loss"].equals(full["loss"])
     # The first step differs by rounding alone; then the two part, as any two trainings do.

@@ -4,32 +4,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors.torch import load_file
+from tiny_taco import TINY, same, train_tiny
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.embed import embed
+from medtaskatlas.encoders.kind import CHANNELS
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.network import coordinates, to_input
-from medtaskatlas.encoders.shapes import CHANNELS
-from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import load_tensors, save_tensors
 
-TACO = {
-    "kind": "taco",
-    "backbone": "resnet10",
-    "width": 8,
-    "stem": 3,
-    "coordinates": "texture",
-    "embedding_dim": 16,
-    "temperature": 0.1,
-    "steps": 12,
-    "batch_tasks": 4,
-    "batch_images": 4,
-    "learning_rate": 3e-3,
-    "weight_decay": 0.01,
-    "warmup": 0.1,
-    "checkpoint_seconds": 60,
-}
+TACO = TINY | {"coordinates": "texture", "temperature": 0.1, "warmup": 0.1, "weight_decay": 0.01}
 META = {"run": "test", "encoder": "taco", "seed": 0, "trained_tasks": [], "trained_datasets": []}
 
 
@@ -37,24 +21,15 @@ def build(options, seed):
     return encoder_of(options).network(seed)
 
 
-def run(pair_files, folder, encoder=TACO, seed=0):
-    model = folder / "model.safetensors"
-    train(*pair_files, model, encoder=encoder, seed=seed, checkpoint=folder / "state", threads=1)
-    return load_file(model), pq.read_table(folder / "history.parquet")
-
-
-def same(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
 def test_training_learns_and_is_reproducible(pair_files, tmp_path) -> None:
-    weights, history = run(pair_files, tmp_path / "a", {**TACO, "steps": 40})
+    encoder = TACO | {"steps": 40}
+    weights, history = train_tiny(pair_files, tmp_path / "a", encoder)
     loss = history["loss"].to_numpy()
     assert len(loss) == 40
     assert loss[-8:].mean() < loss[:8].mean() - 0.3
-    again, _ = run(pair_files, tmp_path / "b", {**TACO, "steps": 40})
+    again, _ = train_tiny(pair_files, tmp_path / "b", encoder)
     assert same(weights, again)
-    other, _ = run(pair_files, tmp_path / "c", {**TACO, "steps": 40}, seed=1)
+    other, _ = train_tiny(pair_files, tmp_path / "c", encoder, seed=1)
     assert not same(weights, other)
 
 
@@ -101,7 +76,7 @@ def test_embeddings_lie_on_the_sphere(backbone) -> None:
 
 
 def test_embedding_file(pair_files, tmp_path) -> None:
-    run(pair_files, tmp_path)
+    train_tiny(pair_files, tmp_path, TACO)
     model, out = tmp_path / "model.safetensors", tmp_path / "e.parquet"
     embed(*pair_files, out, encoder=TACO, model=model, threads=1, meta=META)
     table = pq.read_table(out)
@@ -121,7 +96,7 @@ def test_baselines_embed(pair_files, tmp_path) -> None:
     pixels = pq.read_table(out)
     assert pixels.schema.field("embedding").type.list_size > 100
     control = {"kind": "random", "backbone": "resnet10", "width": 8, "stem": 7}
-    _, history = run(pair_files, tmp_path, control)
+    _, history = train_tiny(pair_files, tmp_path, control)
     assert len(history) == 0
     embed(
         *pair_files,

@@ -39,10 +39,15 @@ def read(path):
     return page
 
 
+def of_page(tables, names=("summary", "controls", "datasets", "tasks", "identification")):
+    """Tables of the page."""
+    return {name: tables[name] for name in names}
+
+
 @pytest.fixture(scope="module")
 def page(tables, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "findings.html"
-    findings(path, **tables)
+    findings(path, parts=["atlas"], **of_page(tables))
     return read(path)
 
 
@@ -79,9 +84,22 @@ def test_supported_findings_come_first(page):
 
 
 def test_a_run_without_findings_or_controls(tables, tmp_path):
-    paths = dict(tables)
+    paths = of_page(tables)
     for name in ("summary", "controls"):
         paths[name] = tmp_path / f"{name}.parquet"
         pd.read_parquet(tables[name]).iloc[:0].to_parquet(paths[name])
-    findings(tmp_path / "f.html", **paths)
+    findings(tmp_path / "f.html", parts=["atlas"], **paths)
     assert "no findings" in read(tmp_path / "f.html").text
+
+
+def test_the_page_begins_with_what_the_run_has(tables, page, tmp_path):
+    assert page.text.count("What the atlas of tasks shows") == 2
+    assert "encoder learns" in page.text
+    alone = of_page(tables, ("summary", "datasets", "tasks"))
+    findings(tmp_path / "f.html", parts=["medformer"], **alone)
+    text = read(tmp_path / "f.html").text
+    assert "one transformer for the pictures and volumes" in text
+    for word in ("atlas", "encoder learns", "Multi-task", "Controls", "How well each encoder"):
+        assert word not in text, word
+    findings(tmp_path / "f.html", parts=["atlas", "multitask"], **of_page(tables))
+    assert "Multi-task systems" in read(tmp_path / "f.html").text

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from medtaskatlas.figures.contact_sheets import spread_rows
-from medtaskatlas.figures.frames import by_family, count_text, family_order, plain
+from medtaskatlas.figures.frames import by_family, count_text, each_text, family_order, plain
 from medtaskatlas.figures.panels import spread
 from medtaskatlas.figures.projection import balanced
+from medtaskatlas.figures.severity_curves import choose_encoders
 from medtaskatlas.figures.style import FAMILY_COLOURS, encoder_colours
+from medtaskatlas.figures.trajectories import choose_tasks, plane
 
 
 def test_labels_end_up_apart_and_inside():
@@ -48,7 +51,11 @@ def test_no_encoder_looks_like_a_family():
 
 
 def test_counts_in_words():
-    rows = pd.DataFrame({"n_pairs": [5, 1200], "n_groups": [1, 1], "n_datasets": [1, 2]})
+    n = {"n_pairs": [5, 1200], "n_groups": [1, 1], "n_subjects": [1, 1], "n_datasets": [1, 2]}
+    rows = pd.DataFrame(n)
+    fewer = rows.assign(n_groups=[2, 3], n_subjects=[2, 1])
+    assert count_text(fewer) == "1,200 pairs, 3 groups of 1 subject, 2 datasets"
+    assert each_text(fewer, "a task") == "up to 1,200 pairs of 3 groups of 1 subject a task"
     assert count_text(rows) == "1,200 pairs, 1 group, 2 datasets"
     assert count_text(rows.iloc[:0]) == ""
 
@@ -69,3 +76,44 @@ def test_contact_sheets_show_every_split_and_many_groups():
     assert set(splits[rows]) == {"train", "val", "test"}
     assert len(set(groups[rows])) >= 8
     assert spread_rows(splits[:3], groups[:3], 10) == [0, 1, 2]
+
+
+def test_rotation_brightness_and_noise_come_first_then_families_in_turn():
+    families = {
+        "rotation": "transformation", "shear": "transformation", "scaling": "transformation",
+        "brightness": "transformation", "deblurring": "generative", "inpainting": "generative",
+    }  # fmt: skip
+    pairs = pd.DataFrame({"task": list(families), "family": list(families.values())})
+    six = choose_tasks(pairs)
+    assert six[:2] == ["rotation", "brightness"]
+    assert set(six) == set(families)
+    assert choose_tasks(pairs, ["shear", "absent"]) == ["shear"]
+
+
+def test_the_plane_keeps_plane_trajectories_and_turns_them_to_the_right():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(9, 2)))[0].T
+    flat = rng.normal(size=(5, 11, 2)) + np.linspace(0, -6, 11)[None, :, None]
+    spots, mean, share = plane(flat @ basis)
+    assert share == pytest.approx(1)
+    assert mean[-1, 0] > mean[0, 0]
+    np.testing.assert_allclose(
+        np.linalg.norm(np.diff(spots, axis=1), axis=-1),
+        np.linalg.norm(np.diff(flat, axis=1), axis=-1),
+    )
+    assert np.isnan(plane(np.ones((2, 3, 4)))[2])
+
+
+def test_a_trained_encoder_a_baseline_and_the_control_are_always_shown():
+    roles = {
+        "taco": "model", "taco_a": "model", "taco_b": "ablation", "taco_c": "model",
+        "imagenet": "baseline", "pixels": "baseline", "raw_pixels": "control",
+    }  # fmt: skip
+    rows = pd.DataFrame({"encoder": list(roles), "role": list(roles.values())})
+    assert choose_encoders(rows) == ["taco", "taco_a", "imagenet", "raw_pixels"]
+    assert choose_encoders(rows[rows["role"].isin(["baseline", "control"])]) == [
+        "imagenet",
+        "pixels",
+        "raw_pixels",
+    ]
+    assert choose_encoders(rows, ["taco_b", "absent"]) == ["taco_b"]

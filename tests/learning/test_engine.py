@@ -19,12 +19,12 @@ import pytest
 import torch
 import toy_objective
 from safetensors.torch import load_file
+from tiny_taco import TINY, same, train_tiny
 from toy_objective import HIDDEN, LENGTH, SIZE, Toy, train_toy
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.taco.objective import TacoObjective
-from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import Checkpoint, TrainingState
 from medtaskatlas.learning.history import History
 from medtaskatlas.learning.machine import fabric_of
@@ -32,17 +32,6 @@ from medtaskatlas.learning.options import Training
 from medtaskatlas.learning.processes import Processes
 
 STEPS = 12
-TACO = {
-    "kind": "taco",
-    "backbone": "resnet10",
-    "width": 8,
-    "stem": 3,
-    "embedding_dim": 16,
-    "steps": STEPS,
-    "batch_tasks": 4,
-    "batch_images": 4,
-    "learning_rate": 3e-3,
-}
 EAGER = {"checkpoint_seconds": 1e-9}
 # Users of the engine: what they train with beside their own defaults.
 USERS = {
@@ -81,12 +70,10 @@ def user(request, pair_files, failure_files, monkeypatch) -> User:
 
     def taco(folder: Path, options: dict[str, Any]) -> None:
         options = {k: v for k, v in options.items() if k != "dropout"}
-        train(
-            *pair_files,
-            folder / "model.safetensors",
-            encoder={**TACO, **own, **options},
-            seed=0,
-            checkpoint=folder / "state",
+        train_tiny(
+            pair_files,
+            folder,
+            {**TINY, "steps": STEPS, **own, **options},
             threads=options.get("devices", 1),
             failure_paths=failure_files,
         )
@@ -96,10 +83,6 @@ def user(request, pair_files, failure_files, monkeypatch) -> User:
 
 def of_all(users=tuple(USERS)):
     return pytest.mark.parametrize("user", users, indirect=True)
-
-
-def same(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 class Killed(BaseException):

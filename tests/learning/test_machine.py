@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medtaskatlas.core.errors import ConfigError
-from medtaskatlas.learning.machine import check_machine
+from medtaskatlas.learning.machine import check_machine, seed_torch
 from medtaskatlas.learning.options import Training
 
 # Faults of pages while 64 MB are taken and given back a hundred times.
@@ -55,3 +55,13 @@ def test_learning_rate_rises_and_falls() -> None:
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 1e-6
+
+
+def test_seeding_is_that_of_torch_and_queues_nothing_for_absent_gpus() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        asked = torch.rand(9)
+        queued = len(torch.cuda._queued_calls)
+        seed_torch(5, torch.device("cpu"))
+        assert torch.equal(torch.rand(9), asked)
+    assert len(torch.cuda._queued_calls) == queued

@@ -16,7 +16,8 @@ def test_the_rest_of_monai_is_not_imported() -> None:
 import sys
 from medtaskatlas.networks.resnet import monai_resnet
 monai_resnet()
-print([m for m in ("monai", "transformers", "scipy", "torch._dynamo") if m in sys.modules])
+others = ("monai", "transformers", "scipy", "torch._dynamo", "matplotlib", "pandas")
+print([m for m in others if m in sys.modules])
 """
     assert run(code) == "[]"
 
@@ -25,7 +26,7 @@ def test_who_imports_monai_afterwards_gets_it_whole() -> None:
     code = """
 from medtaskatlas.networks.resnet import monai_resnet
 ours = monai_resnet()
-import monai
+import monai, matplotlib.pyplot, pandas
 print(monai.networks.nets.ResNet.__name__, monai.transforms.Compose.__name__, monai.__version__)
 print(monai_resnet() is ours)
 """

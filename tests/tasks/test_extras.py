@@ -10,53 +10,6 @@ from generated import make_sample
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks import extras as e
 from medtaskatlas.tasks import generative as g
-from medtaskatlas.tasks.bank import load_bank, select_tasks
-
-BANK = load_bank()
-EXTRAS = {
-    "generative": "rician_denoising gibbs_removal ghosting_removal spike_removal undersampled_mri "
-    "low_dose_ct jpeg_artifact_removal outpainting",
-    "transformation": "noise_addition sharpening edges histogram_equalisation pseudocolour",
-}
-
-
-def test_extras_run_only_where_they_are_named() -> None:
-    for family, names in EXTRAS.items():
-        assert [n for n, t in BANK.items() if t.extra and t.family == family] == names.split()
-    thirty = select_tasks("all", BANK)
-    assert len(thirty) == 30
-    assert not any(BANK[name].extra for name in thirty)
-    assert select_tasks(["edges", "rotation", "low_dose_ct"], BANK) == [
-        "low_dose_ct",
-        "rotation",
-        "edges",
-    ]
-
-
-def test_tasks_of_the_users_own_are_in_the_grid(tmp_path) -> None:
-    (tmp_path / "extra_of_mine.py").write_text(
-        "from medtaskatlas.tasks.task import task, no_params\n"
-        "@task(family='transformation', draw=no_params)\n"
-        "def bit_planes(sample, params):\n"
-        "    '''Keep the highest bit.'''\n"
-        "    return sample.image, sample.image & 0x80\n"
-    )
-    from medtaskatlas.tasks.task import REGISTRY
-
-    try:
-        names = select_tasks("all", load_bank(tmp_path))
-        assert len(names) == 31
-        assert names[-1] == "bit_planes"
-    finally:
-        REGISTRY.pop("bit_planes", None)
-
-
-def test_every_extra_names_its_source() -> None:
-    """A docstring beyond its first line, with a year or a standard in it."""
-    for name, t in BANK.items():
-        if t.extra:
-            text = (t.apply.__doc__ or "").partition("\n")[2]
-            assert any(token in text for token in ("19", "20", "ITU-T", "DICOM")), name
 
 
 def test_jpeg_quality_is_that_of_the_quantiser() -> None:

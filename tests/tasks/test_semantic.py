@@ -38,7 +38,7 @@ def out(name: str, sample: Sample) -> np.ndarray:
 
 
 @st.composite
-def label_maps(draw) -> np.ndarray:
+def label_maps(draw, kinds=(np.uint8, np.uint16, np.int32)) -> np.ndarray:
     """Maps of a few numbers, of odd sizes and types, some of them speckled, some full."""
     height, width = draw(st.integers(3, 40)), draw(st.integers(3, 40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -46,7 +46,7 @@ def label_maps(draw) -> np.ndarray:
     numbers = np.digitize(
         field, np.quantile(field, sorted(rng.uniform(0, 1, draw(st.integers(1, 4)))))
     )
-    kind = draw(st.sampled_from([np.uint8, np.uint16, np.int32]))
+    kind = draw(st.sampled_from(kinds))
     factor = 1 if kind == np.uint8 else draw(st.sampled_from([1, 7, 255, 16000]))
     numbers = (numbers * factor).astype(kind)
     if not numbers.any():
@@ -54,21 +54,17 @@ def label_maps(draw) -> np.ndarray:
     return numbers
 
 
-def test_segmentation_and_isolation() -> None:
-    sample = make_sample(64, colour=True)
-    np.testing.assert_array_equal(out("segmentation", sample)[..., 0] == 255, sample.mask > 0)
-    isolated = out("object_isolation", sample)
-    np.testing.assert_array_equal(isolated[sample.mask > 0], sample.image[sample.mask > 0])
-    assert not isolated[sample.mask == 0].any()
+def every_mask(test):
+    return settings(max_examples=30, deadline=None)(given(mask=label_maps([np.uint8]))(test))
 
 
-@given(mask=label_maps().filter(lambda m: m.dtype == np.uint8))
-@settings(max_examples=30, deadline=None)
+@every_mask
 def test_masks_stay_label_valued(mask: np.ndarray) -> None:
-    sample = picture(mask)
-    assert set(np.unique(out("segmentation", sample))) <= {0, 255}
-    colours = out("multiclass_segmentation", sample)
-    np.testing.assert_array_equal(colours, FIRST_COLOURS[mask])
+    sample, inside = picture(mask), mask > 0
+    np.testing.assert_array_equal(out("segmentation", sample)[..., 0], 255 * inside)
+    np.testing.assert_array_equal(out("multiclass_segmentation", sample), FIRST_COLOURS[mask])
+    isolated = out("object_isolation", sample)
+    np.testing.assert_array_equal(isolated, sample.image * inside[..., None])
     for name in ("boundary", "skeleton", "detection"):
         assert set(np.unique(out(name, sample))) <= {0, 255}, name
 
@@ -131,8 +127,7 @@ def test_object_numbers_beyond_8_bits() -> None:
     np.testing.assert_array_equal(corners(sample), [[2, 2, 5, 5], [2, 10, 5, 13], [20, 20, 29, 29]])
 
 
-@given(mask=label_maps().filter(lambda m: m.dtype == np.uint8))
-@settings(max_examples=30, deadline=None)
+@every_mask
 def test_without_objects_the_parts_of_each_class_are_objects(mask: np.ndarray) -> None:
     expected = []
     for number in np.unique(mask[mask > 0]):
@@ -197,8 +192,7 @@ def test_heatmap_is_the_highest_of_the_bumps() -> None:
     )
 
 
-@given(mask=label_maps().filter(lambda m: m.dtype == np.uint8))
-@settings(max_examples=30, deadline=None)
+@every_mask
 def test_distance_agrees_with_scipy(mask: np.ndarray) -> None:
     inside = np.pad(mask > 0, 1) if mask.all() else mask > 0
     oracle = ndimage.distance_transform_edt(inside)
@@ -220,8 +214,7 @@ def test_distance_does_not_depend_on_where_memory_lies(seed: int, width: int) ->
     assert len(found) == 1
 
 
-@given(mask=label_maps().filter(lambda m: m.dtype == np.uint8))
-@settings(max_examples=30, deadline=None)
+@every_mask
 def test_boundary_is_where_neighbours_differ(mask: np.ndarray) -> None:
     edge = np.zeros(mask.shape, bool)
     for axis in (0, 1):
@@ -341,13 +334,3 @@ def test_awkward_annotation(name: str, kind: str) -> None:
     if name in ("segmentation", "distance_map", "skeleton", "detection") and kind != "whole image":
         for number in (1, 2):
             assert drawn[mask == number].any(), "an object is lost"
-
-
-@every_task
-@pytest.mark.parametrize("shape", [(64, 64), (28, 40, 1), (33, 28, 3)])
-def test_shapes(name: str, shape: tuple[int, ...]) -> None:
-    mask = np.zeros(shape[:2], np.uint8)
-    mask[5:12, 6:20], mask[16:22, 8:18] = 1, 2
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    sample = Sample(image, mask, mask.astype(np.uint16) * 300, None, 1, 2, 2)
-    assert out(name, sample).shape == shape

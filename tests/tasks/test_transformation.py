@@ -10,15 +10,11 @@ from scipy import ndimage
 from generated import make_sample
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.images import Sample
-from medtaskatlas.tasks import transformation as t
 from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.geometry import _doubled, warped
 from medtaskatlas.tasks.task import REGISTRY
 
 MOVEMENTS = ("rotation", "translation", "scaling", "shear", "elastic_deformation")
-OURS = [n for n, k in load_bank().items() if k.apply.__module__ == t.__name__]
-LADDERS = [n for n in OURS if REGISTRY[n].ladder]
-every_task = pytest.mark.parametrize("name", OURS)
 
 
 def out(name: str, image: np.ndarray, params: dict) -> np.ndarray:
@@ -208,62 +204,6 @@ def test_elastic_deformation_hardly_folds() -> None:
     assert np.mean(folded) < 0.01
 
 
-@every_task
-@given(
-    seed=st.integers(0, 2**31),
-    severity=st.floats(0, 1),
-    size=st.tuples(st.integers(16, 70), st.integers(16, 70)),
-    channels=st.sampled_from([0, 1, 3, 33]),
-)
-@settings(max_examples=12, deadline=None)
-def test_shapes_and_grey(name, seed, severity, size, channels) -> None:
-    """No channels, one, three alike or three that differ; grey stays grey and is moved alike."""
-    rng = np.random.default_rng(seed)
-    plane = rng.integers(0, 256, size).astype(np.uint8)
-    image = {
-        0: plane,
-        1: plane[..., None],
-        3: np.repeat(plane[..., None], 3, axis=2),
-        33: np.stack([plane, plane[::-1], plane[:, ::-1]], axis=2),
-    }[channels]
-    params = drawn(name, image, severity, seed)
-    made = out(name, image, params)
-    first = made if made.ndim == 2 else made[..., 0]
-    np.testing.assert_array_equal(first, out(name, plane, params))
-    if channels == 3:
-        np.testing.assert_array_equal(made, np.repeat(first[..., None], 3, axis=2))
-
-
-@pytest.mark.parametrize("name", LADDERS)
-def test_severity_zero_is_the_identity_and_effects_grow(name: str) -> None:
-    image = make_sample(64, colour=True).image
-    np.testing.assert_array_equal(out(name, image, drawn(name, image, 0.0)), image)
-    # Of the same draw, so that only the severity differs.
-    sizes = []
-    for severity in np.linspace(0, 1, 21):
-        params = drawn(name, image, float(severity))
-        sizes.append(np.linalg.norm([v for v in params.values() if isinstance(v, float)]))
-    assert (np.diff(sizes) > 0).all()
-
-
-@pytest.mark.parametrize("name", MOVEMENTS)
-def test_fine_steps_move_further(name: str) -> None:
-    """Mean way of a pixel, read from ramps, grows at each of eleven levels of the ladder."""
-    side = 96
-    ramp = np.tile(np.arange(side, dtype=np.uint8) * 2 + 30, (side, 1))
-    way = []
-    for severity in np.linspace(0, 1, 11):
-        moved = []
-        for seed in range(8):
-            params = drawn(name, as_image(ramp), float(severity), seed)
-            both = [
-                out(name, as_image(r), params)[..., 0] - r.astype(float) for r in (ramp, ramp.T)
-            ]
-            moved.append(np.hypot(*both).mean() / 2)
-        way.append(np.mean(moved))
-    assert (np.diff(way) > 0).all(), way
-
-
 def sharpness(image: np.ndarray) -> float:
     """Energy above half of Nyquist's frequency."""
     plane = inside(image, 10)
@@ -294,35 +234,6 @@ def test_no_border_is_black(name: str) -> None:
     image = np.full((48, 48, 3), 200, np.uint8)
     for seed in range(5):
         np.testing.assert_array_equal(out(name, image, drawn(name, image, 1.0, seed)), image)
-
-
-def test_results_do_not_depend_on_threads() -> None:
-    image = make_sample(224, colour=True).image
-    before, made = cv2.getNumThreads(), []
-    try:
-        for threads in (1, 4):
-            cv2.setNumThreads(threads)
-            made.append([out(n, image, drawn(n, image, 0.6)) for n in OURS])
-    finally:
-        cv2.setNumThreads(before)
-    for first, second in zip(*made, strict=True):
-        np.testing.assert_array_equal(first, second)
-
-
-@every_task
-def test_results_do_not_depend_on_where_an_image_lies_in_memory(name: str) -> None:
-    """Some of OpenCV's functions round otherwise at addresses that are no multiple of 16."""
-    image = make_sample(45, colour=True).image
-    params = drawn(name, image, 0.7)
-    made = []
-    for offset in (0, 1, 4, 13):
-        buffer = np.empty(image.size + 128, np.uint8)
-        first = -buffer.ctypes.data % 64 + offset
-        moved = buffer[first : first + image.size].reshape(image.shape)
-        moved[...] = image
-        made.append(out(name, moved, params))
-    for other in made[1:]:
-        np.testing.assert_array_equal(made[0], other)
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 3), (9, 1, 3), (1, 1, 1), (2, 1, 3)])

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from tiny_taco import TINY, same, train_tiny
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.encoders.kinds import encoder_of
-from medtaskatlas.encoders.train import train
 from medtaskatlas.learning.checkpoint import load_tensors
 from runs import snakemake
 
@@ -87,28 +86,20 @@ def test_results_that_are_read_only_are_named_before_the_first_job(smoke, tmp_pa
 
 
 def test_a_checkpoint_that_finds_no_room_costs_nothing_that_was_saved(pair_files, tmp_path) -> None:
-    options = {"kind": "taco", "backbone": "resnet10", "width": 8, "stem": 3, "embedding_dim": 16}
-    options |= {"steps": 6, "batch_tasks": 4, "batch_images": 4, "checkpoint_seconds": 1e-9}
-    encoder = encoder_of(options).options()
-
-    def run(folder: Path, checkpoint: Path) -> dict:
-        model = folder / "model.safetensors"
-        train(*pair_files, model, encoder=encoder, seed=0, checkpoint=checkpoint, threads=1)
-        return load_file(model)
-
-    whole = run(tmp_path / "whole", tmp_path / "whole" / "state")
+    encoder = encoder_of(TINY | {"checkpoint_seconds": 1e-9}).options()
+    whole, _ = train_tiny(pair_files, tmp_path / "whole", encoder)
     with disk(tmp_path / "small", "size=20m") as small:
         state = small.folder / "state"
         # As much room as one checkpoint takes, and half of it more: the second one fails.
         (small.folder / "ballast").write_bytes(bytes(20 * 2**20 - 3 * size_of(encoder) // 2))
         with pytest.raises(DataError, match=rf"the disk is full: could not write {state}"):
-            run(tmp_path / "cut", state)
+            train_tiny(pair_files, tmp_path / "cut", encoder, checkpoint=state)
         tensors, _ = load_tensors(state)
         assert len(tensors["history.losses"]) == 1
         assert not list(small.folder.glob(".*"))
         (small.folder / "ballast").unlink()
-        resumed = run(tmp_path / "cut", state)
-    assert all((whole[name] == resumed[name]).all() for name in whole)
+        resumed, _ = train_tiny(pair_files, tmp_path / "cut", encoder, checkpoint=state)
+    assert same(whole, resumed)
 
 
 def size_of(encoder: dict) -> int:

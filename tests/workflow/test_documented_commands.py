@@ -23,7 +23,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
-import cv2
 import dvc.cli
 import matplotlib as mpl
 import pytest
@@ -31,6 +30,7 @@ from dvc.cli import DvcParserError
 from snakemake.cli import parse_args
 from typer.testing import CliRunner
 
+from folders import write
 from generated import make_sample
 from medtaskatlas.cli import app
 from medtaskatlas.core.files import REPOSITORY
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.system
 BIN = Path(sys.prefix) / "bin"
 FOLDERS = ["config", "docs", "envs", "profiles", "slurm", "tests", "workflow"]
 FILES = ["Makefile", "Snakefile", "dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock"]
-FILES += ["requirements-bench.txt"]
+FILES += ["requirements-bench.txt", "requirements-oracles.txt"]
 # What stands in a page for something of the reader's, and what is there in its place here.
 READERS = {
     "/shared/medtaskatlas.sif": "medtaskatlas.sif",
@@ -176,13 +176,10 @@ def finished(checkout, smoke) -> Path:
 
 def own_dataset(folder: Path) -> None:
     """The folder dataset of docs/your_own_data.md, described as the page shows it."""
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
     for i in range(12):
-        sample = make_sample(80, seed=i)
-        for kind, pixels in (("images", sample.image), ("masks", 1 * (sample.mask > 0))):
-            file = folder / kind / f"patient{i // 2}_{i % 2}.png"
-            file.write_bytes(cv2.imencode(".png", pixels.astype("uint8"))[1].tobytes())
+        sample, file = make_sample(80, seed=i), f"patient{i // 2}_{i % 2}.png"
+        write(folder / "images" / file, sample.image)
+        write(folder / "masks" / file, (sample.mask > 0).astype("uint8"))
     own = [b for b in BLOCKS if b.page == "docs/your_own_data.md" and b.language == "yaml"]
     (folder / "dataset.yaml").write_text(own[0].text)
 
@@ -287,8 +284,8 @@ def parsed_medtaskatlas(words: list[str], folder: Path) -> None:
 
 
 def medtaskatlas(words: list[str], folder: Path) -> None:
-    """For real; weights are gigabytes from another host."""
-    if words[1] == "weights":
+    """For real; weights are gigabytes from another host, and predictions need a trained system."""
+    if words[1] in ("weights", "predict"):
         parsed_medtaskatlas(words, folder)
         return
     described = folder / HAND / "dataset.yaml"

@@ -6,11 +6,11 @@ import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import cv2
 import numpy as np
 import pytest
 import yaml
 
+from folders import describe, table, write
 from generated import make_sample
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.files import REPOSITORY
@@ -25,33 +25,23 @@ TASKS = ["segmentation", "detection", "classification", "deblurring", "inversion
 
 def own_dataset(folder, name, n=12):
     """A folder dataset as the tutorial tells to make one: pictures, masks, labels, boxes."""
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
     labels, boxes = ["image,label"], ["image,x0,y0,x1,y1,label"]
     for i in range(n):
-        sample = make_sample(80, seed=100 * len(name) + (name == "hand_two") * 50 + i)
         file = f"case {i:02d} ü.png"
-        for kind, pixels in (("images", sample.image), ("masks", sample.mask)):
-            (folder / kind / file).write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        picture(folder, file, 100 * len(name) + (name == "hand_two") * 50 + i)
         labels.append(f"{file},{'odd' if i % 2 else 'even'}")
         boxes.append(f"{file},10,10,40,40,thing")
-    (folder / "labels.csv").write_text("\n".join(labels) + "\n")
-    (folder / "boxes.csv").write_text("\n".join(boxes) + "\n")
-    about = {
-        "name": name,
-        "title": "Made by hand",
-        "modality": "CT",
-        "body_part": "chest",
-        "licence": "CC0-1.0",
-        "source": "made up",
-        "citation": "none",
-        "images": "images",
-        "masks": "masks",
-        "classes": {1: "one", 2: "two"},
-        "labels": "labels.csv",
-        "boxes": "boxes.csv",
-    }
-    (folder / "dataset.yaml").write_text(yaml.safe_dump(about))
+    table(folder, "labels.csv", *labels)
+    table(folder, "boxes.csv", *boxes)
+    annotation = {"masks": "masks", "labels": "labels.csv", "boxes": "boxes.csv"}
+    describe(folder, name=name, modality="CT", classes={1: "one", 2: "two"}, **annotation)
+
+
+def picture(folder, file, seed):
+    """An image and its mask."""
+    sample = make_sample(80, seed=seed)
+    write(folder / "images" / file, sample.image)
+    write(folder / "masks" / file, sample.mask)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +71,8 @@ def run(tmp_path_factory):
 def test_data_made_by_hand_appear_in_the_atlas(run):
     folder, _, done = run
     assert "mine/notes is no dataset" in done.stderr
-    table = read_table(folder / "results/folder/tables/datasets.parquet", "datasets")
-    assert table.set_index("dataset")["n_images"].to_dict() == {"hand_one": 12, "hand_two": 12}
+    sets = read_table(folder / "results/folder/tables/datasets.parquet", "datasets")
+    assert sets.set_index("dataset")["n_images"].to_dict() == {"hand_one": 12, "hand_two": 12}
     grid = read_table(folder / "results/folder/tables/task_grid.parquet", "task_grid")
     assert grid["applicable"].all()
     assert set(grid["task"]) == set(TASKS)
@@ -95,11 +85,9 @@ def test_again_does_nothing_and_a_new_picture_is_noticed(run):
     assert "Nothing to be done" in again().stderr
     before = files(folder, "results/folder/images/hand_two.arrow")
     images = folder / "mine" / "hand_one"
-    sample = make_sample(80, seed=5000)
-    for kind, pixels in (("images", sample.image), ("masks", sample.mask)):
-        (images / kind / "new.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    for table, line in (("labels.csv", "new.png,odd"), ("boxes.csv", "new.png,1,1,9,9,thing")):
-        with (images / table).open("a") as handle:
+    picture(images, "new.png", 5000)
+    for name, line in (("labels.csv", "new.png,odd"), ("boxes.csv", "new.png,1,1,9,9,thing")):
+        with (images / name).open("a") as handle:
             handle.write(line + "\n")
     again()
     assert len(ImageSet(folder / "results/folder/images/hand_one.arrow")) == 13

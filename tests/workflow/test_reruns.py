@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from generated import write_task
 from medtaskatlas.core.code_hash import read_module
 from medtaskatlas.datasets.catalogue import load_catalogue
 from runs import due_jobs, snakemake
@@ -15,14 +16,6 @@ pytestmark = pytest.mark.system
 
 # Tasks with degrees, of which trajectories are made.
 LADDER = ["deblurring", "denoising_gaussian", "rotation", "noise_addition"]
-MINE = """
-from medtaskatlas.tasks.task import no_params, task
-
-@task(family="transformation", draw=no_params)
-def halve(sample, params):
-    "Halve grey levels."
-    return sample.image, sample.image // 2
-"""
 
 
 def due(folder: Path, *changes: str) -> tuple[dict[str, int], set[str]]:
@@ -68,7 +61,7 @@ def test_what_is_no_part_of_the_run_makes_nothing(smoke, change) -> None:
 
 
 def test_a_folder_of_tasks_makes_nothing_anew_until_one_is_named(smoke, tmp_path) -> None:
-    (tmp_path / "mine.py").write_text(MINE)
+    write_task(tmp_path / "halve.py", "sample.image // 2")
     assert due(smoke, f"tasks_dir={tmp_path}")[0].keys() == WRITTEN
     tasks = "segmentation, boundary, denoising_gaussian, deblurring, rotation, inversion, halve"
     rules, jobs = due(smoke, f"tasks_dir={tmp_path}", f"tasks=[{tasks}]")
@@ -83,14 +76,17 @@ def test_a_dataset_held_out_makes_no_pairs_anew_but_its_trajectories(smoke) -> N
     assert of(jobs, "trajectories of ") == {f"{len(LADDER)} tasks on us_stills"}
     assert "table_task_grid" not in rules
     assert rules["train"] == 2
-    assert of(jobs, "embed with ") == {"taco, seed 0", "taco, seed 1"}
+    assert of(jobs, "embed with ") == {"pixels, seed 0", "taco, seed 0", "taco, seed 1"}
 
 
 def test_a_task_held_out_makes_no_pairs_anew(smoke) -> None:
     rules, jobs = due(smoke, "heldout={tasks: [rotation]}")
     assert not made(rules)
     assert rules["train"] == 2
-    assert of(jobs, "embed with ") == {"taco, seed 0", "taco, seed 1"}
+    # Roles are in the file; those of failures and trajectories do not go by the task.
+    assert of(jobs, "embed with ") == {"pixels, seed 0", "taco, seed 0", "taco, seed 1"}
+    # Whatever was embedded anew is read anew.
+    assert of(jobs, "name the tasks of held-out pairs with ") == of(jobs, "embed with ")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +144,9 @@ def test_a_study_leaves_the_rest_alone(smoke) -> None:
 
 
 def test_an_edited_task_of_ones_own_is_another_and_a_commented_one_is_not(tmp_path) -> None:
-    codes = []
-    for text in (MINE, f"{MINE}# comment", MINE.replace("Halve", "Half"), MINE.replace("2", "3")):
-        (tmp_path / "mine.py").write_text(text)
-        codes.append(read_module(tmp_path / "mine.py").code)
+    file, codes = write_task(tmp_path / "mine.py", "sample.image // 2"), []
+    text = file.read_text()
+    for edited in (text, f"{text}# comment", text.replace("Mine", "Own"), text.replace("2", "3")):
+        file.write_text(edited)
+        codes.append(read_module(file).code)
     assert codes[0] == codes[1] == codes[2] != codes[3]

@@ -7,12 +7,13 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from medtaskatlas.atlas.tables import conform, read_table
 from medtaskatlas.formats.arrow import META_KEY
-from runs import SMOKE, snakemake
+from runs import SMOKE, due_jobs, snakemake
 
 pytestmark = pytest.mark.system
 
@@ -89,14 +90,8 @@ def test_no_fold_learned_its_own_tasks_and_every_task_is_in_one(run) -> None:
         # Embedded all the same, and the file says what was learned.
         path = folder / RESULTS / f"{key}/embeddings.parquet"
         assert set(pd.read_parquet(path, columns=["task"])["task"]) == every
-        facts = json.loads(_metadata(path)[META_KEY])
+        facts = json.loads(pq.read_schema(path).metadata[META_KEY])
         assert facts["trained_tasks"] == fold["tasks"] == sorted(every - left_out[int(key[-1])])
-
-
-def _metadata(path: Path) -> dict[bytes, bytes]:
-    import pyarrow.parquet as pq
-
-    return pq.read_schema(path).metadata
 
 
 def test_unseen_tasks_are_placed_among_others(run) -> None:
@@ -170,11 +165,7 @@ def test_other_folds_train_no_main_encoder_anew(run) -> None:
     folder, config = run
     arguments = ("--dry-run", "--quiet", "rules", "--config", "unseen_tasks={folds: 3}")
     done = snakemake(folder, *TARGETS, *arguments, config=config)
-    due = {
-        word[0]: int(word[1])
-        for word in map(str.split, done.stdout.splitlines())
-        if len(word) == 2 and word[1].isdigit()
-    }
+    due = due_jobs(done.stdout)
     assert due["train_point"] == due["embed_point"] == 3, done.stdout
     assert due["table_unseen_tasks"] == 1
-    assert due.keys() <= {"train_point", "embed_point", "table_unseen_tasks", "total"}, done.stdout
+    assert due.keys() <= {"train_point", "embed_point", "table_unseen_tasks"}, done.stdout

@@ -92,6 +92,8 @@ def run_embed(run: RunPlan, out: Path) -> None:
         out / "seed0.parquet",
         encoder=run.encoders["taco"].options(),
         model=run.model_file("taco", 0),
+        heldout_datasets=run.heldout,
+        heldout_tasks=run.config.heldout.tasks,
         threads=1,
         meta={
             "run": run.config.run,
@@ -106,8 +108,6 @@ def run_predict(run: RunPlan, out: Path) -> None:
     predict.predict(
         f"{run.results}/embeddings/taco/seed0.parquet",
         out / "seed0.parquet",
-        heldout_datasets=run.heldout,
-        heldout_tasks=run.config.heldout.tasks,
         seed=run.config.seed,
         probes=False,
     )

@@ -1,14 +1,20 @@
-# Download and prepare: data/<source>/<dataset>/ and results/<run>/images/<dataset>.arrow
+# Download and prepare: data/<source>/<dataset>/, and images/<dataset>.arrow and
+# volumes/<dataset>.arrow in results/<run>/
 
 
 rule data:
     input:
-        [RUN.manifest(dataset) for dataset in RUN.datasets],
+        expand("data/{place}/MANIFEST.json", place=RUN.raw_data),
 
 
 rule images:
     input:
         expand(f"{RESULTS}/images/{{dataset}}.arrow", dataset=RUN.datasets),
+
+
+rule volumes:
+    input:
+        lambda wildcards: RUN.volume_files(),
 
 
 rule download:
@@ -28,11 +34,11 @@ rule download:
     params:
         # As the whole entry, so that a changed hash or licence fetches anew. Where from changes
         # nothing in what arrives, so the mirror is no param: it is in the run's configuration.
-        entry=lambda wildcards: RUN.dataset_at[wildcards.place].model_dump(mode="json"),
-        image_size=RUN.config.image_size,
+        entry=lambda wildcards: RUN.raw_data[wildcards.place][0].model_dump(mode="json"),
+        image_size=lambda wildcards: RUN.raw_data[wildcards.place][1],
         code=lambda wildcards: code_hash(
             "medtaskatlas.datasets.download",
-            RUN.dataset_at[wildcards.place].__module__,
+            RUN.raw_data[wildcards.place][0].__module__,
         ),
     message:
         "download {wildcards.place}"
@@ -43,6 +49,7 @@ rule download:
 rule prepare:
     input:
         manifest=lambda wildcards: RUN.manifest(wildcards.dataset),
+        like=lambda wildcards: RUN.like(wildcards.dataset),
     output:
         images=f"{RESULTS}/images/{{dataset}}.arrow",
     log:
@@ -57,8 +64,9 @@ rule prepare:
     params:
         entry=lambda wildcards: RUN.entry(wildcards.dataset),
         folder=lambda wildcards: RUN.raw_folder(wildcards.dataset),
-        image_size=RUN.config.image_size,
+        image_size=lambda wildcards: RUN.config.image_size_of(wildcards.dataset),
         limit=RUN.config.images_per_dataset,
+        keep_duplicates=RUN.config.keep_duplicates,
         splits=RUN.config.splits.model_dump(),
         seed=RUN.config.seed,
         code=lambda wildcards: code_hash(
@@ -68,3 +76,38 @@ rule prepare:
         "prepare {wildcards.dataset}"
     script:
         "../scripts/prepare.py"
+
+
+rule prepare_volumes:
+    input:
+        manifest=lambda wildcards: RUN.manifest(
+            wildcards.dataset, RUN.config.volume_size_of(wildcards.dataset)
+        ),
+        images=f"{RESULTS}/images/{{dataset}}.arrow",
+    output:
+        volumes=f"{RESULTS}/volumes/{{dataset}}.arrow",
+    log:
+        f"{RESULTS}/logs/prepare_volumes/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare_volumes/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset="|".join(RUN.volume_datasets) or "none",
+    conda:
+        "../../envs/base.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=runtime_by_attempt(60),
+    params:
+        entry=lambda wildcards: RUN.entry(wildcards.dataset),
+        folder=lambda wildcards: RUN.raw_folder(
+            wildcards.dataset, RUN.config.volume_size_of(wildcards.dataset)
+        ),
+        volume_size=lambda wildcards: RUN.config.volume_size_of(wildcards.dataset),
+        code=lambda wildcards: code_hash(
+            "medtaskatlas.datasets.prepare_volumes",
+            RUN.datasets[wildcards.dataset].__module__,
+        ),
+    message:
+        "prepare volumes of {wildcards.dataset}"
+    script:
+        "../scripts/prepare_volumes.py"

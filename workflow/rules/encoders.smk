@@ -16,8 +16,8 @@ rule embeddings:
         ],
         [
             f"{RESULTS}/embeddings/{encoder}/seed{seed}.{set}.parquet"
-            for encoder, seed in RUN.described_runs
-            for set in RUN.described_sets
+            for encoder, seed in RUN.compared_runs
+            for set in RUN.extra_sets
         ],
 
 
@@ -102,6 +102,11 @@ rule embed:
             RUN.config.torch_threads
             if RUN.encoders[wildcards.encoder].is_network
             else 1
+        ),
+        heldout_datasets=RUN.heldout,
+        # Those of the main pairs: in the other sets held-out tasks are asked like any.
+        heldout_tasks=lambda wildcards: (
+            [] if wildcards.get("set") else RUN.config.heldout.tasks
         ),
         pairs_per_cell=None,
         meta=lambda wildcards: {
@@ -200,6 +205,8 @@ use rule embed as embed_point with:
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,
         torch_threads=RUN.config.torch_threads,
+        heldout_datasets=RUN.heldout,
+        heldout_tasks=lambda wildcards: RUN.points[wildcards.point].unseen_tasks,
         pairs_per_cell=lambda wildcards: RUN.points[wildcards.point].pairs_per_cell,
         meta=lambda wildcards: {
             "run": RUN.config.run,

@@ -1,7 +1,6 @@
 # Figures: results/<run>/figures/<figure>.{svg,png}, figures/findings.html and atlas.html
 from medtaskatlas.core.files import sha256
 from medtaskatlas.figures.interactive.static_files import ALL as STATIC_FILES
-from medtaskatlas.figures.registry import FIGURES
 
 
 rule figures:
@@ -11,10 +10,10 @@ rule figures:
             for figure in PRODUCTS.figures
             for form in figure.formats
         ],
-        f"{RESULTS}/atlas.html",
+        f"{RESULTS}/atlas.html" if RUN.encoders else [],
 
 
-for figure in FIGURES.values():
+for figure in PRODUCTS.known_figures:
 
     rule:
         name:
@@ -54,34 +53,35 @@ for figure in FIGURES.values():
             "../scripts/figure.py"
 
 
-rule interactive_atlas:
-    input:
-        # The first seed of each encoder is drawn; what every seed said of a pair is told.
-        embeddings=PRODUCTS.files("first_embeddings"),
-        predictions=PRODUCTS.files("predictions"),
-        pairs=PRODUCTS.files("pairs"),
-        images=PRODUCTS.files("images_of_pairs"),
-        task_distances=PRODUCTS.table("task_distances"),
-    output:
-        html=f"{RESULTS}/atlas.html",
-    log:
-        f"{RESULTS}/logs/report/interactive_atlas.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/report/interactive_atlas.tsv"
-    conda:
-        "../../envs/base.yaml"
-    resources:
-        mem_mb=2500,
-        runtime=runtime_by_attempt(60),
-    params:
-        run=RUN.config.run,
-        heldout_datasets=RUN.heldout,
-        heldout_tasks=RUN.config.heldout.tasks,
-        seed=RUN.config.seed,
-        code=code_hash("medtaskatlas.figures.interactive.page"),
-        # Not code of Python, so not in that hash.
-        assets=[sha256(file)[:16] for file in STATIC_FILES],
-    message:
-        "interactive atlas"
-    script:
-        "../scripts/interactive_atlas.py"
+if RUN.encoders:
+
+    rule interactive_atlas:
+        input:
+            # The first seed of each encoder is drawn; what every seed said of a pair is told.
+            embeddings=PRODUCTS.files("first_embeddings"),
+            predictions=PRODUCTS.files("predictions"),
+            pairs=PRODUCTS.files("pairs"),
+            images=PRODUCTS.files("images_of_pairs"),
+            task_distances=PRODUCTS.table("task_distances"),
+        output:
+            html=f"{RESULTS}/atlas.html",
+        log:
+            f"{RESULTS}/logs/report/interactive_atlas.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/report/interactive_atlas.tsv"
+        conda:
+            "../../envs/base.yaml"
+        resources:
+            mem_mb=2500,
+            runtime=runtime_by_attempt(60),
+        params:
+            run=RUN.config.run,
+            heldout_datasets=RUN.heldout,
+            seed=RUN.config.seed,
+            code=code_hash("medtaskatlas.figures.interactive.page"),
+            # Not code of Python, so not in that hash.
+            assets=[sha256(file)[:16] for file in STATIC_FILES],
+        message:
+            "interactive atlas"
+        script:
+            "../scripts/interactive_atlas.py"

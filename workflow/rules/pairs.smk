@@ -92,5 +92,5 @@ for name, sets, batch in pair_batches(RUN, CELLS_PER_JOB):
 
 # One bad cell stops its own job only (keep-going); the end says which they were, and why.
 onerror:
-    for line in failed_cells(RESULTS, RUN.made_cells):
+    for line in failed_cells(RESULTS, RUN.pair_cells):
         print(f"medtaskatlas: {line}", file=sys.stderr)

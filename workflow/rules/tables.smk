@@ -1,5 +1,4 @@
 # Atlas: results/<run>/predictions/<encoder>/seed<k>.parquet and tables/<table>.parquet
-from medtaskatlas.atlas.registry import TABLES
 
 
 rule tables:
@@ -22,8 +21,6 @@ rule predict:
         mem_mb=MEMORY.request(lambda wildcards: MEMORY.predict_mb(wildcards.encoder)),
         runtime=runtime_by_attempt(60),
     params:
-        heldout_datasets=RUN.heldout,
-        heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
         probes=True,
         code=code_hash("medtaskatlas.atlas.predict"),
@@ -46,8 +43,6 @@ use rule predict as predict_point with:
         mem_mb=1500,
         runtime=runtime_by_attempt(60),
     params:
-        heldout_datasets=RUN.heldout,
-        heldout_tasks=RUN.config.heldout.tasks,
         seed=RUN.config.seed,
         probes=False,
         code=code_hash("medtaskatlas.atlas.predict"),
@@ -55,7 +50,7 @@ use rule predict as predict_point with:
         "name the tasks of held-out pairs with {wildcards.point}"
 
 
-for table in TABLES.values():
+for table in PRODUCTS.known_tables:
 
     rule:
         name:

@@ -13,6 +13,8 @@ with job(snakemake):
             snakemake.output.embeddings,
             encoder=snakemake.params.encoder,
             model=next(iter(snakemake.input.model), None),
+            heldout_datasets=snakemake.params.heldout_datasets,
+            heldout_tasks=snakemake.params.heldout_tasks,
             pairs_per_cell=snakemake.params.pairs_per_cell,
             threads=snakemake.params.torch_threads,
             meta={**snakemake.params.meta, "manifests": manifests(snakemake.input.images)},

@@ -12,6 +12,5 @@ with job(snakemake):
         snakemake.output.html,
         run=snakemake.params.run,
         heldout_datasets=snakemake.params.heldout_datasets,
-        heldout_tasks=snakemake.params.heldout_tasks,
         seed=snakemake.params.seed,
     )

@@ -6,8 +6,6 @@ with job(snakemake):
     predict(
         snakemake.input.embeddings,
         snakemake.output.predictions,
-        heldout_datasets=snakemake.params.heldout_datasets,
-        heldout_tasks=snakemake.params.heldout_tasks,
         seed=snakemake.params.seed,
         probes=snakemake.params.probes,
     )

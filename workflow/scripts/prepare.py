@@ -12,7 +12,9 @@ with job(snakemake):
         Path(snakemake.output[0]),
         manifest=Path(snakemake.input.manifest),
         limit=snakemake.params.limit,
+        keep_duplicates=snakemake.params.keep_duplicates,
         image_size=int(snakemake.params.image_size),
         splits=snakemake.params.splits,
         seed=int(snakemake.params.seed),
+        like=Path(like[0]) if (like := snakemake.input.like) else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.formats.arrow import ArrowFile
+from medtaskatlas.formats.images import SPLITS, ImageSet
 
 TASKS = columns.TableSpec(
     "The vision tasks of the run and what each does.",
@@ -63,6 +65,7 @@ DATASETS = columns.TableSpec(
         columns.yes("heldout", "whether it was kept out of training"),
         columns.count("n_images", "prepared images"),
         columns.count("n_groups", "independent groups"),
+        columns.count("n_subjects", "distinct persons or specimens"),
         columns.count("n_train", "images to train on"),
         columns.count("n_val", "images for choices during training"),
         columns.count("n_test", "images that are only measured on"),
@@ -115,6 +118,7 @@ TASK_GRID = columns.TableSpec(
         columns.count("n_pairs", "pairs"),
         columns.count("n_images", "distinct images"),
         columns.count("n_groups", "distinct groups"),
+        columns.count("n_subjects", "distinct persons or specimens"),
     ),
 )
 
@@ -180,11 +184,38 @@ def datasets_table(
     run, heldout_datasets
         Name of the run, and what was kept out of training.
     """
-    from medtaskatlas.datasets.quality import datasets_table as measure
+    rows = [{"run": run, **_dataset(ImageSet(path))} for path in image_paths]
+    rows = [row | {"heldout": row["dataset"] in set(heldout_datasets)} for row in rows]
+    write_table("datasets", rows, out, {"run": run})
 
-    frame = measure([Path(path) for path in image_paths])
-    heldout = frame["dataset"].isin(list(heldout_datasets)).to_numpy(dtype=bool)
-    write_table("datasets", frame.assign(run=run, heldout=heldout), out, {"run": run})
+
+def _dataset(images: ImageSet) -> dict[str, Any]:
+    """Facts and counts of the prepared images of one dataset."""
+    meta, quality = images.meta, images.meta["quality"]
+    split, groups = images.numpy("split"), images.numpy("group_id")
+    facts = ("dataset", "source", "title", "modality", "body_part", "licence", "citation")
+    hashes = ("manifest_sha256", "content_sha256")
+    return {
+        **{name: meta[name] for name in (*facts, "annotation", "annotation_note", "group_note")},
+        **{name: ", ".join(meta[name]) for name in ("provides", "classes", "overlaps")},
+        "group_source": ", ".join(sorted(set(images.numpy("group_source")))),
+        "image_size": int(images.images.shape[1]),
+        "n_images": len(images),
+        "n_groups": len(set(groups)),
+        "n_subjects": len(set(images.numpy("subject_id"))),
+        **{f"n_{s}": int((split == s).sum()) for s in SPLITS},
+        **{f"groups_{s}": len(set(groups[split == s])) for s in SPLITS},
+        "n_found": quality["found"],
+        "n_excluded": sum(quality["excluded"].values()),
+        "excluded": json.dumps(quality["excluded"], sort_keys=True),
+        "empty_masks": quality["empty_masks"],
+        "n_repaired": quality["repaired"],
+        "n_joined": quality["joined"],
+        "near_duplicates_across_splits": quality["torn"],
+        **dict(zip(("native_px_min", "native_px_max"), quality["sizes_px"], strict=True)),
+        **dict(zip(("intensity_min", "intensity_max"), quality["intensity"], strict=True)),
+        **{name: meta[name] for name in hashes},
+    }
 
 
 def task_grid(
@@ -229,8 +260,10 @@ def task_grid(
                 "modality": images.meta.get("modality"),
                 "applicable": bool(made),
                 "n_pairs": len(made or ()),
-                "n_images": len(set(made.numpy("image_id"))) if made else 0,
-                "n_groups": len(set(made.numpy("group_id"))) if made else 0,
+                **{
+                    f"n_{thing}s": len(set(made.numpy(f"{thing}_id"))) if made else 0
+                    for thing in ("image", "group", "subject")
+                },
             }
             if not made:
                 row["reason"] = _reason(bank[task].needs, images.meta, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from medtaskatlas.atlas.roles import QUERY_SETS
+from medtaskatlas.pairs.roles import QUERY_SETS
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ N = (
     count("n_pairs", "pairs that the number rests on"),
     count("n_images", "distinct images among them"),
     count("n_groups", "distinct groups (patients, volumes, regions) among them"),
+    count("n_subjects", "distinct persons or specimens among them, over all datasets"),
     count("n_datasets", "distinct datasets among them"),
 )
 NOTE = text("note", "reason of a null, or a caution", nullable=True)

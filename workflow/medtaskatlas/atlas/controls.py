@@ -40,7 +40,7 @@ SPLITS = 100
 # Columns of `comparisons` that are taken over.
 KEPT = (
     *("encoder", "split", "estimate", "seed_sd", "ci_low", "ci_high", "ci_method"),
-    *("n_pairs", "n_images", "n_groups", "n_datasets", "note"),
+    *("n_pairs", "n_images", "n_groups", "n_subjects", "n_datasets", "note"),
 )
 
 
@@ -51,8 +51,6 @@ def controls(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -68,8 +66,6 @@ def controls(
         results/<run>/tables/controls.parquet.
     run
         Name of the run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     seed
         The run's seed.
     n_draws
@@ -84,7 +80,7 @@ def controls(
             inputs = (chosen, query_set, seed, n_draws)
             rows += [_shuffled_gallery(e, *inputs) for e in chosen.encoders]
             rows += [input_only(e, *inputs) for e in blind]
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
+    for queries in load_queries(embedding_paths, every_task=True):
         rows.append(duplicated_task(queries, seed))
         del queries  # before the next is read
     rows += against_untrained(

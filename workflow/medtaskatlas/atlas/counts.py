@@ -1,35 +1,28 @@
-"""What a number rests on: distinct pairs, images, groups and datasets."""
+"""What a number rests on: distinct pairs, images, groups, subjects and datasets."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-
-class Counts(TypedDict):
-    """Distinct pairs, images, groups and datasets."""
-
-    n_pairs: int
-    n_images: int
-    n_groups: int
-    n_datasets: int
-
-
-# Names of images and groups are only unique inside a dataset.
-_IMAGE, _GROUP = ["dataset", "image_id"], ["dataset", "group_id"]
+Counts = dict[str, int]  # n_pairs, n_images, n_groups, n_subjects, n_datasets
+# Names of images and groups are only unique inside a dataset; a subject may be in several.
+_DISTINCT = {
+    "n_images": ["dataset", "image_id"],
+    "n_groups": ["dataset", "group_id"],
+    "n_subjects": ["subject_id"],
+    "n_datasets": ["dataset"],
+}
 
 
 def counts(frame: pd.DataFrame, mask: np.ndarray | None = None) -> Counts:
     """Counts of some pairs: of all rows, or of those where a mask [N] holds."""
     rows = frame if mask is None else frame.loc[mask]
-    return {
-        "n_pairs": len(rows),
-        "n_images": len(rows[_IMAGE].drop_duplicates()),
-        "n_groups": len(rows[_GROUP].drop_duplicates()),
-        "n_datasets": int(rows["dataset"].nunique()),
-    }
+    number = {name: len(rows[columns].drop_duplicates()) for name, columns in _DISTINCT.items()}
+    return {"n_pairs": len(rows), **number}
 
 
 def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:
@@ -44,9 +37,13 @@ def counts_of_two(frame: pd.DataFrame, code: np.ndarray) -> list[list[Counts]]:
         return own[:, None] + own[None] - there.T @ there
 
     size = np.bincount(code, minlength=T)
-    both = size[:, None] + size[None] - np.diag(size), *map(union, (_IMAGE, _GROUP, ["dataset"]))
+    both = size[:, None] + size[None] - np.diag(size), *map(union, _DISTINCT.values())
     number = np.stack(both, axis=-1).astype(int).tolist()
-    return [
-        [Counts(n_pairs=p, n_images=i, n_groups=g, n_datasets=d) for p, i, g, d in row]
-        for row in number
-    ]
+    names = ("n_pairs", *_DISTINCT)
+    return [[dict(zip(names, n, strict=True)) for n in row] for row in number]
+
+
+def of_subjects(row: Mapping[Any, Any]) -> str:
+    """Words to follow a number of groups: `` of 3 subjects``; empty where there are as many."""
+    n = int(row["n_subjects"])
+    return "" if n == row["n_groups"] else f" of {n:,} subject{'' if n == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,6 @@ def dataset_distances(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
     n_permutations: int = 9999,
@@ -100,13 +98,11 @@ def dataset_distances(
         results/<run>/tables/dataset_distances.parquet.
     run, seed, n_draws
         Name and seed of the run; bootstrap draws.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     n_permutations
         Permutations of the modalities over the datasets.
     """
     rows: list[dict[str, Any]] = []
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+    for queries in load_queries(embedding_paths):
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         rows += [common | row for row in _rows(queries, seed, n_draws, n_permutations)]
         del queries  # before the next is read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,6 @@ def task_distances(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -81,13 +79,11 @@ def task_distances(
         results/<run>/tables/task_distances.parquet.
     run, seed, n_draws
         Name and seed of the run; bootstrap draws.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     """
     rows: list[dict[str, Any]] = []
     totals: dict[str, Any] = {}
     asked: dict[str, list[str]] = {}
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
+    for queries in load_queries(embedding_paths, every_task=True):
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         own = queries.frame["task"].isin(queries.asked)
         totals[queries.query_set] = dict(counts(queries.frame[own]))

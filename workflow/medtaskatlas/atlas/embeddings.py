@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.roles import GALLERY, roles
 from medtaskatlas.atlas.vectors import Scale, ScaleSum
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.embeddings import EmbeddingFile, open_embedding
 from medtaskatlas.formats.parquet import remedy
+from medtaskatlas.pairs.roles import GALLERY
 
-# Frame of all pairs, sorted, and their roles, to the rows that are wanted, in the order wanted.
-Wanted = Callable[[pd.DataFrame, np.ndarray], np.ndarray]
-OUTSIDE = "none"
+# Frame of all pairs, sorted, to the rows that are wanted, in the order wanted.
+Wanted = Callable[[pd.DataFrame], np.ndarray]
+# Roles of failures and trajectories outside training.
 SPLITS = ("groups", "datasets")
 
 
@@ -29,7 +29,6 @@ class Embedding:
     frame: pd.DataFrame  # one row a pair, columns formats.embeddings.NEEDED and others
     vectors: np.ndarray  # float32 [N, D]
     facts: dict[str, Any]  # encoder, seed, kind, standardise, run, trained_tasks, trained_datasets
-    role: np.ndarray  # [N], see medtaskatlas.atlas.roles
 
     @property
     def name(self) -> str:
@@ -49,14 +48,13 @@ class Pairs:
     file: EmbeddingFile
     order: np.ndarray  # int [N], rows of the file
     frame: pd.DataFrame
-    role: np.ndarray  # [N]
 
     def read(self, wanted: Wanted | None = None) -> tuple[Embedding, Scale | None]:
         """The rows that are wanted, and the gallery's scale where the encoder asks for one."""
-        rows = np.arange(len(self.role)) if wanted is None else wanted(self.frame, self.role)
+        rows = np.arange(len(self.frame)) if wanted is None else wanted(self.frame)
         measured, scale = None, None
         if self.file.facts.get("standardise"):
-            gallery = self.role == GALLERY
+            gallery = (self.frame["role"] == GALLERY).to_numpy()
             measured = np.zeros(len(gallery), bool)
             measured[self.order] = gallery if gallery.any() else True
         vectors, total = _read(self.file, self.order[rows], measured)
@@ -64,7 +62,7 @@ class Pairs:
             scale = total.scale()
             vectors = scale.apply(vectors, inplace=True)
         frame = self.frame.iloc[rows].reset_index(drop=True)
-        return Embedding(frame, vectors, self.file.facts, self.role[rows]), scale
+        return Embedding(frame, vectors, self.file.facts), scale
 
 
 def _read(
@@ -83,52 +81,27 @@ def _read(
     return out, total
 
 
-def open_pairs(
-    path: str | Path,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
-    *,
-    run: str | None = None,
-) -> Pairs:
+def open_pairs(path: str | Path, *, run: str | None = None) -> Pairs:
     """Open one file and check it as :func:`load_embedding` does, all but its vectors."""
     file = open_embedding(path)
-    facts = file.facts
-    if run is not None and facts.get("run", run) != run:
+    if run is not None and file.facts.get("run", run) != run:
         raise DataError(
-            f"{path} is of run {facts['run']!r}, not {run!r}",
+            f"{path} is of run {file.facts['run']!r}, not {run!r}",
             f"delete {path} and start the run again",
         )
-    seen = sorted(set(heldout_datasets) & set(facts.get("trained_datasets", [])))
-    seen += sorted(set(heldout_tasks) & set(facts.get("trained_tasks", [])))
-    if seen:
-        raise DataError(
-            f"{path}: the encoder was trained on {', '.join(seen)}, which are held out now",
-            "train it again: delete its folder under encoders/ and start the run again",
-        )
     order = np.argsort(file.frame["pair_id"].to_numpy(dtype=str), kind="stable")
-    frame = file.frame.iloc[order].reset_index(drop=True)
-    return Pairs(file, order, frame, roles(frame, heldout_datasets, heldout_tasks))
+    return Pairs(file, order, file.frame.iloc[order].reset_index(drop=True))
 
 
 def load_embedding(
-    path: str | Path,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
-    *,
-    run: str | None = None,
-    wanted: Wanted | None = None,
+    path: str | Path, *, run: str | None = None, wanted: Wanted | None = None
 ) -> Embedding:
     """Read one file as :func:`load_embeddings` does."""
-    return open_pairs(path, heldout_datasets, heldout_tasks, run=run).read(wanted)[0]
+    return open_pairs(path, run=run).read(wanted)[0]
 
 
 def load_embeddings(
-    paths: Iterable[str | Path],
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
-    *,
-    run: str | None = None,
-    wanted: Wanted | None = None,
+    paths: Iterable[str | Path], *, run: str | None = None, wanted: Wanted | None = None
 ) -> Iterator[Embedding]:
     """Read files one after the other and check each, and that they are of the same pairs.
 
@@ -136,12 +109,10 @@ def load_embeddings(
     ----------
     paths
         Embedding files results/<run>/embeddings/<encoder>/seed<k>.parquet of one run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     run
         The run that the files must be of; not checked where it is None or a file does not say.
     wanted
-        Which rows to keep in memory, told by the frame of all pairs and their roles; None: all.
+        Which rows to keep in memory, told by the frame of all pairs; None: all.
 
     Yields
     ------
@@ -158,7 +129,7 @@ def load_embeddings(
     """
     first: tuple[Path, pd.Series] | None = None
     for path in map(Path, paths):
-        pairs = open_pairs(path, heldout_datasets, heldout_tasks, run=run)
+        pairs = open_pairs(path, run=run)
         names = pairs.frame["pair_id"]
         first = first or (path, names)
         if not names.equals(first[1]):
@@ -182,10 +153,11 @@ class EmbeddingSet:
     """
 
     # One row a pair that is outside training, sorted by `pair_id`; `failure_of` is null in
-    # trajectories; `query_set` and `known` are as of Outside.mark.
+    # trajectories, `query_set` is the role, `known` tells whether the gallery holds the task (of a
+    # failure: `failure_of`).
     frame: pd.DataFrame
     vectors: np.ndarray  # float32 [N, D], on the scale of the main pairs if the encoder asks for it
-    main: pd.DataFrame  # all main pairs, sorted by `pair_id`
+    main: pd.Series  # `pair_id` of all main pairs, sorted
     near: Embedding  # those of the main pairs that were asked for, on the same scale
 
     @property
@@ -204,7 +176,7 @@ class EmbeddingSet:
         return self.near.seed
 
 
-def none(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+def none(frame: pd.DataFrame) -> np.ndarray:
     """Keep no main pair."""
     return np.empty(0, int)
 
@@ -212,8 +184,6 @@ def none(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
 def load_set(
     main_path: str | Path,
     set_path: str | Path,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
     near: Wanted = none,
@@ -224,7 +194,7 @@ def load_set(
     ----------
     main_path, set_path
         results/<run>/embeddings/<encoder>/seed<k>.parquet and seed<k>.<set>.parquet.
-    heldout_datasets, heldout_tasks, run
+    run
         As of :func:`load_embeddings`.
     near
         Which main pairs to keep in memory, as ``wanted`` there.
@@ -240,7 +210,7 @@ def load_set(
         As :func:`load_embeddings`, and if the two files are not of one encoder, seed and run.
     """
     main_path, set_path = Path(main_path), Path(set_path)
-    main = open_pairs(main_path, heldout_datasets, heldout_tasks, run=run)
+    main = open_pairs(main_path, run=run)
     file = open_embedding(set_path)
     for key in ("encoder", "seed", "kind", "run"):
         one, other = file.facts.get(key), main.file.facts.get(key)
@@ -250,21 +220,23 @@ def load_set(
     if file.dim != main.file.dim:
         text = f"{set_path} has {file.dim} dimensions, {main_path} {main.file.dim}"
         raise DataError(text, remedy(set_path))
-    frame = Outside(main.frame, heldout_datasets, heldout_tasks).mark(_with_steps(file))
+    frame = _with_steps(file).rename(columns={"role": "query_set"})
+    known = set(main.frame.loc[main.frame["role"] == GALLERY, "task"])
+    of = frame["failure_of"].where(frame["failure_of"].notna(), frame["task"])
+    frame["known"] = of.isin(known)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
-    order = order[(frame["query_set"] != OUTSIDE).to_numpy()[order]]
+    order = order[frame["query_set"].isin(SPLITS).to_numpy()[order]]
     kept, scale = main.read(near)
     vectors, _ = _read(file, order)
     if scale is not None:
         vectors = scale.apply(vectors, inplace=True)
-    return EmbeddingSet(frame.iloc[order].reset_index(drop=True), vectors, main.frame, kept)
+    outside = frame.iloc[order].reset_index(drop=True)
+    return EmbeddingSet(outside, vectors, main.frame["pair_id"], kept)
 
 
 def load_sets(
     main_paths: Iterable[str | Path],
     set_paths: Iterable[str | Path],
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
     near: Wanted = none,
@@ -278,46 +250,13 @@ def load_sets(
         )
     first: tuple[Path, pd.Series, pd.Series] | None = None
     for main_path, set_path in zip(mains, sets, strict=True):
-        loaded = load_set(main_path, set_path, heldout_datasets, heldout_tasks, run=run, near=near)
-        pairs, main_pairs = loaded.frame["pair_id"], loaded.main["pair_id"]
-        first = first or (set_path, pairs, main_pairs)
-        if not (pairs.equals(first[1]) and main_pairs.equals(first[2])):
+        loaded = load_set(main_path, set_path, run=run, near=near)
+        pairs = loaded.frame["pair_id"]
+        first = first or (set_path, pairs, loaded.main)
+        if not (pairs.equals(first[1]) and loaded.main.equals(first[2])):
             raise _of_different_pairs(set_path, first[0])
         yield loaded
         del loaded  # before the next one is read
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What is outside training, told by the columns ``dataset``, ``split``, ``task`` of main pairs.
-
-    ``heldout_datasets`` and ``heldout_tasks`` were kept out of training.
-    """
-
-    main: pd.DataFrame
-    heldout_datasets: Collection[str] = ()
-    heldout_tasks: Collection[str] = ()
-
-    def mark(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Add the columns ``query_set`` and ``known`` to pairs of another set.
-
-        ``query_set`` is ``datasets`` for any pair of a dataset outside training, ``groups`` for
-        those of test groups of the others, else ``none``; whether the task was trained on plays no
-        part. ``known`` tells whether the gallery holds the task (of a failure: ``failure_of``).
-        """
-        role = roles(self.main, self.heldout_datasets, self.heldout_tasks)
-        gallery = self.main[role == GALLERY]
-        trained_on = set(self.main.loc[self.main["split"] == "train", "dataset"])
-        inside = frame["dataset"].isin(sorted(trained_on - set(self.heldout_datasets))).to_numpy()
-        test = (frame["split"] == "test").to_numpy()
-        query_set = np.full(len(frame), OUTSIDE, dtype=object)
-        query_set[inside & test] = "groups"
-        query_set[~inside] = "datasets"
-        task = frame["task"]
-        if "failure_of" in frame:
-            task = frame["failure_of"].where(frame["failure_of"].notna(), task)
-        known = task.isin(sorted(set(gallery["task"]))).to_numpy()
-        return frame.assign(query_set=query_set, known=known)
 
 
 def _with_steps(file: EmbeddingFile) -> pd.DataFrame:

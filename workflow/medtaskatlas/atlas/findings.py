@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.atlas.counts import of_subjects
 from medtaskatlas.atlas.inference import MIN_GROUPS
 
 Tables = Mapping[str, pd.DataFrame]
@@ -18,7 +19,7 @@ WHERE = {
     "tasks": "For tasks never seen in training",
 }
 NUMBERS = ("estimate", "seed_sd", "ci_low", "ci_high", "ci_method")
-COUNTS = ("n_pairs", "n_images", "n_groups", "n_datasets")
+COUNTS = ("n_pairs", "n_images", "n_groups", "n_subjects", "n_datasets")
 TEST = ("p", "p_adjusted", "p_family")
 ALPHA = 0.05
 STEADY = 0.9
@@ -397,11 +398,13 @@ def _interval(row: Row) -> str:
 
 def _rests_on(row: Row) -> str:
     """Counts in words."""
-    words = zip(COUNTS, ("pair", "image", "independent group", "dataset"), strict=True)
-    pairs, images, groups, sets = (
-        f"{row[column]:,} {word}{'' if row[column] == 1 else 's'}" for column, word in words
+    words = ("pair", "image", "independent group", "subject", "dataset")
+    pairs, images, groups, _, sets = (
+        f"{row[column]:,} {word}{'' if row[column] == 1 else 's'}"
+        for column, word in zip(COUNTS, words, strict=True)
     )
-    return f"n = {pairs} from {images} in {groups} of {sets}"
+    subjects = of_subjects(row)
+    return f"n = {pairs} from {images} in {groups}{subjects} {'in' if subjects else 'of'} {sets}"
 
 
 def _caution(row: Row) -> str:

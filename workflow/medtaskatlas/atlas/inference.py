@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -43,21 +43,23 @@ def percentile_interval(
     n_datasets: int,
     n_seeds: int,
     side: str | None = None,
+    unit: str = "group",
 ) -> Interval:
     """Percentile interval of a bootstrapped statistic [B]; draws that are not finite are left out.
 
     ``n_groups``, ``n_datasets`` and ``n_seeds`` are what it rests on; under five groups there is
     none. ``side`` says in the note what has so few groups, where they are not those of all pairs.
+    ``unit`` is what groups are called where others than groups are drawn.
     """
     if n_groups < MIN_GROUPS:
-        groups = "1 group" if n_groups == 1 else f"{n_groups} groups"
+        groups = f"1 {unit}" if n_groups == 1 else f"{n_groups} {unit}s"
         few = groups if side is None else f"{side} has {groups}"
         return no_interval(f"no interval: {few}, at least {MIN_GROUPS} are needed")
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         return no_interval("no interval: the statistic is undefined")
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    steps = [*(["dataset"] * (n_datasets > 1)), "group", *(["seed"] * (n_seeds > 1))]
+    steps = [*(["dataset"] * (n_datasets > 1)), unit, *(["seed"] * (n_seeds > 1))]
     note = None
     if 1 < n_datasets < FEW_DATASETS:
         note = f"interval from only {n_datasets} datasets: likely too narrow"
@@ -127,13 +129,22 @@ def permutation_p(observed: float, null: np.ndarray) -> float:
     return float((1 + (null >= observed - slack).sum()) / (1 + len(null)))
 
 
-def adjust(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add ``p_adjusted``: Benjamini-Hochberg within each ``p_family``; null where ``p`` is."""
+def adjust(frame: pd.DataFrame, method: Literal["bh", "holm"] = "bh") -> pd.DataFrame:
+    """Add ``p_adjusted`` within each ``p_family``; null where ``p`` is.
+
+    By Benjamini and Hochberg (1995), or by Holm (1979).
+    """
     from scipy.stats import false_discovery_control
 
+    def holm(p: np.ndarray) -> np.ndarray:
+        order = np.argsort(p)
+        stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+        return np.minimum(stepped, 1)[np.argsort(order)]
+
+    by = {"bh": false_discovery_control, "holm": holm}[method]
     frame = frame.copy()
     frame["p_adjusted"] = np.nan
     p = frame["p"].astype(float)
     for _, rows in frame[p.notna()].groupby("p_family").groups.items():
-        frame.loc[rows, "p_adjusted"] = false_discovery_control(p.loc[rows], method="bh")
+        frame.loc[rows, "p_adjusted"] = by(p.loc[rows].to_numpy())
     return frame

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +20,12 @@ from threadpoolctl import threadpool_limits
 from medtaskatlas.atlas.embeddings import load_embedding
 from medtaskatlas.atlas.knn import K, average_precision_at_r, nearest, vote
 from medtaskatlas.atlas.predictions import unconverged
-from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
 from medtaskatlas.atlas.vectors import Scale, l2_normalize, row_blocks
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.embeddings import PAIR_COLUMNS
 from medtaskatlas.formats.predictions import write_predictions
+from medtaskatlas.pairs.roles import GALLERY, QUERY_SETS
 
 log = logging.getLogger(__name__)
 SHUFFLES = 50
@@ -46,8 +45,6 @@ def predict(
     embedding_path: str | Path,
     out: str | Path,
     *,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     k: int = K,
     probes: bool = True,
@@ -64,8 +61,6 @@ def predict(
         results/<run>/embeddings/<encoder>/seed<k>.parquet.
     out
         The file to make; see :func:`~medtaskatlas.formats.predictions.write_predictions`.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     seed
         The run's seed.
     k
@@ -78,10 +73,8 @@ def predict(
     DataError
         If there is no gallery or no query.
     """
-    embedding = load_embedding(
-        embedding_path, heldout_datasets, heldout_tasks, wanted=_gallery_then_queries
-    )
-    size = int((embedding.role == GALLERY).sum())
+    embedding = load_embedding(embedding_path, wanted=_gallery_then_queries)
+    size = int((embedding.frame["role"] == GALLERY).sum())
     gallery, queries = embedding.frame.iloc[:size], embedding.frame.iloc[size:]
     if not len(gallery) or not len(queries):
         what = "no training pair" if not len(gallery) else "no held-out pair"
@@ -97,8 +90,8 @@ def predict(
     # Queries of tasks that the gallery does not hold have code -1: their task is never right.
     code = {task: i for i, task in enumerate(tasks)}
     wanted = np.array([code.get(task, -1) for task in queries["task"]])
-    base = queries[list(PAIR_COLUMNS)].reset_index(drop=True)
-    base = base.assign(query_set=embedding.role[size:])
+    base = queries[[*PAIR_COLUMNS, "role"]].reset_index(drop=True)
+    base = base.rename(columns={"role": "query_set"})
     family = queries["family"].to_numpy(dtype=object)
 
     def rows(method: str, guess: np.ndarray) -> pd.DataFrame:
@@ -143,18 +136,16 @@ def predict(
         "gallery_tasks": tasks.tolist(),
         "boosted_rows": min(BOOSTED_ROWS, len(truth)),
         "linear_slope": slope,
-        "heldout_datasets": sorted(heldout_datasets),
-        "heldout_tasks": sorted(heldout_tasks),
     }
     frame = pd.concat(parts, ignore_index=True)
     write_predictions(out, frame, facts)
     log.info("%s: %d rows of %s", out, len(frame), facts["encoder"])
 
 
-def _gallery_then_queries(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+def _gallery_then_queries(frame: pd.DataFrame) -> np.ndarray:
     """Rows of the gallery, then of all queries."""
-    asked = np.isin(role, QUERY_SETS)
-    return np.concatenate([np.flatnonzero(role == GALLERY), np.flatnonzero(asked)])
+    known, asked = frame["role"] == GALLERY, frame["role"].isin(QUERY_SETS)
+    return np.concatenate([np.flatnonzero(known), np.flatnonzero(asked)])
 
 
 class _Near(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.embeddings import load_embeddings
-from medtaskatlas.atlas.roles import QUERY_SETS
 from medtaskatlas.formats.embeddings import read_facts
+from medtaskatlas.pairs.roles import QUERY_SETS
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,6 @@ class EncoderQueries:
 
 def load_queries(
     paths: Iterable[str | Path],
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     *,
     run: str | None = None,
     query_sets: Sequence[str] = QUERY_SETS,
@@ -44,20 +42,20 @@ def load_queries(
     compared with the tasks of the gallery, each by pairs that no encoder has seen.
     """
 
-    def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
+    def wanted(frame: pd.DataFrame) -> np.ndarray:
         # Set by set, so that each set is a part of the array and no copy.
-        return np.concatenate([np.flatnonzero(role == name) for name in query_sets])
+        return np.concatenate([np.flatnonzero(frame["role"] == name) for name in query_sets])
 
     ordered = _by_encoder(paths)
     every = [path for own in ordered for path in own]
-    files = load_embeddings(every, heldout_datasets, heldout_tasks, run=run, wanted=wanted)
+    files = load_embeddings(every, run=run, wanted=wanted)
     for own in ordered:
         found = [next(files) for _ in own]
-        facts, role, frame = found[0].facts, found[0].role, found[0].frame
+        facts, frame = found[0].facts, found[0].frame
         seeds, vectors = [e.seed for e in found], [e.vectors for e in found]
         del found
         for query_set in query_sets:
-            rows = np.flatnonzero(role == query_set)
+            rows = np.flatnonzero(frame["role"] == query_set)
             if len(rows):
                 first = 0 if every_task and query_set == "tasks" else int(rows[0])
                 part = slice(first, int(rows[-1]) + 1)

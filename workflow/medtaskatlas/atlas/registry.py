@@ -32,8 +32,9 @@ class Product:
     params: Mapping[str, str] = field(default_factory=dict)
     # Keys of the configuration that are arguments and only say where things lie: no rerun.
     config: tuple[str, ...] = ()
+    of_any: bool = False  # whether it does without those of its tables that a run lacks
     bank: bool = False  # whether it depends on code and descriptions of all tasks
-    when: str | None = None  # in runs with trajectories, failures, unseen_tasks or scaling
+    when: str | None = None  # in runs with trajectories, failures, studies or multi-task systems
     minutes: int = 30  # asked of a cluster
 
     @property
@@ -72,11 +73,18 @@ def same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-HELDOUT = same("heldout_datasets", "heldout_tasks")
 MEASURED = same("run", "seed")
 PREDICTIONS = {"prediction_paths": "predictions"}
 EMBEDDINGS = {"embedding_paths": "embeddings"}
 DISTANCES = {"task_distances_path": "task_distances"}
+MULTITASK = {"prediction_paths": "multitask_predictions"}
+MULTITASK_COSTS = {"cost_paths": "multitask_costs"}
+SYSTEMS = {"systems": "multitask_systems"}
+MEDFORMER = {
+    "prediction_paths": "medformer_predictions",
+    "duplicates_path": "medformer_duplicates",
+}
+ARMS = {"arms": "medformer_arms"}
 
 # In the order of the documentation.
 _TABLES = (
@@ -118,21 +126,21 @@ _TABLES = (
         "separation",
         "atlas.separation.table:separation",
         EMBEDDINGS,
-        MEASURED | HELDOUT,
+        MEASURED,
         memory={"encoder": 1.3},
     ),
     Table(
         "task_distances",
         "atlas.distances:task_distances",
         EMBEDDINGS,
-        MEASURED | HELDOUT,
+        MEASURED,
         memory={"encoder": 1},
     ),
     Table(
         "dataset_distances",
         "atlas.dataset_distances:dataset_distances",
         EMBEDDINGS,
-        MEASURED | HELDOUT,
+        MEASURED,
         minutes=60,
         memory={"encoder": 1, "cell_matrix": 1},
     ),
@@ -140,14 +148,14 @@ _TABLES = (
         "clusters",
         "atlas.clusters.table:clusters",
         DISTANCES | EMBEDDINGS,
-        MEASURED | HELDOUT,
+        MEASURED,
         memory={"encoder": 1},
     ),
     Table(
         "neighbours",
         "atlas.task_neighbours:neighbours",
         EMBEDDINGS,
-        MEASURED | HELDOUT,
+        MEASURED,
         minutes=60,
         memory={"encoder": 1},
     ),
@@ -155,7 +163,7 @@ _TABLES = (
         "unseen_tasks",
         "atlas.unseen_tasks:unseen_tasks",
         {"fold_paths": "fold_embeddings", "baseline_paths": "baseline_embeddings"} | DISTANCES,
-        MEASURED | same("heldout_datasets"),
+        MEASURED,
         when="unseen_tasks",
         memory={"folds": 1.3},
     ),
@@ -171,46 +179,153 @@ _TABLES = (
         "trajectories",
         "atlas.trajectories.table:trajectories",
         {
-            "main_paths": "described_embeddings",
+            "main_paths": "compared_embeddings",
             "trajectory_paths": "trajectory_embeddings",
             "pair_paths": "trajectory_pairs",
             "image_paths": "trajectory_images",
         },
-        MEASURED | HELDOUT | {"asked_of": "steady_encoders"},
+        MEASURED | {"asked_of": "steady_encoders"},
         when="trajectories",
         minutes=60,
-        memory={"described": 0.4, "trajectories": 0.6},
+        memory={"compared": 0.4, "trajectories": 0.6},
     ),
     Table(
         "failures",
         "atlas.failures.table:failures",
-        {"main_paths": "described_embeddings", "failure_paths": "failure_embeddings"},
-        MEASURED | HELDOUT,
+        {"main_paths": "compared_embeddings", "failure_paths": "failure_embeddings"},
+        MEASURED,
         when="failures",
         minutes=60,
-        memory={"described": 1, "failures": 0.5},
+        memory={"compared": 1, "failures": 0.5},
     ),
     Table(
         "controls",
         "atlas.controls:controls",
         PREDICTIONS | EMBEDDINGS | {"comparisons_path": "comparisons"},
-        MEASURED | HELDOUT,
+        MEASURED,
         memory={"encoder": 1, "predictions": 1},
     ),
     Table(
         "comparisons",
         "atlas.comparisons.table:comparisons",
         PREDICTIONS | EMBEDDINGS | DISTANCES,
-        MEASURED | HELDOUT,
+        MEASURED,
         memory={"encoder": 1, "encoders": 0.5, "predictions": 1},
     ),
     Table(
         "shortcuts",
         "atlas.shortcuts.table:shortcuts",
         {"pair_paths": "pairs", "image_paths": "images_of_pairs"},
-        MEASURED | HELDOUT,
+        MEASURED | same("heldout_datasets", "heldout_tasks"),
         minutes=60,
         memory={"pairs": 1},
+    ),
+    Table(
+        "multitask_scores",
+        "atlas.multitask.scores:multitask_scores",
+        MULTITASK,
+        MEASURED,
+        when="multitask",
+        minutes=60,
+        memory={"statistics": 1},
+    ),
+    Table(
+        "multitask_gains",
+        "atlas.multitask.gains:multitask_gains",
+        MULTITASK,
+        MEASURED | SYSTEMS,
+        when="multitask",
+        minutes=60,
+        memory={"statistics": 1},
+    ),
+    Table(
+        "multitask_cost",
+        "atlas.multitask.cost:multitask_cost",
+        MULTITASK_COSTS,
+        same("run") | SYSTEMS,
+        when="multitask",
+        local=True,
+    ),
+    Table(
+        "ums_rep",
+        "atlas.multitask.ums_rep:ums_rep",
+        MULTITASK | MULTITASK_COSTS,
+        MEASURED | SYSTEMS,
+        when="multitask",
+        memory={"statistics": 1},
+    ),
+    Table(
+        "affinity",
+        "atlas.multitask.affinity:affinity",
+        MULTITASK,
+        MEASURED | SYSTEMS,
+        when="multitask",
+        memory={"statistics": 1},
+    ),
+    Table(
+        "medformer_duplicates",
+        "atlas.medformer.duplicates:medformer_duplicates",
+        {"image_paths": "medformer_sets"},
+        same("run"),
+        when="medformer",
+    ),
+    Table(
+        "medformer_scores",
+        "atlas.medformer.scores:medformer_scores",
+        MEDFORMER,
+        MEASURED,
+        when="medformer",
+        minutes=60,
+        memory={"medformer": 1},
+    ),
+    Table(
+        "medformer_gains",
+        "atlas.medformer.gains:medformer_gains",
+        MEDFORMER,
+        MEASURED | ARMS | {"steps": "medformer_steps"},
+        when="medformer",
+        minutes=60,
+        memory={"medformer": 1},
+    ),
+    Table(
+        "medformer_labels",
+        "atlas.medformer.labels:medformer_labels",
+        {"prediction_paths": "medformer_predictions"},
+        MEASURED | ARMS,
+        when="medformer",
+        minutes=60,
+        memory={"medformer": 1},
+    ),
+    Table(
+        "medformer_ablations",
+        "atlas.medformer.ablations:medformer_ablations",
+        {"gains_path": "medformer_gains"},
+        same("run") | ARMS,
+        when="medformer",
+        local=True,
+    ),
+    Table(
+        "medformer_convergence",
+        "atlas.medformer.convergence:medformer_convergence",
+        {"cost_paths": "medformer_costs", "history_paths": "medformer_histories"},
+        same("run") | ARMS,
+        when="medformer",
+        local=True,
+    ),
+    Table(
+        "medformer_pretexts",
+        "atlas.medformer.pretexts:medformer_pretexts",
+        DISTANCES | {"gains_path": "medformer_gains"},
+        same("run") | {"pretexts": "medformer_pretexts", "targets": "medformer_targets"},
+        when="medformer_pretexts",
+        local=True,
+    ),
+    Table(
+        "medformer_pretext_ranks",
+        "atlas.medformer.pretext_ranks:medformer_pretext_ranks",
+        {"pretexts_path": "medformer_pretexts"},
+        MEASURED,
+        when="medformer_pretexts",
     ),
     Table(
         "summary",
@@ -218,8 +333,11 @@ _TABLES = (
         same(
             *("identification", "comparisons", "separation", "task_distances", "clusters"),
             *("controls", "shortcuts", "unseen_tasks", "scaling", "trajectories", "failures"),
+            *("multitask_gains", "ums_rep", "medformer_gains", "medformer_scores"),
+            "medformer_pretext_ranks",
         ),
-        same("run"),
+        same("run") | ARMS,
+        of_any=True,
         local=True,
     ),
 )

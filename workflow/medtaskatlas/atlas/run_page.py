@@ -1,103 +1,34 @@
 """The page docs/results/<run>.md of a finished run: headline tables, command, commit and cost.
 
-Results are not in git, and a machine may not last; the page is small enough for git.
+Results are not in git, and a machine may not last; the page is small enough for git. Long tables
+are cut, and the page says where the rest is.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
-from medtaskatlas.atlas.findings import CHANGES
+from medtaskatlas.atlas.run_page_sections import SECTIONS, cell
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import atomic_write, existing_run
+from medtaskatlas.core.text import markdown_table
 
-INTERVAL = ("estimate", "ci_low", "ci_high")
-NUMBERS = ("estimate", "seed_sd", "ci_low", "ci_high", "n_pairs", "n_groups", "n_datasets")
+LIMIT = 24_000  # characters of all tables
 
-
-def _overall(f: pd.DataFrame) -> pd.Series:
-    return (f["level"] == "overall") & f["seed"].isna()
-
-
-def _shares_of_variance(f: pd.DataFrame) -> pd.Series:
-    """Shares of task and dataset, their difference, and the gain of the task's on baselines."""
-    shares = f["measure"].str.startswith("omega_squared") & (f["within"] == "crossed")
-    return shares & (f["factor"].isin(["task", "dataset"]) | f["other"].notna())
-
-
-def _named_changes(f: pd.DataFrame) -> pd.Series:
-    """The changes that the paper names, over all images."""
-    steady = ["spearman", "spearman_p10", "path_over_chord", "path_over_chord_difference"]
-    rows = (f["scope"] == "task") & f["seed"].isna()
-    return rows & f["task"].isin(CHANGES) & f["measure"].isin(steady)
-
-
-# Table to heading, rows that are shown (None: all) and columns.
-PageSection = tuple[str, Callable[[pd.DataFrame], pd.Series] | None, tuple[str, ...]]
-SECTIONS: dict[str, PageSection] = {
-    "summary": ("Findings", None, ("supported", "sentence")),
-    "identification": (
-        "Identification",
-        _overall,
-        ("encoder", "split", "method", "task_subset", "measure", *NUMBERS),
-    ),
-    "comparisons": (
-        "Paired differences",
-        lambda f: f["contrast"].isin(["best_baseline", "best_probe"]),
-        ("encoder", "method", "other", "other_method", "split", "measure", *NUMBERS, "p_adjusted"),
-    ),
-    "separation": (
-        "Shares of variance",
-        _shares_of_variance,
-        ("encoder", "split", "measure", "factor", "other", *NUMBERS, "p_adjusted"),
-    ),
-    "unseen_tasks": (
-        "Unseen tasks",
-        lambda f: f["level"].isin(["overall", "difference"]),
-        ("encoder", "split", "measure", "level", "other", "reference", *NUMBERS, "p_adjusted"),
-    ),
-    "trajectories": (
-        "Trajectories",
-        _named_changes,
-        ("encoder", "other", "split", "task", "measure", *NUMBERS),
-    ),
-    "failures": (
-        "Failures",
-        lambda f: (f["task"] == "all") & f["seed"].isna(),
-        ("encoder", "split", "failure_kind", "measure", "reference", *NUMBERS),
-    ),
-    "scaling": (
-        "Scaling",
-        None,
-        ("encoder", "split", "axis", "measure", "train_datasets", "train_pairs", "steps", *NUMBERS),
-    ),
-    "controls": (
-        "Controls",
-        None,
-        ("control", "encoder", "split", *INTERVAL, "reference", "passed"),
-    ),
-    # How far each view gets over all tasks, and the tasks that it should not know but does.
-    "shortcuts": (
-        "Shortcuts",
-        lambda f: (f["level"] == "overall") | f["flagged"].fillna(False),
-        ("view", "split", "name", *INTERVAL, "chance", "flagged", "n_pairs", "n_groups"),
-    ),
-    "datasets": (
-        "Datasets",
-        None,
-        ("dataset", "modality", "annotation", "heldout", "n_images", "n_groups", "licence"),
-    ),
-}
 # Tables that not every run has.
 OPTIONAL = ("unseen_tasks", "trajectories", "failures", "scaling")
-NEEDED = tuple(name for name in SECTIONS if name not in OPTIONAL)
+SYSTEMS = tuple(name for name in SECTIONS if name.startswith(("multitask_", "medformer_")))
+SYSTEMS += ("ums_rep", "affinity")
+NEEDED = tuple(name for name in SECTIONS if name not in (*OPTIONAL, *SYSTEMS))
+# Those of a run without encoders.
+ALWAYS = ("summary", "datasets")
 
 
 def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
@@ -119,7 +50,10 @@ def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
     """
     results = existing_run(results)
     paths = {name: results / "tables" / f"{name}.parquet" for name in SECTIONS}
-    absent = [name for name in NEEDED if not paths[name].is_file()]
+    systems_alone = any(paths[name].is_file() for name in SYSTEMS)
+    systems_alone &= not (results / "embeddings").is_dir()
+    needed = ALWAYS if systems_alone else NEEDED
+    absent = [name for name in needed if not paths[name].is_file()]
     if absent:
         raise DataError(f"{results} lacks the tables {', '.join(absent)}", "finish the run first")
     run = results.resolve().name
@@ -133,33 +67,52 @@ def run_page(results: str | Path, out: str | Path, *, command: str) -> None:
         f"- machine: {platform.machine()}, Python {platform.python_version()}",
         "",
     ]
-    for name, (title, shown, columns) in SECTIONS.items():
-        if name in NEEDED or paths[name].is_file():
+    sections = []
+    for name, shown in SECTIONS.items():
+        if name in needed or paths[name].is_file():
             frame = read_table(paths[name], name, run=run)
-            rows = frame if shown is None else frame[shown(frame)]
-            parts += _section(title, rows[list(columns)])
-    parts += _section("Cost", _cost(results / "benchmarks"))
+            source = f"results/{run}/tables/{name}.parquet"
+            sections.append(Section(shown.title, source, _cells(shown.of(frame))))
+    cost = _cells(_cost(results / "benchmarks"))
+    sections.append(Section("Cost", f"results/{run}/benchmarks", cost))
     with atomic_write(out) as part:
-        part.write_text("\n".join(parts).rstrip() + "\n")
+        part.write_text("\n".join([*parts, *fitted(sections, LIMIT)]).rstrip() + "\n")
 
 
-def _section(title: str, rows: pd.DataFrame) -> list[str]:
-    """Heading and Markdown table."""
-    if rows.empty:
-        return [f"## {title}", "", "None.", ""]
-    lines = [list(rows.columns), ["---"] * len(rows.columns)]
-    lines += [[_cell(value) for value in row.values()] for row in rows.to_dict("records")]
-    return [f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+class Section(NamedTuple):
+    """A table of the page."""
+
+    title: str
+    source: str  # where all of it is
+    cells: list[list[str]]  # head, then rows
 
 
-def _cell(value: Any) -> str:
-    """Value as text of one cell: three decimals, nothing for null."""
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    # A bar would part the cell, a line end the row.
-    return " ".join(str(value).split()).replace("|", r"\|")
+def fitted(sections: Sequence[Section], limit: int) -> list[str]:
+    """Sections as Markdown of about so many characters; the longest ones are cut alike."""
+    room, waiting = float(limit), sorted(len(_markdown(section)) for section in sections)
+    while waiting and waiting[0] <= room / len(waiting):
+        room -= waiting.pop(0)
+    return [_markdown(section, room / len(waiting) if waiting else limit) for section in sections]
+
+
+def _markdown(section: Section, most: float = float("inf")) -> str:
+    """Heading and table, with as many rows as there is room for, but at least one."""
+    head, *rows = section.cells
+    title = f"## {section.title}\n"
+    if not rows:
+        return f"{title}\nNone.\n"
+
+    def text(kept: int) -> str:
+        note = f"\n{kept} of {len(rows)} rows; the others are in `{section.source}`.\n"
+        return f"{title}\n{markdown_table(head, rows[:kept])}{note if kept < len(rows) else ''}"
+
+    return next((t for n in range(len(rows), 1, -1) if len(t := text(n)) <= most), text(1))
+
+
+def _cells(rows: pd.DataFrame) -> list[list[str]]:
+    """Head and rows of a table as text."""
+    records = rows.to_dict("records")
+    return [list(map(str, rows.columns)), *([cell(v) for v in r.values()] for r in records)]
 
 
 def _cost(benchmarks: Path) -> pd.DataFrame:

@@ -6,6 +6,7 @@ test speaks for it and the control it depends on has passed.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,19 @@ import pandas as pd
 from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.findings import FINDINGS
 from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.medformer.findings import findings as of_medformer
+from medtaskatlas.atlas.medformer.gains import Arms
+from medtaskatlas.atlas.medformer.pretext_findings import pretexts
+from medtaskatlas.atlas.multitask.findings import FINDINGS as OF_MULTITASK
 from medtaskatlas.atlas.tables import read_table, write_table
 
 NEEDED = ("identification", "comparisons", "separation", "task_distances", "clusters", "controls")
 # Read where they are given.
-OPTIONAL = ("shortcuts", "unseen_tasks", "scaling", "trajectories", "failures")
+OPTIONAL = (
+    *("shortcuts", "unseen_tasks", "scaling", "trajectories", "failures"),
+    *("multitask_gains", "ums_rep", "medformer_gains", "medformer_scores"),
+    "medformer_pretext_ranks",
+)
 
 SPEC = columns.TableSpec(
     "The findings in sentences, each with its number and the control it depends on.",
@@ -42,7 +51,9 @@ SPEC = columns.TableSpec(
 )
 
 
-def summary(out: str | Path, *, run: str, **table_paths: str | Path) -> None:
+def summary(
+    out: str | Path, *, run: str, arms: Arms | None = None, **table_paths: str | Path
+) -> None:
     """Write the table `summary`.
 
     Parameters
@@ -51,25 +62,30 @@ def summary(out: str | Path, *, run: str, **table_paths: str | Path) -> None:
         results/<run>/tables/summary.parquet.
     run
         Name of the run.
+    arms
+        Options of Medformer's arms, by name; None: there are none.
     table_paths
-        Path of each table in :data:`NEEDED` and, if there, in :data:`OPTIONAL`, by its name.
+        Path of each table in :data:`NEEDED` and, if there, in :data:`OPTIONAL`, by its name; none
+        of the former in a run without encoders.
     """
-    names = [*NEEDED, *(name for name in OPTIONAL if name in table_paths)]
+    encoders = any(name in table_paths for name in NEEDED)
+    names = [*(NEEDED if encoders else ()), *(name for name in OPTIONAL if name in table_paths)]
     tables = {name: read_table(table_paths[name], name, run=run) for name in names}
-    rows = []
-    for finding in FINDINGS:
-        for row in finding(tables):
-            rows.append({"run": run, **_with_control(row, tables["controls"])})
+    found = [finding(tables) for finding in (*(FINDINGS if encoders else ()), *OF_MULTITASK)]
+    rows = [
+        {"run": run, **_with_control(row, tables.get("controls"))}
+        for row in chain(*found, of_medformer(tables, arms or {}), pretexts(tables))
+    ]
     write_table("summary", rows, out, {"run": run})
 
 
-def _with_control(row: dict[str, Any], controls: pd.DataFrame) -> dict[str, Any]:
+def _with_control(row: dict[str, Any], controls: pd.DataFrame | None) -> dict[str, Any]:
     """Withdraw a finding that rests on too little, or whose control did not pass."""
     if row["n_groups"] < MIN_GROUPS:
         row["supported"] = False
         row["sentence"] += f" Not supported: fewer than {MIN_GROUPS} independent groups."
     control = row.get("control")
-    if control is None:
+    if control is None or controls is None:
         return row
     chosen = controls[
         (controls["control"] == control)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from medtaskatlas.atlas.columns import Column, TableSpec
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.job_facts import job_facts
+from medtaskatlas.core.text import markdown_table
 from medtaskatlas.formats.parquet import read_parquet, remedy, write_parquet
 
 if TYPE_CHECKING:
@@ -221,11 +222,10 @@ def document() -> str:
     ]
     for name, spec in table_specs().items():
         lines += ["", f"## {name}", "", spec.description, "", f"One row a {', '.join(spec.key)}."]
-        lines += ["", "| column | type | null | meaning |", "|---|---|---|---|"]
-        for column in spec.columns:
-            null = "yes" if column.nullable else "no"
-            values = f" ({', '.join(column.values)})" if column.values else ""
-            lines.append(
-                f"| {column.name} | {column.dtype} | {null} | {column.description}{values} |"
-            )
+        rows = []
+        for c in spec.columns:
+            values = f" ({', '.join(c.values)})" if c.values else ""
+            null = "yes" if c.nullable else "no"
+            rows.append([c.name, c.dtype, null, f"{c.description}{values}"])
+        lines += ["", markdown_table(["column", "type", "null", "meaning"], rows).rstrip()]
     return "\n".join(lines) + "\n"

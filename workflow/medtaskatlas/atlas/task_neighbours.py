@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,6 @@ def neighbours(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -81,11 +79,9 @@ def neighbours(
         results/<run>/tables/neighbours.parquet.
     run, seed, n_draws
         Name and seed of the run; bootstrap draws.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     """
     rows: list[dict[str, Any]] = []
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks, every_task=True):
+    for queries in load_queries(embedding_paths, every_task=True):
         common = {"run": run, "encoder": queries.name, "split": queries.query_set}
         rows += [common | row for row in _rows(queries, seed, n_draws)]
         del queries  # before the next is read

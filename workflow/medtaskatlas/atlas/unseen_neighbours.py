@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import pandas as pd
 from medtaskatlas.atlas.embeddings import Pairs, open_pairs
 from medtaskatlas.atlas.inference import permutation_p
 from medtaskatlas.atlas.knn import K, nearest, tally, vote
-from medtaskatlas.atlas.roles import GALLERY, QUERY_SETS
 from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.embeddings import open_embedding
+from medtaskatlas.pairs.roles import GALLERY, NO_ROLE, QUERY_SETS
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,7 @@ def folds_of(fold_paths: Iterable[str | Path]) -> dict[str, list[Fold]]:
     return folds
 
 
-def place(
-    folds: Iterable[Fold],
-    heldout_datasets: Collection[str] = (),
-    run: str | None = None,
-    k: int = K,
-) -> Placed:
+def place(folds: Iterable[Fold], run: str | None = None, k: int = K) -> Placed:
     """Find the k neighbours of all held-out pairs of held-out tasks of one encoder.
 
     One fold is in memory at a time.
@@ -104,10 +99,13 @@ def place(
     family = np.array([family_of[task] for task in tasks], dtype=object)
     parts = []
     for fold in folds:
-        hidden = list(dict.fromkeys([*fold.hidden, *fold.absent]))
-        pairs = open_pairs(fold.path, heldout_datasets, hidden, run=run)
+        pairs = open_pairs(fold.path, run=run)
         facts = pairs.file.facts
-        parts.append(_of_fold(pairs, fold.hidden, tasks, family, k))
+        # The gallery of a baseline holds all tasks: it never trained on any.
+        hidden = pairs.frame["task"].isin([*fold.hidden, *fold.absent])
+        taken = hidden & (pairs.frame["role"] == GALLERY)
+        left = pairs.frame.assign(role=pairs.frame["role"].mask(taken, NO_ROLE))
+        parts.append(_of_fold(replace(pairs, frame=left), fold.hidden, tasks, family, k))
     frame = pd.concat([part[0] for part in parts], ignore_index=True)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
     shares, named = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
@@ -121,9 +119,10 @@ def _of_fold(
     pairs: Pairs, hidden: list[str], tasks: list[str], family: np.ndarray, k: int
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Queries of a fold, the shares of the tasks among their neighbours, and the family named."""
-    asked = np.isin(pairs.role, QUERY_SETS) & pairs.frame["task"].isin(hidden).to_numpy()
-    known = np.flatnonzero(pairs.role == GALLERY)
-    kept, _ = pairs.read(lambda _, role: np.concatenate([known, np.flatnonzero(asked)]))
+    role, task = pairs.frame["role"], pairs.frame["task"]
+    asked = np.flatnonzero(role.isin(QUERY_SETS) & task.isin(hidden))
+    known = np.flatnonzero(role == GALLERY)
+    kept, _ = pairs.read(lambda _: np.concatenate([known, asked]))
     M = len(known)
     known_vectors = l2_normalize(kept.vectors[:M], inplace=True)
     gallery, queries = kept.frame.iloc[:M], kept.frame.iloc[M:].reset_index(drop=True)

@@ -6,7 +6,7 @@ any task, so for them the tasks of a fold are only taken out of the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -93,7 +93,6 @@ def unseen_tasks(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
     n_permutations: int = 9999,
@@ -112,8 +111,6 @@ def unseen_tasks(
         results/<run>/tables/unseen_tasks.parquet.
     run, seed, n_draws
         Name and seed of the run; bootstrap draws.
-    heldout_datasets
-        Datasets kept out of training.
     n_permutations
         Permutations of the families over the tasks.
 
@@ -125,9 +122,9 @@ def unseen_tasks(
     folds = folds_of(fold_paths)
     first = next(iter(folds.values()), [])
     hidden = [fold.hidden for fold in first]
-    placed = {name: place(its, heldout_datasets, run) for name, its in sorted(folds.items())}
+    placed = {name: place(its, run) for name, its in sorted(folds.items())}
     for path in map(Path, baseline_paths):
-        one = place([replace(fold, path=path) for fold in first], heldout_datasets, run)
+        one = place([replace(fold, path=path) for fold in first], run)
         placed[one.name] = one
     _check_same(placed)
     distances = read_table(task_distances_path, "task_distances", run=run)

@@ -10,8 +10,10 @@ from medtaskatlas import __version__
 from medtaskatlas.cli import datasets, tasks, weights
 from medtaskatlas.cli.keep import keep
 from medtaskatlas.cli.plan import plan
+from medtaskatlas.cli.predict import EXAMPLES, predict
 from medtaskatlas.cli.provenance import provenance
 from medtaskatlas.cli.replay import replay
+from medtaskatlas.cli.targets import targets
 from medtaskatlas.core.errors import AtlasError
 
 app = typer.Typer(
@@ -21,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(tasks.app, name="tasks")
+app.command()(targets)
+app.command(epilog=EXAMPLES)(predict)
 app.command()(replay)
 app.add_typer(weights.app, name="weights")
 for command in (keep, plan, provenance):

@@ -8,8 +8,9 @@ from typing import Annotated, get_args
 
 import typer
 
-from medtaskatlas.cli.text import check_filter, counted, table
+from medtaskatlas.cli.text import check_filter, counted
 from medtaskatlas.core.files import existing_folder
+from medtaskatlas.core.text import aligned_table
 
 app = typer.Typer(help="The datasets: list them, describe and check a folder of your own.")
 
@@ -29,7 +30,7 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     ] = None,
     fetched: Annotated[bool, typer.Option("--fetched", help="only what is on this disk")] = False,
     datasets_dir: Annotated[
-        Path | None, typer.Option(help="folder of folder datasets to list too")
+        list[Path] | None, typer.Option(help="folder of folder datasets to list too")
     ] = None,
     data: Annotated[Path, typer.Option(help="folder of the fetched data")] = Path("data"),
 ) -> None:
@@ -38,11 +39,11 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
         return
     from medtaskatlas.datasets.catalogue import listing, load_catalogue
     from medtaskatlas.datasets.dataset import Dataset, Modality
-    from medtaskatlas.datasets.sources.folder import find_folder_datasets
+    from medtaskatlas.datasets.own import find_folder_datasets
     from medtaskatlas.run.selection import licence_allowed, licence_parts
     from medtaskatlas.tasks.needs import NEEDS
 
-    own = find_folder_datasets(existing_folder(datasets_dir)) if datasets_dir else {}
+    own = find_folder_datasets(*map(existing_folder, datasets_dir or []))
     known = [*load_catalogue().values(), *own.values()]
     licences = {part for d in known for part in (d.licence, *licence_parts(d.licence))}
     filters = {
@@ -65,7 +66,7 @@ def list_datasets(  # noqa: PLR0917 - options of the command line
     ]
     head, rows = listing(chosen, data, only_fetched=fetched)
     if rows:
-        typer.echo(table(head, rows))
+        typer.echo(aligned_table(head, rows))
     elif chosen:
         typer.echo(f"none of these {len(chosen)} datasets is in {data}; leave out --fetched")
     else:
@@ -88,12 +89,12 @@ def check_dataset(
     folder: Annotated[Path, typer.Argument(help="folder dataset, or a folder of them")],
 ) -> None:
     """Read everything once and say what is wrong, line by line."""
-    from medtaskatlas.datasets.folder.check import check_folder
+    from medtaskatlas.datasets.own import check_own
 
     bad = 0
     existing_folder(folder)
     for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
-        findings = check_folder(dataset)
+        findings = check_own(dataset)
         for finding in findings:
             typer.echo(str(finding))
         errors = sum(f.severity == "error" for f in findings)
@@ -110,7 +111,7 @@ def check_dataset(
 
 
 def _unpacked(path: Path) -> Path:
-    """The folder itself, or the folder beside an archive that it is unpacked to."""
+    """The folder itself, or the folder next to an archive that it is unpacked to."""
     if not path.is_file():
         return path
     from medtaskatlas.datasets.archives.extract import extract

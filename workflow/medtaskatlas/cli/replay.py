@@ -25,7 +25,7 @@ def replay(
 
         from medtaskatlas.core.files import atomic_write
 
-        beside = np.concatenate([before, after], axis=1)[..., ::-1]
+        both = np.concatenate([before, after], axis=1)[..., ::-1]
         with atomic_write(out) as part:
-            part.write_bytes(cv2.imencode(".png", beside)[1].tobytes())
+            part.write_bytes(cv2.imencode(".png", both)[1].tobytes())
         typer.echo(f"wrote {out}")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from medtaskatlas.cli.text import check_filter, counted, table
+from medtaskatlas.cli.text import check_filter, counted
+from medtaskatlas.core.text import aligned_table
 
 app = typer.Typer(help="The tasks: list them, check one of your own.")
 
@@ -35,15 +36,14 @@ def list_tasks(
             t.family,
             "extra" if t.extra else "",
             ", ".join(sorted(t.needs)) or "-",
-            f"{t.ladder.effect} ({t.ladder.unit}) {t.ladder.mildest:g} to {t.ladder.strongest:g}"
-            if t.ladder
-            else "-",
+            str(t.ladder or "-"),
             t.description,
         ]
         for t in load_bank(tasks_dir).values()
         if (not family or t.family in family) and (extras or not t.extra)
     ]
-    typer.echo(table(["name", "family", "", "needs", "severity ladder", "description"], rows))
+    head = ["name", "family", "", "needs", "severity ladder", "description"]
+    typer.echo(aligned_table(head, rows))
 
 
 @app.command("check")

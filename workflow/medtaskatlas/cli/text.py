@@ -1,4 +1,4 @@
-"""What the commands share: filters and tables as text."""
+"""Filters and counts that the commands share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,3 @@ def check_filter(option: str, values: Iterable[str] | None, valid: Iterable[str]
 def counted(**counts: int) -> str:
     """Numbers of things in words."""
     return ", ".join(f"{n} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Rows in aligned columns."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in [header, *rows]
-    ]
-    return "\n".join(line.rstrip() for line in lines)

@@ -31,6 +31,10 @@ class DataError(AtlasError):
     """A file whose content is missing, damaged or not what it must be."""
 
 
+class DivergedError(DataError):
+    """A training whose loss is no longer a number."""
+
+
 class TaskError(AtlasError):
     """A task that broke its contract on an image."""
 

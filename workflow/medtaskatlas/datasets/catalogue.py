@@ -47,7 +47,7 @@ def load_catalogue(folder: Path = CATALOGUE) -> dict[str, Dataset]:
         for name, entry in _entries(path).items():
             if name in found:
                 raise ConfigError(f"{path}: {name} is defined twice", "give one another name")
-            found[name] = _dataset(path, name, entry)
+            found[name] = checked_entry(path, name, entry)
     for name, dataset in found.items():
         for other in dataset.overlaps:
             if other not in found or name not in found[other].overlaps:
@@ -113,8 +113,8 @@ def _entries(path: Path) -> Mapping[str, Any]:
     return raw
 
 
-def _dataset(path: Path, name: str, entry: Mapping[str, Any]) -> Dataset:
-    """One checked entry."""
+def checked_entry(path: Path, name: str, entry: Mapping[str, Any]) -> Dataset:
+    """A dataset from what a file says of it; an error names file, dataset and key."""
     reader = str(entry.get("reader"))
     known = {name: source for name, source in SOURCES.items() if source.in_catalogue}
     if reader not in known:
@@ -127,4 +127,4 @@ def _dataset(path: Path, name: str, entry: Mapping[str, Any]) -> Dataset:
             key = ".".join([name, *(str(part) for part in e["loc"])])
             shown = "" if isinstance(e["input"], Mapping) else f" (is {e['input']!r})"
             lines.append(f"{path}: {key}: {e['msg']}{shown}")
-        raise ConfigError("\n".join(lines), "correct these keys of the catalogue") from None
+        raise ConfigError("\n".join(lines), "correct these keys") from None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medtaskatlas.core.files import sha256
 
 if TYPE_CHECKING:
-    from medtaskatlas.datasets.io.frame import Excluded, Frame
+    from medtaskatlas.datasets.io.frame import Cube, Excluded, Frame
     from medtaskatlas.datasets.remote.remote_file import Limits
 
 MANIFEST = "MANIFEST.json"
@@ -42,6 +43,13 @@ class Content(Part):
     )
 
 
+class Quantity(Part):
+    """A measured or planned quantity, of each pixel or of a whole image."""
+
+    unit: str = Field(min_length=1, description="unit of its values, e.g. Gy, mm, years; 1: none")
+    description: str = Field("", description="what it is")
+
+
 class Dataset(Part):
     """A dataset of any source: a source subclasses it, adds its keys, and says how to read it."""
 
@@ -62,13 +70,30 @@ class Dataset(Part):
     )
     classes: dict[int, str] = Field({}, description="id: name; 0 is background and not listed")
     labels: list[str] = Field([], description="names of the labels 0, 1, ... of whole images")
+    label_kind: LabelKind = Field(
+        "none", description="what the labels are; by default binary or multi_class by their number"
+    )
+    maps: dict[str, Quantity] = Field({}, description="name: quantity that each pixel has")
+    values: dict[str, Quantity] = Field({}, description="name: quantity that each image has")
+    subjects: str | None = Field(
+        None,
+        description="whose names its subjects have: shared by datasets of the same people or "
+        "specimens; by default its own",
+    )
     overlaps: list[str] = Field([], description="datasets that show the same thing")
     split_alike: bool = Field(
         False, description="overlapping datasets have the same splits: what one tests, none trains"
     )
+    copy_of: str | None = Field(
+        None, description="dataset of a run that this one shows at another size; null: none"
+    )
     group_note: str = Field(description="one sentence: what a group is")
     left_out: dict[str, str] = Field({}, description="file of the source: why it is not used")
     reader: str = Field(description="which reader understands the rest")
+    folder: str | None = Field(
+        None, description="where the raw files are, if they are the user's own: a posix path"
+    )
+    fingerprint: str = Field("", description="over names, sizes and times of the user's own files")
 
     # Of a source: whether the catalogue may hold it, and whether its files are downloaded.
     in_catalogue: ClassVar[bool] = True
@@ -83,11 +108,52 @@ class Dataset(Part):
         objects = {"objects"} if {"instances", "boxes", "mask"} & set(self.provides) else set()
         return frozenset({*self.provides, *objects})
 
-    @abstractmethod
+    @property
+    def labels_are(self) -> LabelKind:
+        """Kind of the labels, by their number where it is not written."""
+        if self.label_kind != "none" or not self.labels:
+            return self.label_kind
+        return "binary" if len(self.labels) == 2 else "multi_class"
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Planes that slices are cut in, where there are several."""
+        return ()
+
+    @property
+    def windowing(self) -> dict[str, Any]:
+        """Its own ``window`` or ``percentiles`` of grey levels; empty where the rules hold."""
+        return {}
+
+    @property
+    def published(self) -> str:
+        """Name in the catalogue."""
+        return self.copy_of or self.name
+
+    def as_published(self) -> Self:
+        """The dataset itself, whatever a run calls it."""
+        return self.model_copy(update={"name": self.published, "copy_of": None})
+
+    def at_another_size(self, name: str) -> Self:
+        """The same images under a name of a run's own."""
+        return self.model_copy(update={"name": name, "copy_of": self.name})
+
+    def overlapping(self, other: Dataset) -> bool:
+        """Whether another dataset shows some of the same."""
+        return other.published in {self.published, *self.overlaps}
+
+    def split_like(self, other: Dataset) -> bool:
+        """Whether no test image of one is a training image of the other, which overlaps it."""
+        return self.published == other.published or (self.split_alike and other.split_alike)
+
+    def subject_id(self, name: str) -> str:
+        """Identifier of a person or specimen, the same in all datasets that show it."""
+        return f"{self.subjects or self.published}/{name}"
+
     def fetch(
         self, folder: Path, *, image_size: int, mirror: str | None, limits: Limits | None
     ) -> Iterable[dict[str, Any]]:
-        """Bring the raw files into a folder.
+        """Bring the raw files into a folder; not called where they are in the user's own `folder`.
 
         Parameters
         ----------
@@ -110,6 +176,11 @@ class Dataset(Part):
         DataError
             If a file is not available or its content is not what the entry says.
         """
+        raise NotImplementedError(f"{self.reader} datasets are the user's own files")
+
+    def is_own(self, file: str) -> bool:
+        """Whether a file of the user's own `folder`, relative to it, belongs to the dataset."""
+        return True
 
     @abstractmethod
     def read(
@@ -139,13 +210,27 @@ class Dataset(Part):
             If a file is missing, damaged, or does not fit to the others.
         """
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether there are volumes to make; no file is opened for it but to see what it is."""
+        return False
+
+    def read_volumes(
+        self, folder: Path, *, volume_size: int, note: Callable[[str], None]
+    ) -> Iterator[Cube | Excluded]:
+        """Volumes at native resolution, and those left out with the reason; as :meth:`read`.
+
+        Of a volume that is cut into images, the ``volume_id`` is theirs.
+        """
+        return iter(())
+
     def place(self, image_size: int) -> str:
-        """Folder of the raw data below data/, for images of so many pixels a side."""
-        return f"{self.source}/{self.name}"
+        """Folder of the raw data below data/, for images or volumes of so many pixels a side."""
+        return f"{self.source}/{self.published}"
 
     def raw_folder(self, image_size: int) -> str:
-        """Folder of the raw files, as a posix path relative to the working directory."""
-        return f"data/{self.place(image_size)}"
+        """Folder of the raw files: the user's own, or a posix path from the working directory."""
+        return self.folder or f"data/{self.place(image_size)}"
 
     def raw_bytes(self, image_size: int) -> int | None:
         """Size of the raw files, or None where the source does not state it."""
@@ -161,12 +246,24 @@ class Dataset(Part):
         return None
 
     @property
+    def n_volumes(self) -> int | None:
+        """Volumes that the source states to become of it; None where it does not state it."""
+        return None
+
+    @property
+    def split_shares(self) -> dict[Split, float] | None:
+        """Share of the images in each published split; None where the run splits them."""
+        return None
+
+    @property
     def n_published(self) -> str:
         """Images or volumes as the source counts them, such as ``1,584 volumes``, or a dash."""
         return "-"
 
     def fetched(self, data: Path) -> str:
         """``yes`` or ``no``, or the sides in pixels that are there of those that are published."""
+        if self.folder is not None:
+            return "yes"
         return "yes" if (data / self.source / self.name / MANIFEST).is_file() else "no"
 
     def manifest_entry(
@@ -195,10 +292,16 @@ class Dataset(Part):
             )
         if bool(self.labels) != ("label" in self.provides):
             raise ValueError("`labels` must be given exactly if `provides` names label")
-        annotated = set(self.provides) - {"colour"}
+        if any(not re.fullmatch("[a-z][a-z0-9_]*", name) for name in (*self.maps, *self.values)):
+            raise ValueError("names of `maps` and `values` are small letters, digits, underscores")
+        if self.label_kind == "binary" and len(self.labels) != 2:
+            raise ValueError(f"`label_kind` binary and {len(self.labels)} `labels`")
+        if self.label_kind != "none" and not self.labels:
+            raise ValueError(f"`label_kind` {self.label_kind} and no `labels`")
+        annotated = {*self.provides, *self.maps} - {"colour"}
         if bool(annotated) != (self.annotation != "none"):
             raise ValueError(
-                f"`annotation` is {self.annotation}, but `provides` is {self.provides}"
+                f"`annotation` is {self.annotation}, but there is {sorted(annotated) or 'none'}"
             )
         if annotated and not self.annotation_note:
             raise ValueError("`annotation_note` must say where the annotation comes from")

@@ -8,6 +8,7 @@ from typing import Any
 
 from medtaskatlas.core.files import write_json
 from medtaskatlas.datasets.dataset import MANIFEST, Dataset
+from medtaskatlas.datasets.folder.files import list_files
 from medtaskatlas.datasets.remote.remote_file import Limits
 
 Entry = dict[str, Any]
@@ -24,8 +25,8 @@ def fetch(
     """Bring the files of a dataset into its folder and list them in a manifest.
 
     Files that are there already and right are kept, others are removed. The manifest is written
-    last and taken away first, so a folder that has one is whole. Files of a folder dataset stay
-    where they are: only their manifest is written.
+    last and taken away first, so a folder that has one is whole. A user's own files stay where they
+    are: only their manifest is written.
 
     Parameters
     ----------
@@ -48,7 +49,13 @@ def fetch(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    files = dataset.fetch(folder, image_size=image_size, mirror=mirror, limits=limits)
+    files: Iterable[Entry]
+    if dataset.folder is None:
+        files = dataset.fetch(folder, image_size=image_size, mirror=mirror, limits=limits)
+    else:
+        root = Path(dataset.folder)
+        own = [entry.name for entry in list_files(root) if dataset.is_own(entry.name)]
+        files = [dataset.manifest_entry(root, name, "folder") for name in own]
     write_json(folder / MANIFEST, manifest(dataset, files))
 
 

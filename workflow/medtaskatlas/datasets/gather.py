@@ -15,13 +15,16 @@ import numpy as np
 from medtaskatlas.core.apportion import apportion
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
 from medtaskatlas.datasets.io.frame import BEYOND, Frame
+from medtaskatlas.formats.columns import MAP, VALID, VALUE
 from medtaskatlas.formats.disk_buffer import DiskBuffer
-from medtaskatlas.formats.images import SPLITS
+from medtaskatlas.formats.images import SPLITS, ImageSet
 
 log = logging.getLogger(__name__)
 IDENTICAL = "identical to another image after preparation"
+ELSEWHERE = "left out at the other size"
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
@@ -34,6 +37,7 @@ class Shaped:
     mask: np.ndarray | None  # uint8 [S, S]
     instances: np.ndarray | None  # uint16 [S, S]
     boxes: np.ndarray | None  # float32 [K, 4] in pixels of the image
+    maps: Mapping[str, tuple[np.ndarray, np.ndarray]]  # float32 and bool [S, S]
     side: int  # of the square at native resolution, pixels
 
 
@@ -49,11 +53,44 @@ class _Facts:
     high: int
 
 
-class ImageCollector:
-    """All images of a dataset: pixels wait in a folder, facts in memory."""
+@dataclass(frozen=True)
+class Place:
+    """Where an image belongs: what the frames of a copy of its dataset take over."""
 
-    def __init__(self, folder: Path, size: int) -> None:
-        self.size = size
+    subject: str
+    group_id: str
+    group_source: str
+    split: str
+
+
+def places(images: ImageSet) -> dict[str, Place]:
+    """Where prepared images belong, by their names."""
+    names = ("image_id", "subject_id", "group_id", "group_source", "split")
+    columns = [images.column(name).to_pylist() for name in names]
+    return {
+        image: Place(subject.partition("/")[2], *rest)
+        for image, subject, *rest in zip(*columns, strict=True)
+    }
+
+
+class ImageCollector:
+    """All images of a dataset: pixels wait in a folder, facts in memory.
+
+    With ``like`` those that are there by name, and where these say, duplicates or not; else with
+    ``keep_duplicates`` images stay that are the same as another to the pixel.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int,
+        dataset: Dataset,
+        like: Mapping[str, Place] | None = None,
+        *,
+        keep_duplicates: bool = False,
+    ) -> None:
+        self.size, self.dataset = size, dataset
+        self.like, self.keep_duplicates = like, keep_duplicates
         self.excluded: Counter[str] = Counter()  # by reason
         self.highest_class = 0
         # Whether images have a kind of annotation; both where some have none.
@@ -62,8 +99,14 @@ class ImageCollector:
         self._repaired = 0
         self._folder = folder
         self._planes = {"image": DiskBuffer(folder, (size, size, 3), np.uint8)}
+        for name in dataset.maps:
+            self._planes[MAP + name] = DiskBuffer(folder, (size, size), np.float32)
+            self._planes[VALID + name] = DiskBuffer(folder, (size, size), np.uint8)
+        # Quantity to the lowest and highest of its numbers so far.
+        self._ranges: dict[str, tuple[float, float]] = {}
         self._thumbnails: list[np.ndarray] = []
         self._seen: dict[bytes, tuple[int, bytes]] = {}
+        self._first: dict[tuple[bytes, str | None], int] = {}  # of a split
         self._same: list[tuple[int, int]] = []
         self._split_of: dict[str, str] = {}
         self._joined = 0
@@ -87,23 +130,25 @@ class ImageCollector:
         self._repaired += 1
 
     def add(self, shaped: Shaped) -> None:
-        """Keep an image, unless it is there already with the same annotation."""
-        row = len(self)
-        pixels = hashlib.sha256(shaped.image.data).digest()
-        annotation = _annotation_hash(shaped)
-        if (known := self._seen.setdefault(pixels, (row, annotation)))[0] != row:
-            # One picture that two people annotated is kept twice, in one group.
-            other = self._images[known[0]].frame
-            if known[1] == annotation or other.split != shaped.frame.split:
-                self.exclude(IDENTICAL)
+        """Keep an image, unless it is there already, or not wanted."""
+        if self.like is not None:
+            if (place := self.like.get(shaped.frame.image_id)) is None:
+                self.exclude(ELSEWHERE)
                 return
-            self._same.append((known[0], row))
+            shaped = replace(shaped, frame=replace(shaped.frame, **vars(place)))
+        elif self._repeated(shaped):
+            self.exclude(IDENTICAL)
+            return
         planes = {"image": shaped.image, "mask": shaped.mask, "instances": shaped.instances}
         for name, plane in planes.items():
             if plane is not None:
                 if name not in self._planes:
                     self._planes[name] = DiskBuffer(self._folder, plane.shape, plane.dtype.type)
                 self._planes[name].append(plane)
+        for name in self.dataset.maps:
+            self._add_map(name, *shaped.maps.get(name, self._no_map()))
+        for name, value in shaped.frame.values.items():
+            self._widen(VALUE + name, value, value)
         for name, present in self.has.items():
             present.add(getattr(shaped, name) is not None)
         empty = None
@@ -111,24 +156,58 @@ class ImageCollector:
             self.highest_class = max(self.highest_class, int(shaped.mask.max()))
             empty = not shaped.mask.any()
         self._thumbnails.append(thumbnail(shaped.image))
-        frame = replace(shaped.frame, pixels=_NO_PIXELS, mask=None, instances=None)
+        frame = replace(shaped.frame, pixels=_NO_PIXELS, mask=None, instances=None, maps={})
         low, high = int(shaped.image.min()), int(shaped.image.max())
         self._images.append(_Facts(frame, shaped.boxes, shaped.side, empty, low, high))
 
-    def split(
-        self, splits: Mapping[str, float], seed: int, dataset: str, limit: int | None
-    ) -> None:
+    def _repeated(self, shaped: Shaped) -> bool:
+        """Whether an image is there already, and not for another annotation of it."""
+        row, split = len(self), shaped.frame.split
+        pixels = hashlib.sha256(shaped.image.data).digest()
+        annotation = _annotation_hash(shaped)
+        known, said = self._seen.setdefault(pixels, (row, annotation))
+        # One picture that two people annotated is kept twice, in one group.
+        again = known != row and (said == annotation or self._images[known].frame.split != split)
+        if again and not self.keep_duplicates:
+            return True
+        if (first := self._first.setdefault((pixels, split), row)) != row:
+            self._same.append((first, row))
+        return False
+
+    def _add_map(self, name: str, values: np.ndarray, valid: np.ndarray) -> None:
+        """Keep the map of an image, 0 where it does not count."""
+        self._planes[MAP + name].append(np.where(valid, values, np.float32(0)))
+        self._planes[VALID + name].append(valid.astype(np.uint8))
+        if valid.any():
+            self._widen(MAP + name, values[valid].min(), values[valid].max())
+
+    def _no_map(self) -> tuple[np.ndarray, np.ndarray]:
+        """Map of an image that has none."""
+        return np.zeros((self.size, self.size), np.float32), np.zeros((self.size,) * 2, bool)
+
+    def _widen(self, name: str, low: float, high: float) -> None:
+        """Widen the range of a quantity."""
+        low, high = float(low), float(high)
+        known = self._ranges.get(name, (low, high))
+        self._ranges[name] = (min(known[0], low), max(known[1], high))
+
+    def quantities(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """Unit and range of the quantities with maps or values."""
+        return quantities(self.dataset, prefix, self._ranges)
+
+    def split(self, splits: Mapping[str, float], seed: int, limit: int | None) -> None:
         """Join the groups of near duplicates, take no more than the limit, and split."""
-        pairs = near_duplicates(np.stack(self._thumbnails))
+        if self.like is None:
+            pairs = near_duplicates(np.stack(self._thumbnails))
+            self._join(np.concatenate([pairs, np.array(self._same, np.int64).reshape(-1, 2)]))
         self._thumbnails = []
-        self._join(np.concatenate([pairs, np.array(self._same, np.int64).reshape(-1, 2)]))
         kept = _within(self.frames, limit)
         if len(kept) < len(self):
             self.exclude(BEYOND, len(self) - len(kept))
             self._images = [self._images[i] for i in kept]
         for plane in self._planes.values():
             plane.select(kept)
-        self._split_of = assign_splits(self.frames, splits, seed, dataset)
+        self._split_of = assign_splits(self.frames, splits, seed, self.dataset.name)
 
     def _join(self, pairs: np.ndarray) -> None:
         """Give images that are nearly the same one group; published splits stay as they are."""
@@ -137,10 +216,11 @@ class ImageCollector:
         self._torn = int((~within).sum())
         groups, code = np.unique([f.group_id for f in frames], return_inverse=True)
         name = groups[connected(code[pairs[within]], len(groups))]
+        subject = {frame.group_id: frame.subject for frame in frames}
         for row, (frame, joined) in enumerate(zip(frames, name[code], strict=True)):
             if frame.group_id != joined:
                 self._joined += 1
-                renamed = replace(frame, group_id=str(joined))
+                renamed = replace(frame, group_id=str(joined), subject=subject[str(joined)])
                 self._images[row] = replace(self._images[row], frame=renamed)
 
     def columns(self) -> dict[str, Any]:
@@ -152,6 +232,7 @@ class ImageCollector:
 
         columns: dict[str, Any] = {
             **{name: facts(name) for name in ("image_id", "group_id", "group_source")},
+            "subject_id": [self.dataset.subject_id(f.subject or f.group_id) for f in frames],
             "split": [self._split_of[frame.group_id] for frame in frames],
             **self._planes,
             **{name: facts(name) for name in ("volume_id", "slice_index", "axis")},
@@ -161,6 +242,8 @@ class ImageCollector:
                 for i in self._images
             ],
             "label": facts("label"),
+            "labels": facts("labels"),
+            **{VALUE + name: [f.values.get(name) for f in frames] for name in self.dataset.values},
             "boxes": [image.boxes for image in self._images],
         }
         return {
@@ -188,34 +271,59 @@ class ImageCollector:
         }
 
 
+def quantities(
+    dataset: Dataset, prefix: str, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, dict[str, Any]]:
+    """Unit and range of the quantities with maps or values, JSON-able; null: none was found."""
+    of = dataset.maps if prefix == MAP else dataset.values
+    none = (None, None)
+    return {
+        name: {"unit": of[name].unit, "description": of[name].description}
+        | dict(zip(("low", "high"), ranges.get(prefix + name, none), strict=True))
+        for name in of
+    }
+
+
 def assign_splits(
     frames: Iterable[Frame], splits: Mapping[str, float], seed: int, dataset: str
 ) -> dict[str, str]:
     """Split of each group; a published or written split is kept.
 
-    Fewer than three free groups are all `test`: one cannot be learnt from, chosen on and measured
-    on at once.
+    Subjects are split, with all of their groups; of fewer than three subjects the groups are, such
+    as regions of one picture. Fewer than three free ones are all `test`: one cannot be learnt from,
+    chosen on and measured on at once.
     """
     given: dict[str, str | None] = {}
+    subject: dict[str, str] = {}
     for frame in frames:
+        subject[frame.group_id] = frame.subject or frame.group_id
         if given.setdefault(frame.group_id, frame.split) != frame.split:
             raise DataError(
                 f"{dataset}: group {frame.group_id} is in two splits",
                 "mend the catalogue's pattern",
             )
-    free = sorted(group for group, split in given.items() if split is None)
+    few = len(set(subject.values())) < len(SPLITS)
+    unit = {group: group if few else subject[group] for group in given}
     fixed = {group: split for group, split in given.items() if split is not None}
+    # A subject of which a group has a written split goes there with all of them.
+    written = {unit[group]: split for group, split in fixed.items()}
+    free = sorted({unit[group] for group in given} - written.keys())
     if len(free) < len(SPLITS):
-        return {**fixed, **dict.fromkeys(free, "test")}
-    order = generator(seed, "splits", dataset).permutation(len(free))
-    names = [name for name, n in apportion(len(free), splits).items() for _ in range(n)]
-    return {**fixed, **{free[i]: name for i, name in zip(order, names, strict=True)}}
+        drawn = dict.fromkeys(free, "test")
+    else:
+        order = generator(seed, "splits", dataset).permutation(len(free))
+        names = [name for name, n in apportion(len(free), splits).items() for _ in range(n)]
+        drawn = {free[i]: name for i, name in zip(order, names, strict=True)}
+    return {group: fixed.get(group) or (written | drawn)[unit[group]] for group in given}
 
 
 def _annotation_hash(shaped: Shaped) -> bytes:
     """Hash of all that people said of a picture."""
-    digest = hashlib.sha256(repr(shaped.frame.label).encode())
-    for plane in (shaped.mask, shaped.instances, shaped.boxes):
+    frame = shaped.frame
+    said = (frame.label, *([frame.labels] if frame.labels else []), *sorted(frame.values.items()))
+    digest = hashlib.sha256(repr(said).encode())
+    maps = [plane for name in sorted(shaped.maps) for plane in shaped.maps[name]]
+    for plane in (shaped.mask, shaped.instances, shaped.boxes, *maps):
         digest.update(b"-" if plane is None else np.ascontiguousarray(plane).data)
     return digest.digest()
 

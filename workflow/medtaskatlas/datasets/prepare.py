@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256
 from medtaskatlas.datasets.dataset import MANIFEST, Dataset
-from medtaskatlas.datasets.gather import ImageCollector, Shaped
+from medtaskatlas.datasets.gather import ImageCollector, Shaped, places
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, Excluded, Frame
-from medtaskatlas.datasets.resize import centre_square, resize, resize_nearest
-from medtaskatlas.formats.images import write_images
+from medtaskatlas.datasets.resize import centre_square, resize, resize_map, resize_nearest
+from medtaskatlas.formats.columns import MAP, VALUE
+from medtaskatlas.formats.images import ImageSet, write_images
 
 
 def prepare(
@@ -32,6 +33,8 @@ def prepare(
     seed: int,
     manifest: Path | None = None,
     limit: int | None = None,
+    keep_duplicates: bool = False,
+    like: Path | None = None,
 ) -> None:
     """Read, crop, resize, split and write one dataset.
 
@@ -53,6 +56,11 @@ def prepare(
         List of the raw files; by default it lies next to them.
     limit
         Most images; whole groups are taken, evenly spread. None takes all.
+    keep_duplicates
+        Keep images that are the same as another to the pixel, in whatever published split.
+    like
+        The dataset at another size, prepared, of a dataset that is a copy of it: the same images
+        are taken, in the same groups and splits, whatever looks alike at this size.
 
     Raises
     ------
@@ -61,7 +69,10 @@ def prepare(
     """
     folder = Path(folder)
     manifest_hash = verify(folder, manifest)
-    images = ImageCollector(Path(out).parent, image_size)
+    others = None if like is None else places(ImageSet(like))
+    images = ImageCollector(
+        Path(out).parent, image_size, dataset, others, keep_duplicates=keep_duplicates
+    )
     for item in dataset.read(folder, image_size=image_size, limit=limit, note=images.repaired):
         if isinstance(item, Excluded):
             images.exclude(item.reason, item.count)
@@ -75,9 +86,15 @@ def prepare(
             f"{folder}: {dataset.name} has no image left ({reasons or 'none was found'})",
             "loosen `content` in its entry, or leave the dataset out",
         )
-    _check(dataset, images)
-    images.split(splits, seed, dataset.name, limit)
-    write_images(out, images.columns(), _meta(dataset, manifest_hash, images))
+    if others is not None and len(images) < len(others):
+        images.repaired(f"{len(others) - len(images)} images of {like} are none at this size")
+    said = [(frame.image_id, frame.label, frame.values) for frame in images.frames]
+    has = {plane: images.has[plane] for plane in ("mask", "instances")}
+    check(dataset, said, has, images.highest_class)
+    images.split(splits, seed, limit)
+    found = {"maps": images.quantities(MAP), "values": images.quantities(VALUE)}
+    meta = {**facts(dataset, manifest_hash), **found, "quality": images.quality()}
+    write_images(out, images.columns(), meta)
 
 
 def verify(folder: Path, manifest: Path | None = None) -> str:
@@ -121,7 +138,11 @@ def shape(frame: Frame, size: int) -> Shaped:
         None if plane is None else resize_nearest(centre_square(plane), size)
         for plane in (frame.mask, frame.instances)
     ]
-    return Shaped(frame, image, planes[0], planes[1], _moved_boxes(frame, side, size), side)
+    maps = {
+        name: resize_map(centre_square(values), centre_square(valid), size)
+        for name, (values, valid) in frame.maps.items()
+    }
+    return Shaped(frame, image, planes[0], planes[1], _moved_boxes(frame, side, size), maps, side)
 
 
 def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
@@ -134,41 +155,73 @@ def _moved_boxes(frame: Frame, side: int, size: int) -> np.ndarray | None:
     return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 0.5).all(axis=1)]
 
 
-def _check(dataset: Dataset, images: ImageCollector) -> None:
-    """Whether the dataset has what its entry promises."""
-    ids = Counter(frame.image_id for frame in images.frames)
+def check(
+    dataset: Dataset,
+    said: Iterable[tuple[str, int | None, Mapping[str, float]]],
+    has: Mapping[str, set[bool]],
+    highest_class: int,
+) -> None:
+    """Whether a dataset has what its entry promises.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    said
+        Name, label and values of each image or volume.
+    has
+        Kind of annotation (mask, instances): whether there is one; both where some lack it.
+    highest_class
+        Highest number in the masks.
+
+    Raises
+    ------
+    DataError
+        If it has not.
+    """
+    said = list(said)
+    ids = Counter(name for name, _, _ in said)
     if twice := [name for name, n in ids.items() if n > 1]:
         raise DataError(f"{dataset.name}: two images are called {twice[0]}", "rename one of them")
-    for plane in ("mask", "instances"):
-        has = images.has[plane]
-        if has != {plane in dataset.provides} and (plane in dataset.provides or plane == "mask"):
+    for plane, there in has.items():
+        if there != {plane in dataset.provides} and (plane in dataset.provides or plane == "mask"):
             raise DataError(
                 f"{dataset.name}: `provides` and the images disagree about {plane}",
                 "mend `provides` in the catalogue",
             )
-    if images.highest_class > len(dataset.classes):
+    if highest_class > len(dataset.classes):
         raise DataError(
-            f"{dataset.name}: a mask holds class {images.highest_class}, `classes` ends at "
+            f"{dataset.name}: a mask holds class {highest_class}, `classes` ends at "
             f"{len(dataset.classes)}",
             "mend `classes` in its entry",
         )
-    for frame in images.frames:
-        if frame.label is not None and not 0 <= frame.label < len(dataset.labels):
+    for name, label, values in said:
+        if unknown := values.keys() - dataset.values.keys():
             raise DataError(
-                f"{dataset.name}: {frame.image_id} has label {frame.label}, `labels` has "
+                f"{dataset.name}: {name} has the value {min(unknown)}, which its entry "
+                "does not declare",
+                "declare its unit in `values`",
+            )
+        if label is not None and not 0 <= label < len(dataset.labels):
+            raise DataError(
+                f"{dataset.name}: {name} has label {label}, `labels` has "
                 f"{len(dataset.labels)} names",
                 "mend `labels` in its entry",
             )
 
 
-def _meta(dataset: Dataset, manifest_hash: str, images: ImageCollector) -> dict[str, Any]:
-    """Facts about the file, with the quality of what it was made from."""
+def facts(dataset: Dataset, manifest_hash: str) -> dict[str, Any]:
+    """Facts about a dataset for the metadata of what is made from it."""
     keys = ("source", "modality", "body_part", "licence", "annotation")
     notes = ("title", "citation", "annotation_note", "group_note", "overlaps", "provides", "labels")
+    copied = {"copy_of": dataset.copy_of} if dataset.copy_of else {}
     return {
         "dataset": dataset.name,
+        **copied,
         **{key: getattr(dataset, key) for key in (*keys, *notes)},
         "classes": [dataset.classes[number] for number in sorted(dataset.classes)],
+        "label_kind": dataset.labels_are,
+        "windowing": dataset.windowing,
+        "findings": dataset.labels[1:] if dataset.labels_are == "multi_label" else [],
         "manifest_sha256": manifest_hash,
-        "quality": images.quality(),
     }

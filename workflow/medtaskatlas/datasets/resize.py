@@ -43,6 +43,52 @@ def resize_nearest(labels: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(labels[np.ix_(at, at)])
 
 
+def resize_map(values: np.ndarray, valid: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Resize the square map of a quantity: the mean of what counts in each new pixel.
+
+    float32 and bool [S, S] to [size, size]; a new pixel counts if half of it or more does, and is 0
+    elsewhere.
+    """
+    shares = weights(values.shape[0], size)
+    share = shares @ valid.astype(np.float64) @ shares.T
+    total = shares @ np.where(valid, values, 0).astype(np.float64) @ shares.T
+    counts = share >= 0.5 - 1e-9
+    mean = np.divide(total, share, out=np.zeros_like(total), where=counts)
+    return mean.astype(np.float32), counts
+
+
+def weights(side: int, size: int, span: float | None = None) -> np.ndarray:
+    """Share of each old pixel in each new one, along one axis.
+
+    Parameters
+    ----------
+    side
+        Old pixels.
+    size
+        New pixels.
+    span
+        What the new pixels cover together, centred on the old ones, in sides of an old pixel; by
+        default ``side``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 [size, side]: shares of areas where the new pixels are larger, else linear between
+        the old centres. A row sums to 1, to less where the new pixel lies partly or wholly outside.
+    """
+    span = side if span is None else span
+    offset = (side - span) / 2
+    if size > span:
+        centre = (np.arange(size) + 0.5) * span / size + offset
+        inside = (centre >= 0) & (centre <= side)
+        centre = np.clip(centre - 0.5, 0, side - 1)
+        return np.clip(1 - np.abs(centre[:, None] - np.arange(side)), 0, 1) * inside[:, None]
+    edges = np.arange(size + 1) * span / size + offset
+    upper = np.minimum(edges[1:, None], np.arange(1, side + 1))
+    lower = np.maximum(edges[:-1, None], np.arange(side))
+    return np.clip(upper - lower, 0, None) * size / span
+
+
 def _area(image: np.ndarray, size: int) -> np.ndarray:
     """Area average: the integral image at the borders of the new pixels.
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import atomic_write
-from medtaskatlas.encoders.frozen import Frozen, Prepared
+from medtaskatlas.encoders.frozen import Frozen
 from medtaskatlas.encoders.network import seeded
+from medtaskatlas.networks.frozen import Prepared
 from medtaskatlas.networks.pickled import only_tensors
 
 if TYPE_CHECKING:
@@ -38,16 +39,10 @@ CLIP_SHAPE = (
 
 
 def clip(folder: Path, resolution: int | None) -> nn.Module:
-    """The vision network of CLIP with its projection, on the two sides apart.
+    """Vision network of CLIP with its projection: [B, 6, H, W] in -1..1 to [B, 3 * projection_dim].
 
-    Maps float [B, 6, H, W] in -1..1 to [B, 3 * projection_dim]. The folder has config.json and
-    model.safetensors as Hugging Face lays them out, of a model of images and text or of its vision
-    network alone. At another ``resolution`` than its own the position embedding is interpolated.
-
-    Raises
-    ------
-    DataError
-        If a file is missing, damaged or of another architecture, or the resolution does not fit.
+    At another ``resolution`` than its own the position embedding is interpolated. Raises DataError
+    if a file is missing, damaged or of another architecture, or the resolution does not fit.
     """
     from transformers import CLIPVisionModelWithProjection
 
@@ -84,13 +79,7 @@ class _Projected(nn.Module):
 
 
 def clip_config(folder: Path) -> CLIPVisionConfig:
-    """Shape of the vision network in a folder's config.json.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, no JSON, or not of CLIP; names the file and the key.
-    """
+    """Shape of the vision network in config.json; raises DataError naming the file and the key."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CLIPVisionConfig
 
@@ -116,13 +105,7 @@ def clip_config(folder: Path) -> CLIPVisionConfig:
 
 
 def vision_copy(file: Path, out: Path) -> None:
-    """Write the vision network of a pytorch_model.bin of CLIP as safetensors; runs nothing in it.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged or holds more than tensors.
-    """
+    """Write the vision network of a pytorch_model.bin as safetensors; runs nothing in it."""
     from safetensors.torch import save
 
     tensors = only_tensors(file, f"delete {file} and give another `model`")
@@ -132,10 +115,7 @@ def vision_copy(file: Path, out: Path) -> None:
 
 
 def _vision_only(names: Sequence[str]) -> list[str]:
-    """Names of the vision network among those of a whole CLIP.
-
-    Without the running numbers of the positions, which old files hold and new networks make.
-    """
+    """Names of the vision network in a CLIP, but for running numbers of positions in old files."""
     ours = ("vision_model.", "visual_projection.")
     return [n for n in names if n.startswith(ours) and not n.endswith(".position_ids")]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from medtaskatlas.core.errors import DataError
@@ -27,11 +28,13 @@ def embed(
     *,
     encoder: dict[str, Any],
     model: str | Path | None,
+    heldout_datasets: Collection[str] = (),
+    heldout_tasks: Collection[str] = (),
     pairs_per_cell: int | None = None,
     threads: int,
     meta: dict[str, Any],
 ) -> None:
-    """Embed pairs and write them with all that is known of them but the pixels.
+    """Embed pairs and write them with all that is known of them but the pixels, and their roles.
 
     Parameters
     ----------
@@ -43,6 +46,8 @@ def embed(
         Options of the encoder; see :mod:`medtaskatlas.encoders.kinds`.
     model
         Weights that the training stage wrote, for encoders that have them.
+    heldout_datasets, heldout_tasks
+        What was kept out of training, which decides the role of a pair.
     pairs_per_cell
         Training pairs of a cell that are embedded; None: all.
     threads
@@ -53,12 +58,22 @@ def embed(
     Raises
     ------
     DataError
-        If an embedding is not finite, or the weights are of another encoder.
+        If an embedding is not finite, the weights are of another encoder, or what is held out was
+        trained on.
     """
+    seen = sorted(set(heldout_datasets) & set(meta.get("trained_datasets", [])))
+    seen += sorted(set(heldout_tasks) & set(meta.get("trained_tasks", [])))
+    if seen:
+        raise DataError(
+            f"{out}: the encoder was trained on {', '.join(seen)}, which are held out now",
+            "train it again: delete its folder under encoders/ and start the run again",
+        )
     made = encoder_of(encoder)
     bank = PairBank(pair_paths, image_paths)
     function = _run(made, model, threads) if made.is_network else made.features
-    table = bank.table()
+    table = bank.table().append_column(
+        "role", pa.array(bank.roles(heldout_datasets, heldout_tasks), pa.string())
+    )
     rows = np.arange(len(bank))
     if pairs_per_cell is not None:
         more = np.asarray(table["draw"]) >= pairs_per_cell
@@ -74,8 +89,8 @@ def embed(
             f"encoder {meta['encoder']}: embeddings are not finite",
             "train it again with a lower `learning_rate`",
         )
-    told = ("kind", "role", "control", "standardise")
-    facts = {**meta, **{name: getattr(made, name) for name in told}}
+    copied = ("kind", "role", "control", "standardise")
+    facts = {**meta, **{name: getattr(made, name) for name in copied}}
     write_embeddings(out, table, embedding, facts)
 
 

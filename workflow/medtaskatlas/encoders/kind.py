@@ -1,7 +1,7 @@
 """What a kind of encoder is: its options, and what the stages must know of it.
 
 A kind is one file in :mod:`medtaskatlas.encoders.kinds`. It defines one subclass of
-:class:`EncoderKind`; nothing else has to be told of it. These files are imported whenever a run is
+:class:`EncoderKind`; nothing else has to know of it. These files are imported whenever a run is
 planned, so they import torch and the like inside their methods only.
 """
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # model: learns from tasks, and is what the atlas is made of. ablation: a model with a part taken
 # away. control: learns from what must not suffice. baseline: what models are compared with.
 Role = Literal["model", "ablation", "control", "baseline"]
+Coordinates = Literal["sides", "difference", "texture"]
+# Channels that :func:`medtaskatlas.encoders.network.coordinates` makes of the six of a pair.
+CHANNELS: dict[Coordinates, int] = {"sides": 6, "difference": 6, "texture": 12}
 
 
 class EncoderKind(StrictModel):
@@ -46,10 +49,7 @@ class EncoderKind(StrictModel):
     )
 
     def options(self) -> dict[str, Any]:
-        """What decides its weights and its features, JSON-able.
-
-        :func:`medtaskatlas.encoders.kinds.encoder_of` makes it an encoder again.
-        """
+        """What decides its weights and features, JSON-able; `kinds.encoder_of` turns it back."""
         return self.model_dump(mode="json", exclude={"seeds"})
 
     @property
@@ -86,19 +86,7 @@ class EncoderKind(StrictModel):
         raise NotImplementedError(f"{self.kind} is not trained")
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network, for kinds that have one.
-
-        Parameters
-        ----------
-        seed
-            Initialises the weights, where they are not given.
-
-        Returns
-        -------
-        torch.nn.Module
-            Maps float [B, 6, H, W] in -1..1 to [B, D]; see
-            :func:`~medtaskatlas.encoders.network.to_input`.
-        """
+        """Make the network, [B, 6, H, W] in -1..1 to [B, D]; the seed initialises the weights."""
         raise NotImplementedError(f"{self.kind} is no network: it has features")
 
     def features(self, pairs: np.ndarray) -> np.ndarray:

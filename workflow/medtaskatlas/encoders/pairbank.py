@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pyarrow import compute
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import COLUMNS, SIDES, PairSet
+from medtaskatlas.pairs.roles import roles
 
 
 class PairBank:
@@ -64,11 +65,29 @@ class PairBank:
         """One column, object array [len(self)]."""
         return np.concatenate([s.numpy(name) for s in self.sets])
 
-    def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of rows int [B], input and output: uint8 [B, 2, H, W, 3].
+    def roles(
+        self, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
+    ) -> np.ndarray:
+        """Role of every pair, by what was kept out of training; :mod:`medtaskatlas.pairs.roles`.
 
-        Where bool [B] ``unchanged`` says so, the image of the pair on both sides instead.
+        A dataset without a training image is held out, too.
         """
+        images = {pairs.images.dataset: pairs.images for pairs in self.sets}
+        return roles(
+            self.strings("dataset"),
+            self.strings("split"),
+            self.strings("task"),
+            np.repeat([pairs.meta["set"] == "main" for pairs in self.sets], np.diff(self.start)),
+            trained_on={
+                name
+                for name, image in images.items()
+                if name not in heldout_datasets and "train" in image.numpy("split")
+            },
+            heldout_tasks=heldout_tasks,
+        )
+
+    def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
+        """Pixels of rows int [B]: uint8 [B, 2, H, W, 3]; twice the image where ``unchanged``."""
         batch = np.empty((len(rows), 2, *self.shape), np.uint8)
         owners = np.searchsorted(self.start, rows, side="right") - 1
         for i, (owner, row) in enumerate(zip(owners, rows - self.start[owners], strict=True)):
@@ -110,13 +129,7 @@ def training_rows(
     failure_paths: Sequence[str | Path] = (),
     pairs_per_cell: int | None = None,
 ) -> TrainingRows:
-    """Open pairs and sort their rows; see :func:`medtaskatlas.encoders.train.train`.
-
-    Raises
-    ------
-    DataError
-        If nothing is left to train on.
-    """
+    """Open pairs and sort their rows; raises DataError if nothing is left to train on."""
     bank = PairBank([*pair_paths, *failure_paths], image_paths)
     split = bank.strings("split")
     wrong = np.array([x is not None for x in bank.strings("failure_of")])

@@ -21,18 +21,7 @@ _TINY = 1e-6
 
 
 def pixel_features(pairs: np.ndarray) -> np.ndarray:
-    """Features of pairs.
-
-    Parameters
-    ----------
-    pairs
-        uint8 [B, 2, H, W, 3], values 0..255.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 [B, D]; the features have different scales, so they are to be standardised.
-    """
+    """Features float32 [B, D], of different scales, of pairs uint8 [B, 2, H, W, 3]."""
     height, width = pairs.shape[2:4]
     luma = cv2.cvtColor(pairs.reshape(-1, width, 3), cv2.COLOR_RGB2GRAY)
     luma = luma.reshape(-1, 2, height, width)

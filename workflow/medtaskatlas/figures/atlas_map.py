@@ -8,16 +8,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
-from medtaskatlas.atlas.roles import roles
+from medtaskatlas.atlas.embeddings import load_embedding
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.figures import frames, panels, style
 from medtaskatlas.figures.projection import balanced, medoid, project
+from medtaskatlas.pairs.roles import QUERY_SETS
 
 MAX_POINTS = 2000
-COLUMNS = ["pair_id", "dataset", "modality", "split", "task", "family", "failure_of", "embedding"]
 
 
 def atlas_map(
@@ -27,12 +26,12 @@ def atlas_map(
     *,
     encoder: str,
     heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
 ) -> None:
     """Draw held-out pairs, coloured by family and by modality."""
     style.use_style()
-    frame, vectors = _heldout(Path(embeddings), heldout_datasets, heldout_tasks)
+    shown = load_embedding(embeddings, wanted=_heldout)
+    frame, vectors = shown.frame, shown.vectors
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(10.5, 6.1), width_ratios=[1.5, 1], layout="constrained"
     )
@@ -60,17 +59,9 @@ def atlas_map(
     style.save(figure, svg, png)
 
 
-def _heldout(
-    path: Path, heldout_datasets: Collection[str], heldout_tasks: Collection[str]
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Pairs that no encoder saw in training, and their embeddings."""
-    with frames.reading(path):
-        table = pq.read_table(path, columns=COLUMNS)
-    frame = table.drop_columns(["embedding"]).to_pandas()
-    values = table.column("embedding").combine_chunks()
-    vectors = values.flatten().to_numpy().reshape(len(frame), -1)
-    keep = ~np.isin(roles(frame, heldout_datasets, heldout_tasks), ["gallery", "none"])
-    return frame[keep].reset_index(drop=True), vectors[keep]
+def _heldout(frame: pd.DataFrame) -> np.ndarray:
+    """Rows of the pairs that no encoder saw in training."""
+    return np.flatnonzero(frame["role"].isin(QUERY_SETS))
 
 
 def dot_size(n: int) -> float:

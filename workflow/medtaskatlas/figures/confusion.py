@@ -51,5 +51,5 @@ def _rates(rows: pd.DataFrame, tasks: list[str]) -> np.ndarray:
 def _counts(rows: pd.DataFrame) -> str:
     """Pairs behind a matrix: rows of a true task share their counts."""
     each = rows.drop_duplicates("true_task")
-    groups = frames.count(each["n_groups"].max(), "group")
-    return f"{frames.count(each['n_pairs'].sum(), 'pair')}; up to {groups} a task"
+    pairs = frames.count(each["n_pairs"].sum(), "pair")
+    return f"{pairs}; up to {frames.most_groups(each)} a task"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -43,54 +43,89 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #ddd;
 """
 
 
-def findings(html: str | Path, **tables: str | Path) -> None:
-    """Write the findings, their controls, the datasets and the key numbers as one page."""
-    names = ("summary", "controls", "datasets", "tasks", "identification")
-    frames = {name: read_frame(tables[name]) for name in names}
-    run = escape(str(frames["datasets"]["run"].iloc[0]))
-    title = f"What the atlas of tasks shows (run {run})"
+def findings(
+    html: str | Path,
+    *,
+    parts: Collection[str],
+    summary: str | Path,
+    datasets: str | Path,
+    tasks: str | Path,
+    controls: str | Path | None = None,
+    identification: str | Path | None = None,
+) -> None:
+    """Write the findings, their controls, the datasets and the key numbers as one page.
+
+    ``parts`` of the run are atlas, multitask and medformer; the last two tables are the atlas's.
+    """
+    found, images = read_frame(summary), read_frame(datasets)
+    run = escape(str(images["run"].iloc[0]))
+    title = f"What {'the atlas of tasks' if 'atlas' in parts else 'the run'} shows (run {run})"
     page = [
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<style>{CSS}</style></head><body>",
         f"<h1>{title}</h1>",
-        _introduction(frames["tasks"], frames["datasets"]),
+        _introduction(parts, read_frame(tasks), images),
         "<h2>Findings</h2>",
-        _findings(frames["summary"]),
-        "<h2>Controls</h2>",
-        "<p>Checks that would fail if the measurement were wrong. A finding that depends on a "
-        "control counts as supported only if that control passed.</p>",
-        _controls(frames["controls"]),
-        "<h2>How well each encoder names the task</h2>",
-        "<p>Share of pairs never seen in training whose task is named right; every combination "
-        "of dataset and task counts alike (balanced accuracy). Intervals of 95&nbsp;%.</p>",
-        _identification(frames["identification"]),
+        _findings(found),
+    ]
+    if controls is not None:
+        page += [
+            "<h2>Controls</h2>",
+            "<p>Checks that would fail if the measurement were wrong. A finding that depends on a "
+            "control counts as supported only if that control passed.</p>",
+            _controls(read_frame(controls)),
+        ]
+    if identification is not None:
+        page += [
+            "<h2>How well each encoder names the task</h2>",
+            "<p>Share of pairs never seen in training whose task is named right; every combination "
+            "of dataset and task counts alike (balanced accuracy). Intervals of 95&nbsp;%.</p>",
+            _identification(read_frame(identification)),
+        ]
+    page += [
         "<h2>Datasets</h2>",
         "<p>A group is what must not be split between training and measuring: a patient, a "
         "volume, a recording, or a region of one large image. Annotation that is "
         "<em>derived</em> was computed from the image by a classical method; it is not ground "
         "truth.</p>",
-        _datasets(frames["datasets"]),
+        _datasets(images),
         "</body></html>\n",
     ]
     with atomic_write(html) as part:
         part.write_text("\n".join(page), encoding="utf-8")
 
 
-def _introduction(tasks: pd.DataFrame, datasets: pd.DataFrame) -> str:
+def _introduction(parts: Collection[str], tasks: pd.DataFrame, datasets: pd.DataFrame) -> str:
     """What this is, for somebody who has never heard of it."""
+    on = f"{len(datasets)} datasets of {datasets['modality'].nunique()} imaging modalities"
+    of = {
+        "atlas": _of_atlas(tasks, datasets),
+        "multitask": "Multi-task systems learn several targets of an image at once, such as its "
+        "label and a mask; they are compared with networks of one target each.",
+        "medformer": f"Medformer is one transformer for the pictures and volumes of {on}. Its arms "
+        "are ways to learn them, with and without pre-training, one model a set or one for all, "
+        "compared with each other and with small networks on the same test images.",
+    }
+    said = [text for part, text in of.items() if part in parts]
+    said.append("A finding is called supported if its interval or test speaks for it and its "
+                "control passed.")  # fmt: skip
+    return "\n".join(f"<p>{text}</p>" for text in said)
+
+
+def _of_atlas(tasks: pd.DataFrame, datasets: pd.DataFrame) -> str:
+    """What the atlas is."""
     heldout = datasets[datasets["heldout"].astype(bool)]["dataset"]
     kept = ", ".join(escape(plain(str(name))) for name in heldout) or "none"
     return (
-        "<p>A vision task can be shown by a pair of images: what goes in and what should come "
+        "A vision task can be shown by a pair of images: what goes in and what should come "
         "out, for example a noisy slice and the clean one, or a slice and its segmentation. This "
         f"atlas makes such pairs for {len(tasks)} tasks in {tasks['family'].nunique()} families "
         f"on {len(datasets)} datasets of {datasets['modality'].nunique()} imaging modalities. An "
         "encoder learns to lay pairs of the same task close together, whatever the image shows. "
         "The atlas then asks, on images it has never seen, which tasks are alike, which are "
         "distinct, and how much of the arrangement is due to the task and how much to the "
-        f"dataset. Datasets kept out of training altogether: {kept}. A finding is called "
-        "supported if its interval or test speaks for it and its control passed.</p>"
+        f"dataset. Datasets kept out of training altogether: {kept}."
     )
 
 
@@ -154,6 +189,7 @@ def _identification(rows: pd.DataFrame) -> str:
     """Balanced accuracy of tasks, all encoders and methods, on each query set."""
     rows = overall(rows)
     rows = rows[rows["measure"] == "balanced_accuracy"]
+    counted = ("pairs", "groups", "subjects", "datasets")
     cells = [
         [
             escape(str(row["encoder"])),
@@ -161,14 +197,14 @@ def _identification(rows: pd.DataFrame) -> str:
             escape(WHERE[row["split"]]),
             interval(row),
             number(row["chance"]),
-            *(f"{int(row[f'n_{what}']):,}" for what in ("pairs", "groups", "datasets")),
+            *(f"{int(row[f'n_{what}']):,}" for what in counted),
         ]
         for row in rows.sort_values(
             ["split", "estimate"], ascending=[False, False], kind="stable"
         ).to_dict("records")
     ]
-    heads = ["encoder", "method", "on", "named right", "chance", "pairs", "groups", "datasets"]
-    return html_table(heads, cells, numbers={5, 6, 7})
+    heads = ["encoder", "method", "on", "named right", "chance", *counted]
+    return html_table(heads, cells, numbers={5, 6, 7, 8})
 
 
 def _datasets(rows: pd.DataFrame) -> str:
@@ -186,9 +222,10 @@ def _datasets(rows: pd.DataFrame) -> str:
                 annotation,
                 f"{int(row['n_images']):,}",
                 f"{int(row['n_groups']):,}",
+                f"{int(row['n_subjects']):,}",
                 "yes" if row["heldout"] else "",
                 escape(str(row["licence"])),
             ]
         )
-    heads = ["dataset", "modality", "annotation", "images", "groups", "held out", "licence"]
-    return html_table(heads, cells, numbers={3, 4})
+    heads = ["dataset", "modality", "annotation", "images", "groups", "subjects", "held out"]
+    return html_table([*heads, "licence"], cells, numbers={3, 4, 5})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.atlas.counts import of_subjects
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.tasks.task import FAMILIES
 
@@ -74,8 +75,14 @@ def count(n: float, word: str) -> str:
 
 
 def counts_of(row: Mapping[Any, Any]) -> str:
-    """How much a row of a table rests on: ``1,234 pairs, 45 groups, 8 datasets``."""
-    return ", ".join(count(row[f"n_{word}s"], word) for word in ("pair", "group", "dataset"))
+    """How much a row of a table rests on: ``1,234 pairs, 45 groups of 9 subjects, 8 datasets``."""
+    pairs, sets = (count(row[f"n_{word}s"], word) for word in ("pair", "dataset"))
+    return f"{pairs}, {groups_of(row)}, {sets}"
+
+
+def groups_of(row: Mapping[Any, Any]) -> str:
+    """Groups of a row of a table, and their subjects where there are fewer."""
+    return count(row["n_groups"], "group") + of_subjects(row)
 
 
 def count_text(rows: pd.DataFrame) -> str:
@@ -87,8 +94,12 @@ def each_text(rows: pd.DataFrame, what: str) -> str:
     """How much each row rests on at most: ``up to 120 pairs of 9 groups a task``."""
     if rows.empty:
         return ""
-    pairs, groups = int(rows["n_pairs"].max()), int(rows["n_groups"].max())
-    return f"up to {pairs:,} pairs of {count(groups, 'group')} {what}"
+    return f"up to {int(rows['n_pairs'].max()):,} pairs of {most_groups(rows)} {what}"
+
+
+def most_groups(rows: pd.DataFrame) -> str:
+    """Groups of that one of some rows that has most."""
+    return groups_of(rows.sort_values("n_groups").iloc[-1].to_dict())
 
 
 def number(value: Any) -> str:

@@ -45,8 +45,7 @@ def task_grid(
 def _name_datasets(axes: Axes, about: pd.DataFrame) -> None:
     """Names above the columns, with modality and groups; a line before those held out."""
     names = [
-        f"{row['dataset']} ({frames.modality_name(row['modality'])}, "
-        f"{frames.count(row['n_groups'], 'group')})"
+        f"{row['dataset']} ({frames.modality_name(row['modality'])}, {frames.groups_of(row)})"
         for row in about.to_dict("records")
     ]
     axes.xaxis.tick_top()

@@ -30,8 +30,6 @@ def trajectories(
     png: str | Path,
     *,
     encoder: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     tasks: Collection[str] = (),
 ) -> None:
     """Draw the trajectories of up to six tasks, on held-out datasets where there are any.
@@ -39,7 +37,7 @@ def trajectories(
     The plane of a panel is that of the first two principal components of its trajectories.
     """
     style.use_style()
-    loaded = load_set(main, trajectory, heldout_datasets, heldout_tasks)
+    loaded = load_set(main, trajectory)
     there = set(loaded.frame["query_set"])
     split = "datasets" if "datasets" in there else "groups"
     chosen = choose_tasks(loaded.frame[loaded.frame["query_set"] == split], tasks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +88,8 @@ class ArrowFile:
         If the file is missing, truncated or not one of ours.
     """
 
+    required: ClassVar[tuple[str, ...]] = ()  # columns that a file of this kind must have
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         remedy = f"delete {path} and start the run again: Snakemake makes it anew"
@@ -105,6 +107,11 @@ class ArrowFile:
         if facts is None:
             raise DataError(f"{path} was not written by medtaskatlas", remedy)
         self.meta: dict[str, Any] = json.loads(facts)
+        if absent := [name for name in self.required if name not in self]:
+            raise DataError(
+                f"{path} lacks the columns {', '.join(absent)}",
+                "delete it and start the run again",
+            )
 
     def __len__(self) -> int:
         return int(self._batch.num_rows)

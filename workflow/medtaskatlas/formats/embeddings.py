@@ -27,12 +27,14 @@ PAIR_COLUMNS = (
     "dataset",
     "modality",
     "image_id",
+    "subject_id",
     "group_id",
     "split",
     "task",
     "family",
 )
-NEEDED = (*PAIR_COLUMNS, "encoder", "seed")
+# The role is that of the pair, see medtaskatlas.pairs.roles; facts hold that of the encoder.
+NEEDED = (*PAIR_COLUMNS, "role", "encoder", "seed")
 # Numbers decoded at once: they stay in the cache of the processor.
 BLOCK = 2**20
 
@@ -47,7 +49,7 @@ def write_embeddings(
     path
         The file to make.
     pairs
-        Columns of the pairs, among them :data:`PAIR_COLUMNS`.
+        Columns of the pairs, among them :data:`PAIR_COLUMNS` and ``role``.
     vectors
         float32 [N, D].
     facts

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.arrow import ArrowFile, write_arrow
-from medtaskatlas.formats.disk_buffer import DiskBuffer
+from medtaskatlas.formats.colour import channels
+from medtaskatlas.formats.columns import (
+    MAP,
+    VALID,
+    VALUE,
+    as_arrow,
+    check_names,
+    check_pixels,
+    content_hash,
+    pixels,
+)
 
 SPLITS = ("train", "val", "test")
 GROUP_SOURCES = ("published", "pattern", "derived", "region", "unknown")
-REQUIRED = ("image_id", "group_id", "group_source", "split", "image")
-OPTIONAL = ("volume_id", "slice_index", "axis", "spacing_mm", "mask", "instances", "label", "boxes")
+REQUIRED = ("image_id", "subject_id", "group_id", "group_source", "split", "image")
+OPTIONAL = (
+    *("volume_id", "slice_index", "axis", "spacing_mm"),
+    *("mask", "instances", "label", "labels", "boxes"),
+)
 META_KEYS = (
     "dataset",
     "source",
@@ -28,6 +39,9 @@ META_KEYS = (
     "classes",
     "annotation",
     "manifest_sha256",
+    "label_kind",
+    "maps",
+    "values",
 )
 _IDENTITY = ("image_id", "image", "mask", "instances", "label", "boxes")
 
@@ -52,14 +66,10 @@ class ImageSet(ArrowFile):
     ``instances`` uint16 [N, H, W], or None.
     """
 
+    required = REQUIRED
+
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        absent = [name for name in REQUIRED if name not in self]
-        if absent:
-            raise DataError(
-                f"{path} lacks the columns {', '.join(absent)}",
-                "delete it and start the run again",
-            )
         self.images = self.numpy("image")
         self.masks = self.numpy("mask") if "mask" in self else None
         self.instances = self.numpy("instances") if "instances" in self else None
@@ -111,57 +121,46 @@ def write_images(
     columns
         Columns of :data:`REQUIRED` and any of :data:`OPTIONAL`; ``image`` uint8 [N, H, W, 3],
         ``mask`` uint8 [N, H, W], ``instances`` uint16 [N, H, W], each an array or a disk buffer;
-        ``boxes`` a list of [K, 4] arrays. A column that the dataset lacks is left out.
+        ``labels`` a list of rows of truth values, or None; ``boxes`` a list of [K, 4] arrays. Of a
+        quantity ``map.<name>`` float32 and ``valid.<name>`` uint8 [N, H, W] of 0 and 1, or
+        ``value.<name>`` numbers and None. A column that the dataset lacks is left out.
     meta
-        Values for all of :data:`META_KEYS`.
+        Values for all of :data:`META_KEYS`; ``channels`` is added to them.
     """
-    unknown = set(columns) - set(REQUIRED) - set(OPTIONAL)
-    absent = set(REQUIRED) - set(columns)
-    if unknown or absent:
-        raise ValueError(f"images columns: unknown {sorted(unknown)}, missing {sorted(absent)}")
-    if set(META_KEYS) - set(meta):
-        raise ValueError(f"images metadata lacks {sorted(set(META_KEYS) - set(meta))}")
-    image = _pixels(columns["image"])
+    quantities = [name for name in columns if name.startswith((MAP, VALID, VALUE))]
+    check_names(columns, REQUIRED, (*REQUIRED, *OPTIONAL, *quantities), "images columns")
+    check_names(meta, META_KEYS, meta, "images metadata")
+    image = pixels(columns["image"])
     if image.dtype != np.uint8 or len(image.shape) != 4 or image.shape[-1] != 3:
         raise ValueError(f"image must be uint8 [N, H, W, 3], not {image.dtype} {image.shape}")
-    for name, kind in (("mask", np.uint8), ("instances", np.uint16)):
+    kinds: dict[str, type] = {"mask": np.uint8, "instances": np.uint16}
+    kinds |= {n: np.float32 for n in quantities if n.startswith(MAP)}
+    kinds |= {n: np.uint8 for n in quantities if n.startswith(VALID)}
+    for name, kind in kinds.items():
         if name in columns:
-            plane = _pixels(columns[name])
-            if plane.dtype != kind or plane.shape != image.shape[:-1]:
-                raise ValueError(f"{name} must be {np.dtype(kind)} {image.shape[:-1]}")
-    ordered: dict[str, Any] = {}
-    for name in (*REQUIRED, *OPTIONAL):
-        if name not in columns:
-            continue
-        if name == "boxes":
-            four = pa.list_(pa.list_(pa.float32(), 4))
-            ordered[name] = pa.array([np.asarray(b).tolist() for b in columns[name]], type=four)
-        elif name in ("group_source", "split", "axis"):
-            ordered[name] = pa.array(list(columns[name])).dictionary_encode()
-        else:
-            column = columns[name]
-            pixels = isinstance(column, np.ndarray | DiskBuffer)
-            ordered[name] = column if pixels else pa.array(list(column))
-    write_arrow(path, ordered, {**meta, "content_sha256": _content_hash(columns)})
+            check_pixels(name, columns[name], kind, image.shape[:-1])
+    ordered = {
+        name: as_arrow(name, columns[name])
+        for name in (*REQUIRED, *OPTIONAL, *quantities)
+        if name in columns
+    }
+    found = {
+        "channels": channels(image, columns["split"]),
+        "content_sha256": content_hash(columns, _IDENTITY),
+    }
+    write_arrow(path, ordered, {**meta, **found})
 
 
-def _pixels(column: Any) -> np.ndarray | DiskBuffer:
-    """A column of pixels."""
-    return column if isinstance(column, DiskBuffer) else np.asarray(column)
+def channels_of(file: ArrowFile) -> int:
+    """Channels that a network sees of prepared images or volumes: 3 where some have colour, or 1.
 
-
-def _content_hash(columns: Mapping[str, Any]) -> str:
-    """SHA-256 over all that a pair depends on, kept in the metadata so that pairs can name it."""
-    digest = hashlib.sha256()
-    for name in _IDENTITY:
-        if name in columns:
-            column = columns[name]
-            digest.update(name.encode())
-            if isinstance(column, DiskBuffer):
-                for chunk in column.chunks():
-                    digest.update(chunk.data)
-            elif isinstance(column, np.ndarray) and column.dtype != object:
-                digest.update(np.ascontiguousarray(column).data)
-            else:
-                digest.update(repr(list(column)).encode())
-    return digest.hexdigest()
+    It is decided once, when they are prepared: see :func:`~medtaskatlas.formats.colour.channels`.
+    """
+    if "volume" in file:
+        return 1
+    if "channels" not in file.meta:
+        raise DataError(
+            f"{file.path} does not say whether its images have colour: an older version made it",
+            "delete it and start the run again",
+        )
+    return int(file.meta["channels"])

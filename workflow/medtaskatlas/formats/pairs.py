@@ -27,6 +27,7 @@ SCHEMA = pa.schema(
         ("modality", pa.string()),
         ("image_id", pa.string()),
         ("image_row", pa.int32()),
+        ("subject_id", pa.string()),
         ("group_id", pa.string()),
         ("split", pa.string()),
         ("task", pa.string()),

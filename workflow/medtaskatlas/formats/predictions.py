@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.formats.parquet import read_parquet, write_parquet
+from medtaskatlas.formats.embeddings import PAIR_COLUMNS
+from medtaskatlas.formats.parquet import read_parquet, remedy, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +53,12 @@ def read_predictions(path: str | Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises
     ------
     DataError
-        If it is missing, damaged, or not of medtaskatlas.
+        If it is missing, damaged, lacks a column of the pairs, or is not of medtaskatlas.
     """
     table, facts = read_parquet(path)
     if not facts:
         raise DataError(f"{path} was not written by medtaskatlas", f"delete {path}")
+    absent = [name for name in (*PAIR_COLUMNS, "query_set") if name not in table.column_names]
+    if absent:
+        raise DataError(f"{path} lacks {', '.join(absent)}", remedy(path))
     return table.to_pandas(), facts

@@ -21,13 +21,7 @@ LOGGER = logging.getLogger("medtaskatlas")
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors by name, and JSON-able facts in the file's header.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or the folder cannot be written; a file that was there stays.
-    """
+    """Write tensors by name, and JSON-able facts in the file's header."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     # Its own `save_file` writes under a third name, which a kill would leave behind.
     content = save(plain, metadata={"medtaskatlas": json.dumps(facts, sort_keys=True)})
@@ -36,13 +30,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], facts: dict
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what :func:`save_tensors` wrote, onto the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged or of another kind.
-    """
+    """Read what :func:`save_tensors` wrote, to the CPU; ValueError if it is damaged or foreign."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["medtaskatlas"])
@@ -128,10 +116,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training keeps its state.
-
-    The fingerprint names data, options and code: a checkpoint of another training is never used.
-    """
+    """A file with the state; the fingerprint names data, options and code of its training."""
 
     path: str | Path
     fingerprint: str
@@ -142,11 +127,7 @@ class Checkpoint:
         save_tensors(self.path, state.tensors(), facts)
 
     def load(self, state: TrainingState) -> bool:
-        """Take up the checkpoint, if there is one of this very training; whether there was.
-
-        One that is damaged, of another training or of another architecture is passed over with a
-        warning in the log: training then begins anew. The state changes wholly or not at all.
-        """
+        """Take up the checkpoint of this very training, if there is one; whether there was."""
         # What a kill left amid the last one would stay for ever if there were no next one.
         remove_temporary_files(self.path)
         if not Path(self.path).is_file():

@@ -14,10 +14,7 @@ import torch
 
 @dataclass
 class Cost:
-    """Cost of a training, all of its starts and processes together.
-
-    With several processes, times are those of the first one times their number.
-    """
+    """Cost of a training, all its starts and processes; times are the first one's times world."""
 
     steps: int = 0
     images: int = 0  # seen in training, those seen twice counted twice
@@ -38,9 +35,9 @@ class Meter:
         self._cpu, self._wall = time.process_time(), time.monotonic()
 
     @contextmanager
-    def step(self, images: int) -> Iterator[None]:
-        """Count a step; the operations of the first one stand for those of the others."""
-        if self._flops_per_image:
+    def step(self, images: int, *, afresh: bool = False) -> Iterator[None]:
+        """Count a step; the operations of the latest one ``afresh`` stand for those that follow."""
+        if self._flops_per_image and not afresh:
             yield
         else:
             from torch.utils.flop_counter import FlopCounterMode

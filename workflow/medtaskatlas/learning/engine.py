@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
+from medtaskatlas.core.errors import DivergedError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.learning.checkpoint import Checkpoint, TrainingState
 from medtaskatlas.learning.cost import Cost, Meter
-from medtaskatlas.learning.history import History
+from medtaskatlas.learning.history import History, LossError
 from medtaskatlas.learning.interrupt import Interrupt
-from medtaskatlas.learning.machine import fabric_of
+from medtaskatlas.learning.machine import fabric_of, seed_torch
 from medtaskatlas.learning.objective import Objective
 from medtaskatlas.learning.options import Training
 from medtaskatlas.learning.prefetch import prefetch
@@ -66,8 +67,8 @@ def fit(
     ------
     SystemExit
         After SIGTERM or SIGINT, once the state is saved.
-    DataError
-        If the loss is no longer a number.
+    DivergedError
+        If the loss is no longer a number; names its part and the images. The last checkpoint stays.
     """
     fabric = fabric_of(options)
     processes = objective.processes
@@ -75,9 +76,11 @@ def fit(
     if processes.world > 1:
         objective.model = share_statistics(objective.model, fabric.device)
     objective.loss_state.to(fabric.device)
-    parameters = [*objective.model.parameters(), *objective.loss_state.parameters()]
+    parts = _parts(objective)
     optimiser = torch.optim.AdamW(
-        parameters, lr=options.learning_rate, weight_decay=options.weight_decay
+        [{"params": part} for part in parts],
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
     )
     state = TrainingState(
         objective.model,
@@ -85,15 +88,48 @@ def fit(
         optimiser,
         fabric.strategy.precision,
         History(title),
-        Cost(parameters=sum(p.numel() for p in parameters if p.requires_grad)),
+        Cost(parameters=_trained(objective, parts, options.steps)),
     )
     checkpoint.load(state)
     model, wrapped = fabric.setup(objective.model, optimiser)
     loop = _Loop(objective, options, checkpoint, state, fabric, model, wrapped)
-    loop.run(seed)
+    try:
+        loop.run(seed)
+    except LossError as error:
+        raise _explained(objective, error, title) from None
     state.restore_best()
     objective.model.cpu()
     return state.history, state.cost
+
+
+def _parts(objective: Objective[Any]) -> list[list[nn.Parameter]]:
+    """Parameters outside of all groups, the loss's among them, and those of each group."""
+    groups = [list(group.module.parameters()) for group in objective.groups]
+    grouped = {p for group in groups for p in group}
+    own = [*objective.model.parameters(), *objective.loss_state.parameters()]
+    return [[p for p in own if p not in grouped], *groups]
+
+
+def _trained(objective: Objective[Any], parts: list[list[nn.Parameter]], steps: int) -> int:
+    """Number of parameters that are trained at some step."""
+    moving = [any(group.factor(step) for step in range(steps)) for group in objective.groups]
+    return sum(
+        p.numel()
+        for part, moves in zip(parts, [True, *moving], strict=True)
+        for p in part
+        if moves and p.requires_grad
+    )
+
+
+def _explained(objective: Objective[Any], error: LossError, title: str) -> DivergedError:
+    """What a user is told of a loss that is no number."""
+    # A batch is a function of its step.
+    names = objective.suspects(objective.batch(error.step - 1), error.part)
+    shown = ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+    return DivergedError(
+        f"{title}: {error}" + f"; images: {shown}" * bool(names),
+        "lower its `learning_rate`" + ", or see to the images" * bool(names),
+    )
 
 
 @dataclass(frozen=True)
@@ -132,8 +168,10 @@ class _Loop:
         own_generators = torch.random.fork_rng(devices=gpus)
         with bar, Interrupt(ignored=not writes) as interrupt, own_generators:
             for batch in prefetch(self.objective.batch, steps, readers):
-                torch.manual_seed(int(generator(seed, "step", len(history), rank).integers(2**62)))
-                with meter.step(len(batch)):
+                drawn = generator(seed, "step", len(history), rank).integers(2**62)
+                seed_torch(int(drawn), device)
+                thawed = self._set_rates()
+                with meter.step(len(batch), afresh=thawed):
                     self._step(batch)
                 done = len(history)
                 if options.patience and (done % options.look_every == 0 or done == options.steps):
@@ -149,16 +187,26 @@ class _Loop:
                     raise SystemExit(TERMINATED)
                 if self._stagnates():
                     break
+        history.read()
         meter.read()
+
+    def _set_rates(self) -> bool:
+        """Set the learning rate of each group; whether one is now frozen or no longer."""
+        step, changed = len(self.state.history), False
+        factors = [1.0, *(group.factor(step) for group in self.objective.groups)]
+        rate = self.options.rate(step)
+        for rates, factor in zip(self.state.optimiser.param_groups, factors, strict=True):
+            rates["lr"] = rate * factor
+        for group, factor in zip(self.objective.groups, factors[1:], strict=True):
+            changed |= group.module.training != (factor > 0)
+            group.module.train(factor > 0).requires_grad_(factor > 0)
+        return changed
 
     def _step(self, batch: Sized) -> None:
         """Take one step."""
-        for group in self.state.optimiser.param_groups:
-            group["lr"] = self.options.rate(len(self.state.history))
         self.optimiser.zero_grad(set_to_none=True)
         parts = self.objective.loss(self.model, batch)
-        loss = functools.reduce(torch.add, parts.values())
-        self.fabric.backward(loss)
+        loss = self.objective.backward(parts, self.fabric.backward)
         self.fabric.clip_gradients(
             self.model,  # type: ignore[arg-type]
             self.optimiser,
@@ -167,15 +215,17 @@ class _Loop:
         )
         self.optimiser.step()
         self.state.history.append(loss, parts)
+        self.objective.after_step(self.model, batch)
 
     def _validate(self) -> None:
         """Score the model on validation groups, and keep the weights that are the best so far."""
         model, history = self.objective.model, self.state.history
-        mode = model.training
+        modes = {module: module.training for module in model.modules()}
         model.eval()
         with torch.inference_mode():
             score = self.objective.validate(model)
-        model.train(mode)
+        for module, mode in modes.items():
+            module.training = mode
         # One number for all, so that no process stops alone.
         history.scores[len(history)] = self.fabric.broadcast(score)
         if history.since_best() == 0:

@@ -9,32 +9,38 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import torch
 
-from medtaskatlas.core.errors import DataError
 from medtaskatlas.learning.options import Training
 
 # Reading a number from a GPU makes it wait, so there it is done once in so many steps.
 PENDING = 50
 
 
+class LossError(Exception):
+    """A loss that is no number, at a step counted from 1; its part, if there are several."""
+
+    def __init__(self, loss: float, step: int, part: str | None) -> None:
+        self.loss, self.step, self.part = loss, step, part
+        of = f", that of {part}" if part else ""
+        super().__init__(f"the loss is {loss} at step {step}{of}")
+
+
 @dataclass
 class History:
-    """Losses and scores; ``title`` names the training in errors."""
+    """Losses and scores; ``title`` names the training to people."""
 
     title: str
     losses: list[float] = field(default_factory=list)
-    parts: dict[str, list[float]] = field(default_factory=dict)  # empty where there is one part
+    # Empty where there is one part; nan at the steps that lack one.
+    parts: dict[str, list[float]] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)  # by the steps that were taken before
-    _pending: list[torch.Tensor] = field(default_factory=list)
+    _pending: list[tuple[list[str], torch.Tensor]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.losses) + len(self._pending)
 
     def append(self, loss: torch.Tensor, parts: Mapping[str, torch.Tensor]) -> None:
         """Add the loss of a step, a scalar, and its parts; on a GPU they are read later."""
-        if len(parts) > 1:
-            for name in parts:
-                self.parts.setdefault(name, [])
-        self._pending.append(torch.stack([loss, *(parts[name] for name in self.parts)]).detach())
+        self._pending.append((list(parts), torch.stack([loss, *parts.values()]).detach()))
         if loss.device.type == "cpu" or len(self._pending) >= PENDING:
             self.read()
 
@@ -43,22 +49,27 @@ class History:
 
         Raises
         ------
-        DataError
+        LossError
             If a loss is no longer a number.
         """
         if not self._pending:
             return
-        fresh = torch.stack(self._pending).double().cpu().tolist()
-        self._pending.clear()
-        for loss, *parts in fresh:
+        # Rows differ in length where steps lack a part.
+        fresh = torch.cat([row for _, row in self._pending]).double().cpu().tolist()
+        pending, self._pending, begin = self._pending, [], 0
+        for names, row in pending:
+            loss, *values = fresh[begin : begin + len(row)]
+            begin += len(row)
+            several = len(names) > 1 or bool(self.parts)
+            found = dict(zip(names, values, strict=True)) if several else {}
+            for name in found:
+                self.parts.setdefault(name, [math.nan] * len(self.losses))
             self.losses.append(loss)
-            for values, value in zip(self.parts.values(), parts, strict=True):
-                values.append(value)
-            if not math.isfinite(loss):
-                raise DataError(
-                    f"{self.title}: the loss is {loss} at step {len(self.losses)}",
-                    "lower its `learning_rate`",
-                )
+            for name, column in self.parts.items():
+                column.append(found.get(name, math.nan))
+            for part, value in [*found.items(), (None, loss)]:
+                if not math.isfinite(value):
+                    raise LossError(value, len(self.losses), part)
 
     def latest(self) -> dict[str, str]:
         """The latest numbers that were read, as text for people."""

@@ -9,10 +9,7 @@ from typing import Any
 
 
 class Interrupt:
-    """Notes SIGTERM and SIGINT as ``requested`` instead of dying of them, inside a ``with``.
-
-    With ``ignored`` this process leaves the answer to another one.
-    """
+    """Notes SIGTERM and SIGINT as ``requested`` inside a ``with``; ``ignored``: another answers."""
 
     def __init__(self, *, ignored: bool = False) -> None:
         self.ignored = ignored

@@ -52,14 +52,19 @@ def set_up_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def check_machine(options: Training) -> None:
-    """Make sure that the machine has what the options need.
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what a network on a device draws from, as ``torch.manual_seed`` does.
 
-    Raises
-    ------
-    ConfigError
-        If there are fewer GPUs than ``devices``, or no GPU for half precision.
+    That one also queues a call, with the stack of its caller, for every kind of device that is not
+    in use: time and memory that grow with the steps of a training.
     """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+
+
+def check_machine(options: Training) -> None:
+    """Raise ConfigError for more ``devices`` than GPUs, or half precision without any."""
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if 0 < available < options.devices:
         raise ConfigError(
@@ -74,10 +79,7 @@ def check_machine(options: Training) -> None:
 
 
 def fabric_of(options: Training) -> Fabric:
-    """Devices, processes and precision of the options, launched.
-
-    With several devices this process is one of those of :mod:`medtaskatlas.learning.launch`.
-    """
+    """Devices, processes and precision of the options, launched."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies import DDPStrategy

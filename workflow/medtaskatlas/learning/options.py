@@ -17,12 +17,8 @@ class Training(StrictModel):
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with a rising rate")
-    patience: int = Field(
-        0, ge=0, description="looks at the validation groups without gain before it stops; 0: never"
-    )
-    look_every: int = Field(
-        200, ge=1, description="steps between two looks at the validation groups, with `patience`"
-    )
+    patience: int = Field(0, ge=0, description="validations without gain before it stops; 0: never")
+    look_every: int = Field(200, ge=1, description="steps between two validations, with `patience`")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="number format of the network; mixed ones are for GPUs"
     )

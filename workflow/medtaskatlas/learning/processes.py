@@ -23,10 +23,7 @@ class Processes:
         return self._parts(size)[self.rank]
 
     def gather(self, own: torch.Tensor, size: int) -> torch.Tensor:
-        """Rows of all processes, float [size, ...], from the own ones; gradients flow back.
-
-        A loss of what is gathered has the gradient of one process with the whole batch.
-        """
+        """Rows of all processes, [size, ...], from the own ones, with the gradient of them all."""
         return own if self.world == 1 else _Gather.apply(own, self, size)
 
     def _parts(self, size: int) -> list[slice]:

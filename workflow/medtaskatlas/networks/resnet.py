@@ -35,31 +35,25 @@ _PACKAGES = (
     "monai.networks.layers",
     "monai.networks.nets",
 )
+# What monai.utils takes in where it is installed, for its plots: most of the time of the import.
+_OPTIONAL = ("matplotlib", "pandas")
 
 
-def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Module, int]:
-    """Residual network without its classifier.
+def trunk(
+    backbone: str,
+    width: int,
+    stem: int,
+    channels: int,
+    *,
+    dims: int = 2,
+    stride: int = 2,
+    pooled: bool = True,
+) -> tuple[nn.Module, int]:
+    """Residual network without its classifier, [B, channels, *S] to [B, features]; and features.
 
-    With a stride of two in the first convolution, as He et al. (2016) have it; MONAI's default of
-    one costs two to four times the time.
-
-    Parameters
-    ----------
-    backbone
-        A key of :data:`LAYERS`.
-    width
-        Channels of the first stage; they double each stage.
-    stem
-        Side of the first kernel, pixels.
-    channels
-        Channels of the images.
-
-    Returns
-    -------
-    torch.nn.Module
-        Maps [B, channels, H, W] to [B, features].
-    int
-        Number of features.
+    With a stride of two in the first convolution and pooling behind it, as He et al. (2016) have
+    it; MONAI's default of one costs two to four times the time. ``stem`` is the side of the first
+    kernel, ``width`` the channels of the first stage, which double each stage.
     """
     block, layers = LAYERS[backbone]
     resnet = monai_resnet()
@@ -68,10 +62,11 @@ def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Modul
         block,
         layers,
         planes,
-        spatial_dims=2,
+        spatial_dims=dims,
         n_input_channels=channels,
         conv1_t_size=stem,
-        conv1_t_stride=2,
+        conv1_t_stride=stride,
+        no_max_pool=not pooled,
         feed_forward=False,
     )
     return network, planes[-1] * (resnet.ResNetBottleneck.expansion if block == "bottleneck" else 1)
@@ -79,17 +74,15 @@ def trunk(backbone: str, width: int, stem: int, channels: int) -> tuple[nn.Modul
 
 @cache
 def monai_resnet() -> ModuleType:
-    """The module ``monai.networks.nets.resnet``, imported alone.
-
-    ``import monai`` imports all of its modules, and with them matplotlib, scipy, transformers and
-    half of torch's compiler: three quarters of the seconds that a job of training or embedding
-    takes to start; docs/decisions.md has the numbers. Who imports MONAI afterwards gets it whole.
-    """
+    """The module ``monai.networks.nets.resnet``, alone, for a quicker start of jobs."""
     found = find_spec("monai")
     if "monai" in sys.modules or found is None or found.origin is None:
         return import_module(_FILE)
     root = Path(found.origin).parent
+    hidden = [name for name in _OPTIONAL if name not in sys.modules]
     try:
+        # None stands for a package that is not installed.
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
         for name in _PACKAGES:
             spec = ModuleSpec(name, None, is_package=True)
             spec.submodule_search_locations = [str(root.joinpath(*name.split(".")[1:]))]
@@ -98,5 +91,7 @@ def monai_resnet() -> ModuleType:
         vars(sys.modules["monai"])["__version__"] = version("monai")
         return import_module(_FILE)
     finally:
+        for name in hidden:
+            del sys.modules[name]
         for name in [n for n in sys.modules if n.partition(".")[0] == "monai"]:
             del sys.modules[name]

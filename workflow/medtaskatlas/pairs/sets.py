@@ -38,20 +38,6 @@ class Amounts:
     levels: int = 11  # steps of a trajectory
 
 
-def make_pairs(
-    images_path: str | Path,
-    task: Task,
-    out: str | Path,
-    *,
-    pairs_per_cell: int,
-    splits: Mapping[str, float],
-    seed: int,
-) -> None:
-    """Generate and write the main pairs only; see :func:`make_sets`."""
-    amounts = Amounts(pairs_per_cell)
-    make_sets(images_path, task, {"main": out}, amounts=amounts, splits=splits, seed=seed)
-
-
 def make_sets(
     images_path: str | Path,
     task: Task,

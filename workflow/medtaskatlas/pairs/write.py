@@ -18,7 +18,7 @@ from medtaskatlas.tasks.task import Pair, Params, Task, as_json
 
 # Python values of a row cost ten times what Arrow's do.
 ROWS_AT_ONCE = 2048
-_FROM_IMAGES = ("image_id", "group_id", "split")
+_FROM_IMAGES = ("image_id", "subject_id", "group_id", "split")
 
 
 class PairWriter:

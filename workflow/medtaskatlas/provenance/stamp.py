@@ -84,10 +84,7 @@ def hash_of(value: Any) -> str:
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a checked configuration, without the keys of :data:`PLACES`.
-
-    The order of encoders counts: it is that of tables and figures.
-    """
+    """SHA-256 of a checked configuration but :data:`PLACES`; the order of encoders counts."""
     return hashlib.sha256(json.dumps(_without_places(config)).encode()).hexdigest()
 
 
@@ -116,11 +113,7 @@ def libraries() -> dict[str, str]:
 
 
 def manifests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """Datasets behind files of a run, sorted, each with the SHA-256 of its list of raw files.
-
-    Images files hold it for themselves; embeddings, predictions and tables for what they were made
-    from; other files for none.
-    """
+    """Datasets behind files of a run, each with the SHA-256 of its list of raw files."""
     found: dict[str, str] = {}
     for path in paths:
         facts = file_facts(path)

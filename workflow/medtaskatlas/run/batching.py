@@ -63,7 +63,7 @@ def pair_batches(plan: RunPlan, cells_per_job: int) -> list[tuple[str, tuple[str
             if name != "main"
             for batch in batches(plan.cells_of(name), CLUSTER_CELLS_PER_JOB)
         ]
-    return [(RULE_OF_SET["main"], SETS, b) for b in batches(plan.made_cells, cells_per_job)]
+    return [(RULE_OF_SET["main"], SETS, b) for b in batches(plan.pair_cells, cells_per_job)]
 
 
 def cells_per_job(wanted: int | None, *, on_cluster: bool) -> int:
@@ -72,11 +72,6 @@ def cells_per_job(wanted: int | None, *, on_cluster: bool) -> int:
 
 
 def jobs_go_to_cluster(workflow: Any) -> bool:
-    """Whether Snakemake sends its jobs to a cluster, while it reads the Snakefile.
-
-    The same in a dry run, and in the job itself on its node, where the same rules must be found.
-    ``--jobs`` without ``--cores`` in a dry run counts as a cluster: nothing more is known of the
-    executor then.
-    """
+    """Whether jobs are sent to a cluster: the same in a dry run, and in the job on its node."""
     # `nodes` is --jobs where an executor has nodes; a local one counts --jobs as cores.
     return bool(workflow.remote_exec or workflow.resource_settings.nodes is not None)

@@ -15,6 +15,8 @@ from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.core.strict_model import StrictModel, submodels
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
+from medtaskatlas.medformer.options import Medformer
+from medtaskatlas.multitask.options import Multitask
 
 
 class Splits(StrictModel):
@@ -67,6 +69,25 @@ class DatasetFilter(StrictModel):
     annotation: list[str] | None = Field(None, description="ground_truth, derived or none")
 
 
+class SizedDataset(StrictModel):
+    """A dataset with a size of its own, and with ``of`` one dataset at several sizes."""
+
+    name: str = Field(
+        pattern="^[a-z][a-z0-9_]*$", description="its name in the run: one of the catalogue, or new"
+    )
+    of: str | None = Field(
+        None,
+        description="dataset of the run that it shows at another size, in the same groups and "
+        "splits; for runs of Medformer alone; null: it is the dataset `name`",
+    )
+    image_size: int | None = Field(
+        None, ge=16, le=1024, description="side of its images, pixels; null: the run's"
+    )
+    volume_size: int | None = Field(
+        None, ge=16, le=256, description="side of its volumes, voxels; null: the run's"
+    )
+
+
 class Config(StrictModel):
     """A run of the workflow."""
 
@@ -74,11 +95,15 @@ class Config(StrictModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
         description="name of the run: its folder in results/",
     )
-    datasets: list[str] | DatasetFilter | Literal["all"] = Field(
-        [], description="names from the catalogue, or a filter, or `all`"
+    datasets: list[str | SizedDataset] | DatasetFilter | Literal["all"] = Field(
+        [],
+        description="names from the catalogue, or {name: ..., image_size: ...} for a size of its "
+        "own; or a filter, or `all`",
     )
-    datasets_dir: Path | None = Field(
-        None, description="folder of folder datasets of your own; every one in it is added"
+    datasets_dir: Path | list[Path] | None = Field(
+        None,
+        description="folder of folder datasets of your own, or several ([a, b]); every one in "
+        "them is added",
     )
     tasks: list[str] | Literal["all"] = Field("all", description="names of tasks, or `all`")
     tasks_dir: Path | None = Field(None, description="folder of *.py files with your own tasks")
@@ -91,8 +116,21 @@ class Config(StrictModel):
         description="URL or folder that stands in for the internet, laid out by host and path",
     )
     image_size: int = Field(64, ge=16, le=1024, description="side of the square images, pixels")
+    volume_size: int | None = Field(
+        None,
+        ge=16,
+        le=256,
+        description="side of the volumes, voxels, of the datasets that have volumes; null: no "
+        "volumes are made",
+    )
     images_per_dataset: int | None = Field(
         None, ge=3, description="most images of a dataset, whole groups evenly spread; null: all"
+    )
+    keep_duplicates: bool = Field(
+        False,
+        description="keep images that are the same as another to the pixel, also in another "
+        "published split, so that test sets are whole; in runs of `medformer` alone, whose scores "
+        "stand there with and without them",
     )
     pairs_per_cell: int = Field(100, ge=3, description="pairs of one task on one dataset")
     failures_per_cell: int = Field(
@@ -113,8 +151,15 @@ class Config(StrictModel):
     )
     scaling: Scaling | None = Field(None, description="study of less data; null: none")
     encoders: dict[str, Encoder] = Field(
+        {},
         description="name: {kind: ..., options}; `like: NAME` takes the options of another first; "
-        "`NAME: null` drops one, e.g. on the command line"
+        "`NAME: null` drops one, e.g. on the command line",
+    )
+    multitask: Multitask | None = Field(
+        None, description="multi-task systems on the same data; null: none"
+    )
+    medformer: Medformer | None = Field(
+        None, description="one transformer for pictures and volumes of all sets; null: none"
     )
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
     seed: int = Field(0, ge=0, description="seed of everything that is not training")
@@ -145,17 +190,46 @@ class Config(StrictModel):
     )
     splits: Splits = Field(Splits(), description="shares of groups")
 
+    @property
+    def datasets_dirs(self) -> list[Path]:
+        """Folders of folder datasets."""
+        given = self.datasets_dir or []
+        return given if isinstance(given, list) else [given]
+
+    @property
+    def sized(self) -> dict[str, SizedDataset]:
+        """Datasets with a size of their own, by name."""
+        named = self.datasets if isinstance(self.datasets, list) else []
+        return {entry.name: entry for entry in named if isinstance(entry, SizedDataset)}
+
+    def image_size_of(self, dataset: str) -> int:
+        """Side of the images of a dataset, pixels."""
+        own = self.sized.get(dataset)
+        return self.image_size if own is None or own.image_size is None else own.image_size
+
+    def volume_size_of(self, dataset: str) -> int | None:
+        """Side of the volumes of a dataset, voxels, where it has any; None: none are made."""
+        own = self.sized.get(dataset)
+        return self.volume_size if own is None or own.volume_size is None else own.volume_size
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if self.datasets == [] and self.datasets_dir is None:
+        if self.datasets == [] and not self.datasets_dirs:
             raise ValueError(
                 "no dataset is named: give `datasets`, or `datasets_dir` with folder datasets of "
                 "your own (--config datasets_dir=PATH)"
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("`seeds` names a seed twice")
-        if not self.encoders:
-            raise ValueError("`encoders` is empty: name at least one")
+        if not self.encoders and self.multitask is None and self.medformer is None:
+            raise ValueError(
+                "`encoders` is missing or empty: name at least one, or `multitask` or `medformer`"
+            )
+        if self.keep_duplicates and (self.encoders or self.multitask is not None):
+            raise ValueError(
+                "`keep_duplicates`: `encoders` and `multitask` would train on copies of what they "
+                "test; leave it out, or give `medformer` a run of its own"
+            )
         for name in self.encoders:
             if not name.isidentifier():
                 raise ValueError(f"`encoders`: {name!r} must be letters, digits and underscores")
@@ -266,8 +340,9 @@ def _spelt_out(encoders: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Where a key takes one of several types, pydantic reports the failure of each of them.
+_DATASETS = "list[union[str,SizedDataset]]"
 _UNIONS: dict[str, dict[type, str]] = {
-    "datasets": {list: "list[str]", dict: "DatasetFilter"},
+    "datasets": {list: _DATASETS, dict: "DatasetFilter"},
     "tasks": {list: "list[str]"},
 }
 
@@ -282,6 +357,9 @@ def _as_meant(errors: list[Any]) -> list[Any]:
             kept.append(error)
             continue
         value = error["input"]
+        entry = where[1] == _DATASETS and len(where) == 4
+        if entry and (where[3] == "str") == isinstance(value, Mapping):
+            continue
         if len(where) == 2 and type(value) not in meant:
             said = " or ".join(
                 ["a list of names", *(["a filter"] if dict in meant else []), "`all`"]
@@ -295,7 +373,8 @@ def _as_meant(errors: list[Any]) -> list[Any]:
 
 def _path(where: list[str]) -> list[str]:
     """Keys on the way to an error, without pydantic's names of types."""
-    tags = {*KINDS, "list[str]", "DatasetFilter", "literal['all']"}
+    tags = {*KINDS, "list[str]", _DATASETS, "str", "DatasetFilter", "SizedDataset"}
+    tags |= {"literal['all']"}
     return [
         part
         for i, part in enumerate(where)
@@ -311,6 +390,8 @@ def _remedy(error: Any) -> str | None:
         # Snakemake makes a number of it on the command line, whatever the quotes.
         value = error["input"]
         return f'write `run: "{value}"` in a file, or --config run=run{value}: a name'
+    if path[:1] == ["datasets"] and path[1:2] and path[1].isdigit():
+        return "write a name, or such as `{name: breastmnist, image_size: 64}`"
     typed = _typed(error, path) if path else None
     if typed is None:
         return None

@@ -12,10 +12,18 @@ from medtaskatlas.core.code_hash import code_hash, modules, read_module
 from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.datasets.catalogue import load_catalogue
 from medtaskatlas.datasets.dataset import Dataset
-from medtaskatlas.datasets.sources.folder import find_folder_datasets, folder_messages
+from medtaskatlas.datasets.own import find_folder_datasets, folder_messages
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.run.config import Config, dropped_encoders, parse_config
-from medtaskatlas.run.selection import heldout_datasets, select_datasets, with_own
+from medtaskatlas.run.medformer import ArmRun, MedformerPlan, plan_medformer
+from medtaskatlas.run.multitask import MultitaskPlan, plan_multitask
+from medtaskatlas.run.selection import (
+    check_sizes,
+    heldout_datasets,
+    select_datasets,
+    with_copies,
+    with_own,
+)
 from medtaskatlas.run.studies import Point, points_of
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
@@ -31,16 +39,21 @@ class RunPlan:
     trajectory_tasks: dict[str, Task]  # of which trajectories alone are made
     heldout: list[str]  # datasets that no encoder sees in training
     encoders: dict[str, EncoderKind]  # those that are available on this machine
+    multitask: MultitaskPlan | None
+    medformer: MedformerPlan | None
     messages: list[str]  # for the user: what was left out or widened, and why
 
     @cached_property
     def cells(self) -> list[tuple[str, str]]:
-        """(task, dataset) of every cell of the grid that has what the task needs."""
+        """(task, dataset) of every cell of the grid that has what the task needs.
+
+        None without encoders, which alone need pairs.
+        """
         return [
             (task.name, dataset.name)
             for task in self.tasks.values()
             for dataset in self.datasets.values()
-            if task.needs <= dataset.offers
+            if self.encoders and task.needs <= dataset.offers
         ]
 
     @property
@@ -49,7 +62,7 @@ class RunPlan:
         return self.config.seed
 
     @cached_property
-    def made_tasks(self) -> dict[str, Task]:
+    def pair_tasks(self) -> dict[str, Task]:
         """Name to task, of all tasks that pairs of some set are made of."""
         return {**self.tasks, **self.trajectory_tasks}
 
@@ -58,14 +71,14 @@ class RunPlan:
         """Cells with trajectories: those of tasks that have degrees."""
         return [
             (task.name, dataset.name)
-            for task in self.made_tasks.values()
-            if task.ladder is not None
+            for task in self.pair_tasks.values()
+            if self.encoders and task.ladder is not None
             for dataset in self.datasets.values()
             if task.needs <= dataset.offers
         ]
 
     @cached_property
-    def made_cells(self) -> list[tuple[str, str]]:
+    def pair_cells(self) -> list[tuple[str, str]]:
         """Cells that pairs of some set are made of."""
         return list(dict.fromkeys([*self.cells, *self.trajectory_cells]))
 
@@ -74,8 +87,8 @@ class RunPlan:
         return self.trajectory_cells if set == "trajectory" else self.cells
 
     @property
-    def described_sets(self) -> list[str]:
-        """Sets of pairs, beside the main one, that the run makes."""
+    def extra_sets(self) -> list[str]:
+        """Sets of pairs that the run makes besides the main one."""
         config = self.config
         amounts = {
             "failure": config.failures_per_cell,
@@ -117,8 +130,8 @@ class RunPlan:
         return [(name, seed) for name in self.encoders for seed in self.config.seeds_of(name)]
 
     @property
-    def described_runs(self) -> list[tuple[str, int]]:
-        """(encoder, seed) whose failures and trajectories are looked at: not those of controls."""
+    def compared_runs(self) -> list[tuple[str, int]]:
+        """(encoder, seed) of models and baselines, which embed failures and trajectories too."""
         wanted = ("model", "baseline")
         return [(e, seed) for e, seed in self.encoder_runs if self.encoders[e].role in wanted]
 
@@ -128,29 +141,66 @@ class RunPlan:
         return [(name, seed) for name, seed in self.encoder_runs if self.has_weights(name)]
 
     @property
+    def multitask_runs(self) -> list[tuple[str, str, int]]:
+        """(problem, system, seed) of every training of a multi-task system."""
+        return self.multitask.runs if self.multitask else []
+
+    @property
+    def multitask_systems(self) -> dict[str, dict[str, Any]]:
+        """Options of every multi-task system, by name: its ``system``, ``weighting`` and others."""
+        return self.multitask.systems if self.multitask else {}
+
+    @property
+    def medformer_runs(self) -> list[ArmRun]:
+        """All trainings of Medformer's arms."""
+        return self.medformer.runs if self.medformer else []
+
+    @property
     def results(self) -> str:
         """Folder of the run, relative to the working directory."""
         return f"results/{self.config.run}"
 
-    def place(self, dataset: str) -> str:
+    @cached_property
+    def volume_datasets(self) -> list[str]:
+        """Datasets that volumes are made of."""
+        return _volume_datasets(self.config, self.datasets)
+
+    def place(self, dataset: str, size: int | None = None) -> str:
         """Folder of a dataset's raw data below data/: ``source/dataset``, and its side in pixels.
 
-        The side where the dataset is published at several sizes.
+        The side where the dataset is published at several sizes: for images, or for volumes of
+        a `size`.
         """
-        return self.datasets[dataset].place(self.config.image_size)
+        return self.datasets[dataset].place(size or self.config.image_size_of(dataset))
 
     @cached_property
-    def dataset_at(self) -> dict[str, Dataset]:
-        """Place of raw data to dataset."""
-        return {self.place(name): dataset for name, dataset in self.datasets.items()}
+    def raw_data(self) -> dict[str, tuple[Dataset, int]]:
+        """Place of raw data to dataset, and the size of images or volumes that it is fetched for.
 
-    def manifest(self, dataset: str) -> str:
-        """Path of the manifest of a dataset's raw data."""
-        return f"data/{self.place(dataset)}/MANIFEST.json"
+        Volumes may need another published side than images; where they do not, images decide, and
+        of a dataset at several sizes the one that has its name.
+        """
+        size_of = self.config.volume_size_of
+        wanted = [(name, side) for name in self.volume_datasets if (side := size_of(name))]
+        wanted += [(name, self.config.image_size_of(name)) for name in self.datasets]
+        wanted.sort(key=lambda one: self.datasets[one[0]].copy_of is None)
+        return {
+            self.place(name, side): (self.datasets[name].as_published(), side)
+            for name, side in wanted
+        }
 
-    def raw_folder(self, dataset: str) -> str:
+    def manifest(self, dataset: str, size: int | None = None) -> str:
+        """Path of the manifest of a dataset's raw data, for images or volumes of a `size`."""
+        return f"data/{self.place(dataset, size)}/MANIFEST.json"
+
+    def raw_folder(self, dataset: str, size: int | None = None) -> str:
         """Folder of a dataset's raw files: the user's own, or where its manifest lies."""
-        return self.datasets[dataset].raw_folder(self.config.image_size)
+        return self.datasets[dataset].raw_folder(size or self.config.image_size_of(dataset))
+
+    def like(self, dataset: str) -> list[str]:
+        """Prepared images of the dataset that one shows at another size: one file or none."""
+        other = self.datasets[dataset].copy_of
+        return [] if other is None else [f"{self.results}/images/{other}.arrow"]
 
     def entry(self, dataset: str) -> dict[str, Any]:
         """Entry of a dataset for a script; without times of files: content is in the manifest."""
@@ -162,6 +212,17 @@ class RunPlan:
         datasets = dict.fromkeys(dataset for _, dataset in cells)
         return [f"{self.results}/images/{dataset}.arrow" for dataset in datasets]
 
+    def volume_files(self) -> list[str]:
+        """Paths of the prepared volumes; an error where the run makes none."""
+        if not self.volume_datasets:
+            size = self.config.volume_size
+            raise ConfigError(
+                "this run makes no volumes: "
+                + ("`volume_size` is not set" if size is None else "none of its datasets has any"),
+                "give --config volume_size=28, and datasets with volumes, such as adrenalmnist3d",
+            )
+        return [f"{self.results}/volumes/{dataset}.arrow" for dataset in self.volume_datasets]
+
     def pair_files(self, cells: list[tuple[str, str]], set: str = "main") -> list[str]:
         """Paths of the pairs of some cells."""
         return [f"{self.results}/pairs/{set}/{task}/{dataset}.arrow" for task, dataset in cells]
@@ -169,7 +230,7 @@ class RunPlan:
     def sets_of(self, task: str) -> list[str]:
         """Sets of pairs that are made of a task; trajectories of tasks with degrees alone."""
         whole = ["main", "failure"] if task in self.tasks else []
-        return [*whole, *(["trajectory"] if self.made_tasks[task].ladder else [])]
+        return [*whole, *(["trajectory"] if self.pair_tasks[task].ladder else [])]
 
     def pair_params(self, set: str, task: str, dataset: str) -> dict[str, Any]:
         """Everything that a file of pairs depends on besides the images, and nothing else.
@@ -218,7 +279,7 @@ class RunPlan:
 
     def task_code(self, task: str) -> str:
         """Hash of the code that makes the pairs of a task."""
-        apply = self.made_tasks[task].apply
+        apply = self.pair_tasks[task].apply
         if apply.__module__.startswith("medtaskatlas."):
             return code_hash("medtaskatlas.pairs.sets", apply.__module__)
         # A task of the user's own: a file outside the package.
@@ -257,11 +318,13 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> RunPlan:
     known = load_catalogue() if catalogue is None else load_catalogue(catalogue)
     own: dict[str, Dataset] = {}
     found: list[str] = []
-    if config.datasets_dir is not None:
-        own, found = find_folder_datasets(config.datasets_dir), folder_messages(config.datasets_dir)
+    if folders := config.datasets_dirs:
+        own, found = find_folder_datasets(*folders), folder_messages(*folders)
     known, clashes = with_own(known, own)
+    known = with_copies(config, known)
     names, messages = select_datasets(config, known, list(own))
     messages = [*found, *clashes, *messages]
+    check_sizes(config, {name: known[name] for name in names})
     heldout, more = heldout_datasets(config, names, known)
     bank = load_bank(config.tasks_dir)
     tasks = select_tasks(config.tasks, bank)
@@ -283,14 +346,24 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> RunPlan:
         f"encoder {name} is dropped: its value is null; write `{name}: {{}}` for all defaults"
         for name in dropped_encoders(raw)
     ]
+    chosen = {name: known[name] for name in names}
+    multitask = plan_multitask(config.multitask, chosen) if config.multitask else None
+    volumes = _volume_datasets(config, chosen)
+    medformer = plan_medformer(config.medformer, chosen, volumes) if config.medformer else None
     plan = RunPlan(
         config=config,
-        datasets={name: known[name] for name in names},
+        datasets=chosen,
         tasks={name: bank[name] for name in tasks},
         trajectory_tasks={name: bank[name] for name in trajectory_tasks},
         heldout=heldout,
         encoders=encoders,
-        messages=[*messages, *more, *dropped, *absent],
+        multitask=multitask,
+        medformer=medformer,
+        messages=[
+            *(*messages, *more, *dropped, *absent),
+            *(multitask.messages if multitask else []),
+            *(medformer.messages if medformer else []),
+        ],
     )
     if not plan.training_cells and plan.trained_runs:
         raise ConfigError(
@@ -311,6 +384,15 @@ def _encoders_here(config: Config) -> tuple[dict[str, EncoderKind], list[str]]:
     missing = {name: encoder.missing() for name, encoder in config.encoders.items()}
     here = {name: e for name, e in config.encoders.items() if missing[name] is None}
     lines = [f"encoder {name} is left out: {why}" for name, why in missing.items() if why]
-    if not here:
-        raise ConfigError("no encoder can be had on this machine", "\n".join(lines))
+    if not here and config.encoders:
+        raise ConfigError("no encoder is available on this machine", "\n".join(lines))
     return here, lines
+
+
+def _volume_datasets(config: Config, datasets: Mapping[str, Dataset]) -> list[str]:
+    """Datasets that volumes are made of."""
+    return [
+        name
+        for name, dataset in datasets.items()
+        if config.volume_size_of(name) is not None and dataset.has_volumes
+    ]

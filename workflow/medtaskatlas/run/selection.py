@@ -7,17 +7,14 @@ from itertools import combinations
 
 from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.datasets.dataset import Dataset
+from medtaskatlas.problems.problem import split_apart
 from medtaskatlas.run.config import Config, DatasetFilter
 
 
 def with_own(
     catalogue: Mapping[str, Dataset], own: Mapping[str, Dataset]
 ) -> tuple[dict[str, Dataset], list[str]]:
-    """The catalogue together with the user's own datasets, and sentences for the user.
-
-    An overlap that one of them names holds both ways; one with an unknown dataset is passed over. A
-    name that is in both is an error.
-    """
+    """The catalogue and the user's own datasets, overlaps closed both ways, and messages."""
     for name in own:
         if name in catalogue:
             raise ConfigError(
@@ -39,14 +36,58 @@ def with_own(
     ]
 
 
+def with_copies(config: Config, known: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Known datasets, and those that a run takes at another size too."""
+    copies = {}
+    for name, entry in config.sized.items():
+        if entry.of is None:
+            continue
+        if entry.of not in known:
+            raise ConfigError(
+                f"config: datasets: {name}.of: unknown dataset {entry.of!r}",
+                nearest(entry.of, known),
+            )
+        if name in known:
+            raise ConfigError(
+                f"config: datasets: {name} is a dataset of its own, not one of {entry.of}",
+                f"give another name, such as {entry.of}_{entry.volume_size or entry.image_size}",
+            )
+        copies[name] = known[entry.of].at_another_size(name)
+    return {**known, **copies}
+
+
+def check_sizes(config: Config, datasets: Mapping[str, Dataset]) -> None:
+    """Refuse sizes and copies of the chosen datasets that a run cannot have."""
+    sized = {name: entry for name, entry in config.sized.items() if name in datasets}
+    parts = ["encoders"] * bool(config.encoders) + ["multitask"] * bool(config.multitask)
+    for name, entry in sized.items():
+        key = f"config: datasets: {name}"
+        if parts and (entry.of or entry.image_size not in {None, config.image_size}):
+            why = f"it shows {entry.of} twice" if entry.of else "their images have one size"
+            raise ConfigError(
+                f"{key}: not with {' and '.join(parts)}, since {why}",
+                f"leave {name} out, or run Medformer alone",
+            )
+        if entry.of and entry.of not in datasets:
+            raise ConfigError(
+                f"{key}.of: {entry.of} is not among the run's datasets",
+                f"name {entry.of} too, or write {{name: {entry.of}, ...}} without `of`",
+            )
+    seen: dict[tuple[str, int], str] = {}
+    for name, dataset in datasets.items():
+        volume = config.volume_size_of(name) if dataset.has_volumes else None
+        size = dataset.published, volume or config.image_size_of(name)
+        if (other := seen.setdefault(size, name)) != name:
+            raise ConfigError(
+                f"config: datasets: {name} and {other} are {size[0]} at one size, {size[1]}",
+                "give them different sizes, or leave one out",
+            )
+
+
 def select_datasets(
     config: Config, catalogue: Mapping[str, Dataset], own: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Datasets that a configuration names, within the licences that it allows, and messages.
-
-    Those of the user's `own` are always taken; messages say what was left out. An unknown name or
-    value of a filter is an error, and so is a choice of nothing.
-    """
+    """Datasets that a configuration names, within its licences, and what was left out."""
     wanted = config.datasets
     shared = {name: dataset for name, dataset in catalogue.items() if name not in own}
     if wanted == "all":
@@ -54,7 +95,7 @@ def select_datasets(
     elif isinstance(wanted, DatasetFilter):
         names = _filtered(wanted, shared)
     else:
-        names = list(wanted)
+        names = [entry if isinstance(entry, str) else entry.name for entry in wanted]
         for name in names:
             if name not in catalogue:
                 raise ConfigError(
@@ -128,8 +169,8 @@ def heldout_datasets(
     queue = list(config.heldout.datasets)
     while queue:
         name = queue.pop(0)
-        for other in catalogue[name].overlaps:
-            if other in chosen and other not in held:
+        for other in chosen:
+            if other not in held and catalogue[name].overlapping(catalogue[other]):
                 messages.append(f"held out {other} as well: it overlaps {name}")
                 held.add(other)
                 queue.append(other)
@@ -141,7 +182,6 @@ def heldout_datasets(
         f"caution: {name} and {other} share images and are split apart from each other; hold one "
         "out, or leave one out, for unseen groups that are unseen in both"
         for name, other in combinations([name for name in chosen if name not in held], 2)
-        if other in catalogue[name].overlaps
-        and not (catalogue[name].split_alike and catalogue[other].split_alike)
+        if split_apart(name, [other], catalogue)
     ]
     return [name for name in chosen if name in held], messages

@@ -1,4 +1,4 @@
-"""Trainings beside those of the encoders: with some tasks held out, and with less data.
+"""Trainings besides those of the encoders: with some tasks held out, and with less data.
 
 A study is a list of points; a point is one training. Both are known before the DAG is built.
 """
@@ -36,12 +36,15 @@ class Point:
         """Its folder: ``<study>/<name>``."""
         return f"{self.study}/{self.name}"
 
+    @property
+    def unseen_tasks(self) -> list[str]:
+        """Tasks that are embedded but not learnt from."""
+        learnt = {task for task, _ in self.training_cells}
+        return sorted({task for task, _ in self.embedded_cells} - learnt)
+
 
 def task_folds(families: Mapping[str, str], folds: int, seed: int) -> list[list[str]]:
-    """Deal tasks (name to family) into folds, so that each has tasks of every family.
-
-    Sizes of folds differ by one at most.
-    """
+    """Deal tasks (name to family) into folds of nearly one size, each with all families."""
     rng = generator(seed, "task folds")
     dealt: list[list[str]] = [[] for _ in range(folds)]
     place = cycle(range(folds))
@@ -67,24 +70,7 @@ def points_of(
     training_cells: Sequence[Cell],
     heldout: Sequence[str],
 ) -> dict[str, Point]:
-    """All points of all studies of a run.
-
-    Parameters
-    ----------
-    config
-        Of the run.
-    families
-        Task to family.
-    cells, training_cells
-        All cells of the run, and those that encoders learn from.
-    heldout
-        Datasets that no encoder learns from.
-
-    Returns
-    -------
-    dict of str to Point
-        By :attr:`Point.key`.
-    """
+    """All points of a run's studies: the folds of ``unseen_tasks``, then ``scaling``."""
     points = [
         *_unseen_tasks(config, families, cells, training_cells),
         *_scaling(config, cells, training_cells, heldout),
@@ -104,12 +90,10 @@ def _unseen_tasks(
     cells: Sequence[Cell],
     training_cells: Sequence[Cell],
 ) -> list[Point]:
-    """One point a fold and encoder: all that the run trains on but the tasks of the fold.
+    """A point for each fold, trained on all cells of training but the tasks of the fold.
 
-    Tasks that the run never trains on (held out, or on held-out datasets only) are unseen by every
-    fold. They are dealt behind the others, so that they change no training.
-    Tasks that the point learns from are only what the fold's are compared with, so that of whole
-    datasets held out none but the fold's tasks are embedded.
+    Tasks that the run never trains on are unseen by every fold: they are dealt behind the others,
+    so that they change no training.
     """
     study = config.unseen_tasks
     if study is None:

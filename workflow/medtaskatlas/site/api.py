@@ -14,6 +14,8 @@ from typing import Any
 
 import griffe
 
+from medtaskatlas.core.text import markdown_table
+
 PACKAGE = "medtaskatlas"
 FOLDER = "api"
 FRONT = """\
@@ -55,10 +57,10 @@ def pages(root: Path) -> dict[str, str]:
         inside = {n: line for n, line in modules(root).items() if n.rpartition(".")[0] == name}
         if inside:
             rows = (
-                f"| [`{n.removeprefix(f'{PACKAGE}.')}`]({Path(page_of(n)).name}) | {line} |\n"
+                [f"[`{n.removeprefix(f'{PACKAGE}.')}`]({Path(page_of(n)).name})", line]
                 for n, line in inside.items()
             )
-            text += f"\n| module | what it holds |\n|---|---|\n{''.join(rows)}"
+            text += "\n" + markdown_table(["module", "what it holds"], rows)
         made[page_of(name)] = text
     return made
 
@@ -75,11 +77,7 @@ def nav(root: Path) -> list[Any]:
 
 
 def as_markdown(text: str, module: str, known: Mapping[str, str]) -> str:
-    r"""A docstring's roles, such as ``:func:`name```, as Markdown.
-
-    Roles of the objects in ``known``, by full name or by name within the module, lead to the target
-    there, ``(page)`` or ``[reference]``; those of others are code; formulas are in ``\(...\)``.
-    """
+    """A docstring's roles, ``:func:`name```, as links to the ``known`` ones or as code."""
 
     def role(found: re.Match[str]) -> str:
         short, name = found[1], found[2]

@@ -129,23 +129,16 @@ def _words(task: Task) -> str:
     if task.needs:
         words.append(f"Needs: {', '.join(sorted(task.needs))}.")
     if task.ladder is not None:
-        ladder = task.ladder
-        words.append(
-            f"Severity 0 to 1: {ladder.effect} {ladder.mildest:g} to {ladder.strongest:g} "
-            f"({ladder.unit}); here {effects(task, SEVERITIES)}."
-        )
+        words.append(f"Severity 0 to 1: {task.ladder}; here {effects(task, SEVERITIES)}.")
     if task.extra:
         words.append("*Extra: runs where a configuration names it.*")
     if task.format_identifiable:
-        words.append("*Told by the format of its output.*")
+        words.append("*Identified by the format of its output.*")
     return " ".join(words)
 
 
 def shown_images(shown: Shown, folder: Path, image_px: int) -> Candidates:
-    """Fetch and prepare a dataset of the page, and choose from its images.
-
-    Candidates are views into the prepared file, which must stay as long as they are used.
-    """
+    """Fetch and prepare a dataset of the page; candidates are views into the prepared file."""
     dataset = load_catalogue()[shown.name]
     raw, path = folder / "raw" / shown.name, folder / f"{shown.name}.arrow"
     fetch(dataset, raw)

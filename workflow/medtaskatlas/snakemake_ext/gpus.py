@@ -92,10 +92,10 @@ def reserve_gpus(
         f"(`--resources gpu={len(there)}` lets jobs wait before they start)"
     )
     with (
-        _locked(number, there, folder, lambda: (tell or _say)(message)) as lent,
-        _environment(VISIBLE, ",".join(lent)),
+        _locked(number, there, folder, lambda: (tell or _say)(message)) as reserved,
+        _environment(VISIBLE, ",".join(reserved)),
     ):
-        yield lent
+        yield reserved
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def _locked(
     with ExitStack() as held:
         # Two that each hold half of what both need would wait for ever.
         with locks.hold(["-".join(["turn", *_scope()])], on_wait=tell_once):
-            lent = held.enter_context(locks.hold(list(names), number, on_wait=tell_once))
-        yield [names[name] for name in lent]
+            reserved = held.enter_context(locks.hold(list(names), number, on_wait=tell_once))
+        yield [names[name] for name in reserved]
 
 
 def _scope() -> list[str]:

@@ -60,15 +60,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
 
 
 def make(product: Product, snakemake: Any) -> None:
-    """Call the function of a table or figure with inputs, outputs and parameters by name.
-
-    Parameters
-    ----------
-    product
-        The table or figure.
-    snakemake
-        The object that Snakemake gives to a script.
-    """
+    """Call the function of a table or figure with inputs, outputs and parameters by name."""
     resolve_name(f"medtaskatlas.{product.function}")(
         **snakemake.input,
         **snakemake.output,

@@ -50,7 +50,7 @@ def patch_snakemake() -> None:
 def limit_scheduling_timers(scheduler: Any) -> None:
     """Let a ``JobScheduler`` have one pending timer instead of one a finished job.
 
-    By itself each finished job starts a chain of looks for runnable jobs that ends only when
+    By itself each finished job starts a chain of checks for runnable jobs that ends only when
     nothing waits. After 300 jobs, with trainings waiting for a free core, a look at their 300 input
     files several times a second took half a core from the training that ran (measured with py-spy
     on config/embedded.yaml). One pending timer does the same work once.
@@ -115,20 +115,17 @@ def _cancel_sent(executor: Any) -> None:
 
 
 def _end_local_jobs() -> None:
-    """Send SIGTERM once to every process of the jobs on this machine, also to those just starting.
-
-    Trainings then leave a checkpoint; other jobs end at once, and their files are whole or absent.
-    """
+    """Send SIGTERM once to every process of the jobs on this machine, also to new ones."""
     import psutil
 
-    told: set[psutil.Process] = set()
+    signalled: set[psutil.Process] = set()
     print("medtaskatlas: stopping; the same command goes on from here", file=sys.stderr)
     while True:
-        for process in set(psutil.Process().children(recursive=True)) - told:
+        for process in set(psutil.Process().children(recursive=True)) - signalled:
             with suppress(psutil.Error):
                 if process.name() not in SPARED:
                     process.terminate()
-                    told.add(process)
+                    signalled.add(process)
         time.sleep(0.2)
 
 

@@ -15,18 +15,18 @@ from typing import Any
 
 # As the executor asks it (snakemake_executor_plugin_slurm.job_status_query), for no job.
 _SACCT = ("sacct", "-X", "--parsable2", "--clusters", "all", "--noheader", "--starttime", "now")
-# An ended job must be known for several looks, seconds: see slurm/config.yaml for their pause.
+# An ended job must be known for several checks, seconds: see slurm/config.yaml for their pause.
 SHORTEST_MEMORY = 60
 # Rules of which a job may ask for a GPU; read by slurm/config.yaml and slurm/site.
-GPU_RULES = ("train", "train_point", "embed", "embed_set", "embed_point")
+GPU_RULES = (
+    *("train", "train_point", "embed", "embed_set", "embed_point"),
+    *("multitask_represent", "multitask_tune", "multitask_train"),
+    *("medformer_pretrain", "medformer_train"),
+)
 
 
 def status_command() -> str:
-    """Command that tells what became of a job, for slurm/config.yaml: ``sacct`` or ``squeue``.
-
-    ``squeue`` where no accounts are kept, or there is no Slurm, as for a dry run on a laptop. It
-    knows an ended job for `MinJobAge` seconds: a warning says so where that is too short.
-    """
+    """Command that tells what became of a job: ``sacct``, or ``squeue`` without accounts."""
     if _ask(*_SACCT) is not None:
         return "sacct"
     age = min_job_age(_ask("scontrol", "show", "config") or "")
@@ -41,13 +41,9 @@ def status_command() -> str:
 
 
 def has_gpus() -> bool:
-    """Whether jobs can ask for GPUs, for slurm/config.yaml; True where nothing is known.
-
-    Where Slurm says that no node has any it would refuse every job that asks for one; a line on
-    standard error then says that encoders train on CPUs.
-    """
-    told = _ask("sinfo", "--noheader", "--format=%G")
-    if told is None or "gpu" in told.lower():
+    """Whether jobs can ask for GPUs; True where nothing is known."""
+    listed = _ask("sinfo", "--noheader", "--format=%G")
+    if listed is None or "gpu" in listed.lower():
         return True
     print("medtaskatlas: no node of this cluster has a GPU; training on CPUs", file=sys.stderr)
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 from medtaskatlas.core.errors import ConfigError, TaskError, nearest
 from medtaskatlas.tasks import acquisition, extras, generative, semantic, transformation
@@ -15,49 +16,59 @@ BUILT_IN = (semantic, generative, transformation, acquisition, extras)
 
 
 def load_bank(tasks_dir: str | Path | None = None) -> dict[str, Task]:
-    """All tasks, extras among them, by family and then in the order of their definition.
+    """All tasks by name and family, with those of ``*.py`` in a folder of the user's own.
 
-    Within a family the thirty come first, then the user's own, then extras.
+    Within a family the thirty come first, then the user's own, then extras. Raises ConfigError if
+    the folder does not exist, TaskError if a file cannot be loaded.
+    """
+    if tasks_dir is not None:
+        load_files("tasks_dir", tasks_dir, CHECK)
+    by_family = sorted(REGISTRY.values(), key=lambda t: (FAMILIES.index(t.family), t.extra))
+    return {t.name: t for t in by_family}
+
+
+CHECK = "medtaskatlas tasks check {}"
+_LOADED: dict[Path, ModuleType] = {}
+
+
+def load_files(key: str, folder: str | Path, check: str) -> list[ModuleType]:
+    """Run the ``*.py`` files of a folder of the user's own, each once a process.
 
     Parameters
     ----------
-    tasks_dir
-        Folder whose ``*.py`` files register tasks of the user's own.
+    key
+        Key of the configuration that names the folder.
+    folder
+        The folder.
+    check
+        Command that a user checks a file with, with a place for it.
 
     Returns
     -------
-    dict
-        Name to task.
+    list of module
+        In the order of their names.
 
     Raises
     ------
     ConfigError
         If the folder does not exist.
     TaskError
-        If a file cannot be loaded.
+        If a file cannot be loaded; names file and line.
     """
-    if tasks_dir is not None:
-        folder = Path(tasks_dir)
-        if not folder.is_dir():
-            hint = f", e.g. {folder.parent}" if folder.is_file() else ""
-            raise ConfigError(
-                f"tasks_dir: {folder} is no folder", f"give a folder with *.py files{hint}"
-            )
-        for file in sorted(folder.glob("*.py")):
-            _load_file(file)
-    by_family = sorted(REGISTRY.values(), key=lambda t: (FAMILIES.index(t.family), t.extra))
-    return {t.name: t for t in by_family}
+    folder = Path(folder)
+    if not folder.is_dir():
+        hint = f", e.g. {folder.parent}" if folder.is_file() else ""
+        raise ConfigError(f"{key}: {folder} is no folder", f"give a folder with *.py files{hint}")
+    return [load_file(key, file, check) for file in sorted(folder.glob("*.py"))]
 
 
-_LOADED: set[Path] = set()
-
-
-def _load_file(file: Path) -> None:
-    """Run one file of tasks, once a process."""
+def load_file(key: str, file: Path, check: str) -> ModuleType:
+    """Run one file of the user's own, once a process; see :func:`load_files`."""
     whole = file.resolve()
     if whole in _LOADED:
-        return
-    spec = importlib.util.spec_from_file_location(f"medtaskatlas_user_tasks.{file.stem}", whole)
+        return _LOADED[whole]
+    name = f"medtaskatlas_user_{key.removesuffix('_dir')}.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, whole)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -67,31 +78,17 @@ def _load_file(file: Path) -> None:
         line = line_in(whole, error)
         raise TaskError(
             f"{file}: {f'line {line}: ' if line else ''}{described(error)}",
-            f"mend the file, then: medtaskatlas tasks check {file}",
+            f"mend the file, then: {check.format(file)}",
         ) from error
-    _LOADED.add(whole)
+    _LOADED[whole] = module
+    return module
 
 
 def select_tasks(names: list[str] | str, bank: dict[str, Task]) -> list[str]:
-    """Resolve ``tasks:`` of a configuration.
+    """Resolve ``tasks:`` of a configuration into names in the order of the bank.
 
-    Parameters
-    ----------
-    names
-        Names of tasks, or ``all``: the thirty and the user's own, without the extras, which run
-        only where they are named.
-    bank
-        What :func:`load_bank` returned.
-
-    Returns
-    -------
-    list of str
-        Names in the order of the bank.
-
-    Raises
-    ------
-    ConfigError
-        If a name is unknown or there is none.
+    ``all`` are the thirty and the user's own, without the extras. Raises ConfigError if a name is
+    unknown or there is none.
     """
     if isinstance(names, str):
         return [name for name, task in bank.items() if not task.extra]

@@ -15,9 +15,9 @@ import numpy as np
 from medtaskatlas.core.errors import DataError, TaskError
 from medtaskatlas.core.files import read_text
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.formats.colour import is_colour
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.contract import ARRAYS
-from medtaskatlas.tasks.needs import is_colour
 from medtaskatlas.tasks.task import REGISTRY, Params, Task
 
 # Between 0 and the mildest of these 8 bits swallow the effect of many tasks.
@@ -42,27 +42,8 @@ class Finding:
 
 
 def check_file(file: str | Path) -> list[Finding]:
-    """Try all tasks of a file.
-
-    Parameters
-    ----------
-    file
-        A file that registers tasks, as those of ``tasks_dir``.
-
-    Returns
-    -------
-    list of Finding
-        What :func:`check_task` found in each; a task without an error has one that says what it
-        was tried on.
-
-    Raises
-    ------
-    DataError
-        If there is no such file.
-    TaskError
-        If it cannot be loaded.
-    """
-    from medtaskatlas.tasks.bank import _load_file
+    """Findings in all tasks of a file; a task without an error has one of what it was tried on."""
+    from medtaskatlas.tasks.bank import CHECK, load_file
 
     file = Path(file)
     if file.is_dir():
@@ -72,7 +53,7 @@ def check_file(file: str | Path) -> list[Finding]:
     read_text(file)
     if file.suffix != ".py":
         raise DataError(f"{file} is no Python file", "call it *.py, or `tasks_dir` passes it over")
-    _load_file(file)
+    load_file("tasks_dir", file, CHECK)
     module = f"medtaskatlas_user_tasks.{file.stem}"
     tasks = [task for task in REGISTRY.values() if task.apply.__module__ == module]
     if not tasks:
@@ -102,22 +83,10 @@ def check_file(file: str | Path) -> list[Finding]:
 
 
 def check_task(task: Task, samples: Iterable[Sample] | None = None) -> list[str]:
-    """Try a task on images of many kinds and report what is wrong with it.
+    """Try a task on images of many kinds, and say what is wrong with it.
 
-    Parameters
-    ----------
-    task
-        The task.
-    samples
-        Images to try it on, with all that it needs; by default
-        :func:`example_samples`.
-
-    Returns
-    -------
-    list of str
-        Findings, each begins with ``error:`` (pairs of this task would fail, could not be made
-        again or never be as meant) or ``warning:`` (they can be made, but look wrong). Empty
-        where all is well.
+    Each finding begins with ``error:`` (pairs of this task would fail, could not be made again or
+    never be as meant) or ``warning:`` (they can be made, but look wrong).
     """
     tried = list(example_samples() if samples is None else samples)
     try:
@@ -153,16 +122,12 @@ def _guarded(check: Callable[..., Iterator[str]], *arguments: object) -> list[st
 def _shape(sample: Sample) -> str:
     """What kind of image it is, for findings."""
     height, width = sample.image.shape[:2]
-    kind = _kind(sample)
-    if kind == "one channel":
-        return f"on an image of {height} x {width} in one channel"
-    return f"on a {kind} image of {height} x {width}"
+    return f"on a {_kind(sample)} image of {height} x {width}"
 
 
 def _kind(sample: Sample) -> str:
-    """Its channels."""
     if sample.image.shape[2:] != (3,):
-        return "one channel"
+        return "one-channel"
     return "colour" if is_colour(sample.image) else "grey"
 
 
@@ -287,10 +252,7 @@ def _same(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.nda
 
 
 def example_samples() -> list[Sample]:
-    """Generated images of several sides, grey, in colour and in one channel, to try tasks on.
-
-    Each has a mask of two classes, three numbered objects, their boxes and a label.
-    """
+    """Generated images of several sides, grey, in colour and in one channel, with annotations."""
     samples = [_example(side, colour) for side in EXAMPLE_SIDES for colour in (False, True)]
     thin = samples[2]
     return [*samples, replace(thin, image=np.ascontiguousarray(thin.image[..., :1]))]

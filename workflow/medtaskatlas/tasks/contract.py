@@ -1,4 +1,4 @@
-"""What a task owes: two uint8 images, one of them the given one; and how its errors are told."""
+"""What a task owes: two uint8 images, one of them the given one; and the errors of users."""
 
 from __future__ import annotations
 

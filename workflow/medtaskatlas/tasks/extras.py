@@ -167,10 +167,7 @@ _GREYS = np.arange(256, dtype=np.uint8).reshape(1, 256)
 
 
 def _equalising(grey: np.ndarray) -> np.ndarray:
-    """What ``cv2.equalizeHist`` makes of every grey level of a plane; uint8 [1, 256].
-
-    The darkest level that there is becomes 0 and the brightest 255.
-    """
+    """What ``cv2.equalizeHist`` makes of every grey level of a plane; uint8 [1, 256]."""
     counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).reshape(1, -1)
     below = np.cumsum(counts, dtype=np.float32)
     darkest = below[np.argmax(below > 0)]

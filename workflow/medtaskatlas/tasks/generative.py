@@ -184,11 +184,7 @@ def motion_kernel(length: float, angle: float) -> np.ndarray:
 
 
 def _filter_sparse(plane: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Correlation with a kernel that is mostly zeros; float32, borders filled by reflection.
-
-    OpenCV skips the zeros of a kernel up to 11 x 11 pixels and takes a Fourier transform above, ten
-    times as slow here: so the kernel is cut into pieces.
-    """
+    """Correlation with a kernel that is mostly zeros; float32, borders filled by reflection."""
     piece = 10
     height, width = plane.shape[:2]
     half = kernel.shape[0] // 2

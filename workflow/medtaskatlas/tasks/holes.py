@@ -57,11 +57,7 @@ def _drawn(rng: np.random.Generator) -> np.ndarray:
 
 @cache
 def _lattice() -> np.ndarray:
-    """Points spread evenly over the unit square, none in line with another; [2, 1, 987].
-
-    A Fibonacci lattice (Niederreiter, Random Number Generation and Quasi-Monte Carlo Methods, 1992,
-    ch. 5). On a grid an upright edge passes a whole row of points at once.
-    """
+    """Fibonacci lattice (Niederreiter, 1992, ch. 5) over the unit square; [2, 1, 987]."""
     i = np.arange(987)
     points = ((np.stack([i, i * 610 % 987]) + 0.5) / 987).astype(np.float32)[:, None]
     points.flags.writeable = False
@@ -69,10 +65,7 @@ def _lattice() -> np.ndarray:
 
 
 def _rectangles(rng: np.random.Generator, share: float, size: Size) -> np.ndarray:
-    """Holes that are upright rectangles.
-
-    Drawn on the image itself: interpolated from a grid, their corners would be round.
-    """
+    """Holes that are upright rectangles, drawn on the image itself, so with sharp corners."""
     drawn = _drawn(rng)
     half = drawn[:, 2:4] + np.float32(0.4)
     # In units of the mean side, so that an image of another size has the same holes.

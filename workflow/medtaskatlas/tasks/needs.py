@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
+from medtaskatlas.formats.colour import is_colour
 from medtaskatlas.formats.images import Sample
 
 
-def _mask(sample: Sample) -> bool:
-    return sample.mask is not None and bool(sample.mask.any())
+def _has_pixels(plane: np.ndarray | None) -> bool:
+    return plane is not None and bool(plane.any())
 
 
 def _classes(sample: Sample) -> bool:
@@ -19,47 +19,21 @@ def _classes(sample: Sample) -> bool:
     return mask is not None and bool(((mask > 0) & (mask < mask.max())).any())
 
 
-def _instances(sample: Sample) -> bool:
-    return sample.instances is not None and bool(sample.instances.any())
-
-
-def _boxes(sample: Sample) -> bool:
-    return sample.boxes is not None and len(sample.boxes) > 0
-
-
 def _objects(sample: Sample) -> bool:
     if sample.instances is not None:
-        return _instances(sample)
-    return _boxes(sample) if sample.boxes is not None else _mask(sample)
-
-
-def _label(sample: Sample) -> bool:
-    return sample.label is not None
-
-
-def _colour(sample: Sample) -> bool:
-    return sample.image.ndim == 3 and sample.image.shape[2] == 3 and is_colour(sample.image)
+        return _has_pixels(sample.instances)
+    return bool(len(sample.boxes)) if sample.boxes is not None else _has_pixels(sample.mask)
 
 
 # `classes`: at least two in the mask. `objects`: by their numbers, else by boxes, else each
 # connected part of a class in the mask is one (tasks/objects.py).
 HAS: dict[str, Callable[[Sample], bool]] = {
-    "mask": _mask,
+    "mask": lambda s: _has_pixels(s.mask),
     "classes": _classes,
-    "instances": _instances,
-    "boxes": _boxes,
+    "instances": lambda s: _has_pixels(s.instances),
+    "boxes": lambda s: s.boxes is not None and len(s.boxes) > 0,
     "objects": _objects,
-    "label": _label,
-    "colour": _colour,
+    "label": lambda s: s.label is not None,
+    "colour": lambda s: s.image.shape[2:] == (3,) and is_colour(s.image),
 }
 NEEDS = tuple(HAS)
-
-
-def is_colour(image: np.ndarray) -> bool:
-    """Whether an image has colour, rather than grey in three channels."""
-    first, second, third = cv2.split(image)
-    spread = cv2.subtract(
-        cv2.max(cv2.max(first, second), third), cv2.min(cv2.min(first, second), third)
-    )
-    wide = cv2.countNonZero(cv2.compare(spread, 8, cv2.CMP_GT))
-    return bool(wide / spread.size >= 0.01)

@@ -58,11 +58,7 @@ def class_colours(n: int) -> np.ndarray:
 
 @cache
 def object_colours() -> np.ndarray:
-    """Colours of objects by number; number 0 is black, and after the last they begin again.
-
-    Hues go in steps of the golden angle, so that neighbours differ; every 255 numbers saturation
-    and value change.
-    """
+    """Colours of objects by number, hues in steps of the golden angle; 0 is black."""
     hues = (np.arange(_HUES) * 0.618033988749895) % 1
     rounds = [_from_hsv(hues, saturation, value) for saturation, value in _ROUNDS]
     return np.rint(255 * np.concatenate([np.zeros((1, 3)), *rounds])).astype(np.uint8)
@@ -83,10 +79,7 @@ def _from_hsv(hue: np.ndarray, saturation: float, value: float) -> np.ndarray:
 
 @cache
 def greys() -> np.ndarray:
-    """Grey levels of the numbers 0 to 255: 0 is black, then white, 127, 191, 63 and so on.
-
-    255 less the number before with its bits reversed: all different, and the first few far apart.
-    """
+    """Grey levels of the numbers 0 to 255: 0 is black, then 255 less reversed bits."""
     bits = np.unpackbits(np.arange(255, dtype=np.uint8)[:, None], axis=1)
     return np.concatenate([[np.uint8(0)], 255 - np.packbits(bits[:, ::-1], axis=1)[:, 0]])
 

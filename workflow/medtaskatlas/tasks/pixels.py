@@ -23,18 +23,7 @@ def scale_of(image: np.ndarray) -> float:
 
 
 def thin(image: np.ndarray) -> np.ndarray:
-    """Image without repeated channels: noise on a grey picture must be grey too.
-
-    Parameters
-    ----------
-    image
-        uint8 [H, W], [H, W, 1] or [H, W, 3].
-
-    Returns
-    -------
-    numpy.ndarray
-        [H, W] where the picture is grey, else the image itself.
-    """
+    """Image without repeated channels, [H, W] where it is grey: noise on it must be grey too."""
     if image.ndim == 2:
         return image
     if image.shape[2] == 1:
@@ -60,20 +49,7 @@ def _within_a_pixel(size: int) -> np.ndarray:
 
 
 def like(pixels: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Pixels in the shape of an image.
-
-    Parameters
-    ----------
-    pixels
-        uint8 [H, W] or of the image's own shape.
-    image
-        The image that gives the shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the image's shape; a grey plane is repeated over the channels.
-    """
+    """Pixels, uint8 [H, W] or of the image's shape, in that shape; a grey plane is repeated."""
     if pixels.shape == image.shape:
         return pixels
     if image.shape[2] == 1:
@@ -82,22 +58,10 @@ def like(pixels: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray, *, negative: bool = True) -> np.ndarray:
-    """Round to the nearest grey level, clipped to 0..255.
+    """Round to the nearest grey level, halves to the even one, clipped to 0..255.
 
-    All tasks round here or in OpenCV's own conversion, which is the same one: to the nearest
-    level, halves to the even one. So rounding tells nothing about the task.
-
-    Parameters
-    ----------
-    values
-        Float array in grey levels.
-    negative
-        Whether any may be below 0; where none is, the same takes half the time of a large image.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 of the same shape.
+    All tasks round here or in OpenCV's own conversion, which is the same one. So rounding tells
+    nothing about the task. Without ``negative`` values it is quicker.
     """
     if not negative:
         return cv2.convertScaleAbs(values.reshape(1, -1)).reshape(values.shape)
@@ -111,10 +75,7 @@ def to_uint8(values: np.ndarray, *, negative: bool = True) -> np.ndarray:
 
 
 def looked_up(pixels: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Pixels with each grey level replaced by another.
-
-    With AVX-512 at a tenth of the time of ``cv2.LUT``, elsewhere no slower.
-    """
+    """Pixels with each grey level replaced by another; quicker than ``cv2.LUT`` with AVX-512."""
     out = np.array(pixels, order="C")
     stringzilla.translate(out.reshape(-1).data, np.ascontiguousarray(levels).data, inplace=True)
     return out
@@ -128,11 +89,7 @@ def mix(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
 
 
 def magnitude(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Length of vectors or of complex numbers; exact where one component is 0.
-
-    Not ``cv2.magnitude``: its last digit depends on where in memory the arrays lie, which shows
-    after rounding.
-    """
+    """Length of vectors or complex numbers; unlike ``cv2.magnitude`` the same at any address."""
     length = first * first
     length += second * second
     return np.sqrt(length, out=length)
@@ -174,21 +131,14 @@ def _filter(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _gaussian(sigma: float) -> np.ndarray:
-    """Kernel that ends at 3.5 standard deviations.
-
-    Kept, since sharpening has one width and sets of fixed severities have a few.
-    """
+    """Kernel that ends at 3.5 standard deviations."""
     kernel = cv2.getGaussianKernel(2 * math.ceil(3.5 * sigma) + 1, sigma, cv2.CV_32F)
     kernel.flags.writeable = False
     return kernel
 
 
 class _Words(np.random.bit_generator.ISeedSequence):
-    """Seed words of a noise field: the drawn seed itself.
-
-    numpy's SeedSequence takes as long as filling a small field. SFC64 mixes its seed on its own: it
-    throws its first twelve outputs away.
-    """
+    """Seed words of a noise field: the drawn seed itself, which SFC64 mixes on its own."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -15,7 +15,7 @@ from medtaskatlas.tasks.task import Pair, Task
 SEVERITIES = (0.25, 0.6, 1.0)
 # Datasets that the examples of one task come from, at most.
 PLACES = 3
-# Images of a dataset that are looked at; more would not find a much better one.
+# Images of a dataset that are read; more would hardly give better examples.
 CANDIDATES = 32
 # Share of the image that must be annotated for the annotation to show.
 LEAST_ANNOTATED = 0.02
@@ -43,21 +43,10 @@ class Example:
 
 
 def candidates(images: ImageSet, rows: Sequence[int] | None = None) -> Candidates:
-    """Choose the images of a dataset that show most.
+    """Images of a dataset that show most, of at most :data:`CANDIDATES` of the given rows.
 
-    Parameters
-    ----------
-    images
-        The prepared images.
-    rows
-        Rows to choose from; None takes all. At most :data:`CANDIDATES` of them, evenly spread, are
-        read.
-
-    Returns
-    -------
-    Candidates
-        One image of every group first, of different labels where there are such, then the others;
-        within that by how much is annotated and how much there is to see.
+    One image of every group first, of different labels where there are such, then the others;
+    within that by how much is annotated and how much there is to see.
     """
     among = np.arange(len(images)) if rows is None else np.asarray(rows, int)
     spread = np.linspace(0, len(among) - 1, min(CANDIDATES, len(among))).round().astype(int)
@@ -94,39 +83,17 @@ def _telling(sample: Sample) -> tuple[int, float]:
 
 
 def most_useful(tasks: Sequence[Task], sets: Sequence[Candidates]) -> list[Candidates]:
-    """Datasets by how many tasks can be shown on them, most first.
-
-    Tasks that need colour do not count: else photographs would always come first.
-    """
+    """Datasets by how many tasks, but those that need colour, can be shown on them."""
     counted = [task for task in tasks if "colour" not in task.needs]
     return sorted(sets, key=lambda s: -sum(any(map(task.usable, s.samples)) for task in counted))
 
 
 def examples(task: Task, sets: Sequence[Candidates], *, seed: int) -> list[Example]:
-    """Make examples of a task.
+    """Examples of a task by dataset; empty where no image has what the task needs.
 
     A task with a severity ladder is shown at :data:`SEVERITIES` on one image of each of
     :data:`PLACES` datasets, another one on two images of each. Datasets of different modality come
     first; where too few have what the task needs, more of their images stand in.
-
-    Parameters
-    ----------
-    task
-        The task.
-    sets
-        Candidates of the datasets, the preferred ones first.
-    seed
-        The run's seed.
-
-    Returns
-    -------
-    list of Example
-        By dataset; empty where no image has what the task needs.
-
-    Raises
-    ------
-    TaskError
-        If the task breaks its contract.
     """
     per_place = 1 if task.ladder else 2
     severities = SEVERITIES if task.ladder else (None,)

@@ -20,7 +20,7 @@ import numpy as np
 from medtaskatlas.core.errors import TaskError, nearest
 from medtaskatlas.formats.images import Sample
 from medtaskatlas.tasks.contract import SIDES, checked, locked, task_failure
-from medtaskatlas.tasks.needs import HAS, NEEDS, is_colour  # noqa: F401  (callers find it here)
+from medtaskatlas.tasks.needs import HAS, NEEDS
 
 FAMILIES = ("semantic", "generative", "transformation")
 Params = dict[str, Any]
@@ -57,6 +57,9 @@ class Ladder:
         """Effect at a severity, linear between the ends."""
         return self.mildest + (self.strongest - self.mildest) * severity
 
+    def __str__(self) -> str:
+        return f"{self.effect} {self.mildest:g} to {self.strongest:g} ({self.unit})"
+
 
 @dataclass(frozen=True)
 class Task:
@@ -82,26 +85,9 @@ class Task:
         return all(HAS[need](sample) for need in self.needs)
 
     def parameters(self, rng: np.random.Generator, sample: Sample, severity: float) -> Params:
-        """Draw parameters and hold the task to its contract.
+        """Draw parameters for a severity of 0 to 1, as JSON keeps them.
 
-        Parameters
-        ----------
-        rng
-            Where all randomness comes from.
-        sample
-            The image with its annotation; the task gets it read-only.
-        severity
-            0 to 1; tasks without a ladder do not look at it.
-
-        Returns
-        -------
-        dict
-            Parameters that have been through JSON, so a replay sees the same numbers.
-
-        Raises
-        ------
-        TaskError
-            If ``draw`` raises, or returns what is no JSON object.
+        Raises TaskError if ``draw`` raises, or returns what is no JSON object.
         """
         try:
             drawn = self.draw(rng, locked(sample), severity)
@@ -120,27 +106,10 @@ class Task:
         return params
 
     def make(self, sample: Sample, params: Params, *, twice: bool = False) -> Pair:
-        """Make a pair and hold the task to its contract.
+        """Make a pair, uint8 of the image's shape; ``twice``, to compare, in checks.
 
-        Parameters
-        ----------
-        sample
-            The image with its annotation; the task gets it read-only.
-        params
-            What ``draw`` returned.
-        twice
-            Whether to apply the task a second time and compare.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Input and output, both uint8 of the image's shape.
-
-        Raises
-        ------
-        TaskError
-            If the task raises, writes to its input, returns another shape or type, changes the
-            side that must be the image, or differs on repetition. Names task and parameters.
+        Raises TaskError, with task and parameters, if the task raises, writes to its input, returns
+        another shape or type, changes the side that must be the image, or differs on repetition.
         """
         given = locked(sample)
         kept = 1 - SIDES.index(self.stored_side)

@@ -12,11 +12,10 @@ import numpy as np
 
 
 def thinned(mask: np.ndarray) -> np.ndarray:
-    """Centre lines of a mask by parallel thinning in two passes.
+    """Centre lines of a mask, by algorithm A1 of Guo and Hall (CACM 32, 1989, 359-373).
 
-    Algorithm A1 of Guo and Hall, Parallel thinning with two-subiteration algorithms, CACM 32
-    (1989) 359-373. Every part of the mask keeps at least a pixel and stays in one piece; Zhang and
-    Suen's algorithm (1984) loses squares of 2 x 2. Pixels outside of the image count as background.
+    Every part keeps at least a pixel and stays in one piece; Zhang and Suen's algorithm (1984)
+    loses squares of 2 x 2. Pixels outside of the image count as background.
     """
     if mask.dtype != np.uint8:
         mask = (mask != 0).view(np.uint8)

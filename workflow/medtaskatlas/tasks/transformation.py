@@ -37,11 +37,7 @@ def _signed(name: str, ladder: Ladder) -> Draw:
 
 
 def _moving(draw: Draw) -> Draw:
-    """Draw a shift by a part of a pixel beside a movement.
-
-    Some movements would hit the grid of pixels here and there and others nowhere, and a probe can
-    tell them by how sharp that is. Full from a fifth of the ladder on; severity 0 moves nothing.
-    """
+    """Draw a shift by a part of a pixel beside a movement, so that all hit the grid alike."""
 
     def both(rng: np.random.Generator, sample: Sample, severity: float) -> Params:
         params = draw(rng, sample, severity)
@@ -143,10 +139,7 @@ _SHARES = np.arange(256, dtype=np.float64) / 255
 
 
 def _mapped(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Image with each grey level replaced by another, float [256] of 0 to 255.
-
-    Rounds as ``pixels.to_uint8`` does, which takes twice as long on so few numbers.
-    """
+    """Image with each grey level replaced by another, float [256] of 0 to 255."""
     return looked_up(image, np.rint(levels).astype(np.uint8))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,6 @@ def clusters(
     *,
     run: str,
     embedding_paths: Iterable[str | Path] = (),
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_permutations: int = 9999,
     n_draws: int = DRAWS,
@@ -96,8 +94,6 @@ def clusters(
         Name of the run.
     embedding_paths
         All embedding files of the run, for the support of branches; branches have none without.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     seed
         The run's seed.
     n_permutations
@@ -127,8 +123,7 @@ def clusters(
         if metric == "centroid_cosine" and not embedding_paths:
             common |= {"note": "no support: made without embeddings"}
             rows += [common | _branch_row(b, matrix, family) for b in _branches(matrix)]
-    held = (heldout_datasets, heldout_tasks)
-    for queries in load_queries(embedding_paths, *held, every_task=True) if embedding_paths else ():
+    for queries in load_queries(embedding_paths, every_task=True):
         name, split = queries.name, queries.query_set
         if name in set(table.loc[table["split"] == split, "encoder"]):
             matrix = encoder_matrix(table, name, split).loc[asked[split], asked[split]]

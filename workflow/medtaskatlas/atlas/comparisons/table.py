@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -83,8 +83,6 @@ def comparisons(
     n_draws: int = DRAWS,
     embedding_paths: Iterable[str | Path] = (),
     task_distances_path: str | Path | None = None,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     n_permutations: int = PERMUTATIONS,
 ) -> None:
     """Write the table `comparisons`.
@@ -110,8 +108,6 @@ def comparisons(
         All embedding files of the run; without them there are no rows of CKA and noise ceiling.
     task_distances_path
         The table `task_distances`; without it there are no rows of the Mantel test.
-    heldout_datasets, heldout_tasks
-        What was kept out of training: for the embeddings.
     n_permutations
         Of the Mantel test.
 
@@ -138,9 +134,7 @@ def comparisons(
             found = mantel_rows(own, predictions.encoders, query_set, seed, n_permutations)
             rows += [about | row for row in found]
     for query_set in predictions.query_sets if paths else ():
-        encoders = load_queries(
-            paths, heldout_datasets, heldout_tasks, run=run, query_sets=(query_set,)
-        )
+        encoders = load_queries(paths, run=run, query_sets=(query_set,))
         chosen = predictions.only(query_set)
         about = {"run": run, "split": query_set, **counts(chosen.frame)}
         found = _geometry_rows(chosen, encoders, query_set, seed, n_draws)

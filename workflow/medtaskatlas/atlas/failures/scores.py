@@ -11,15 +11,15 @@ import pandas as pd
 from medtaskatlas.atlas.embeddings import SPLITS, EmbeddingSet, Wanted
 from medtaskatlas.atlas.knn import at_once, vote_of_nearest
 from medtaskatlas.atlas.resampling import Draws
-from medtaskatlas.atlas.roles import GALLERY
 from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.pairs.roles import GALLERY
 
 K = 20
 # Right pairs of a task and query set: enough for an AUC, and a tenth of the time of all of them.
 RIGHT_PAIRS = 100
-_COLUMNS = ["pair_id", "dataset", "image_id", "group_id", "family"]
+_COLUMNS = ["pair_id", "dataset", "image_id", "subject_id", "group_id", "family"]
 
 
 @dataclass(frozen=True)
@@ -38,37 +38,37 @@ class Scored:
 def gallery_and_right(seed: int) -> Wanted:
     """Main pairs that failures are judged by: the gallery by its tasks, then right pairs."""
 
-    def wanted(frame: pd.DataFrame, role: np.ndarray) -> np.ndarray:
-        gallery = np.flatnonzero(role == GALLERY)
+    def wanted(frame: pd.DataFrame) -> np.ndarray:
+        gallery = np.flatnonzero(frame["role"] == GALLERY)
         by_task = np.argsort(frame["task"].to_numpy(dtype=str)[gallery], kind="stable")
-        return np.concatenate([gallery[by_task], right_pairs(frame, role, seed)])
+        return np.concatenate([gallery[by_task], right_pairs(frame, seed)])
 
     return wanted
 
 
-def right_pairs(frame: pd.DataFrame, role: np.ndarray, seed: int) -> np.ndarray:
+def right_pairs(frame: pd.DataFrame, seed: int) -> np.ndarray:
     """Held-out right pairs to compare with, at most 100 a task and query set, over all datasets."""
-    asked = np.flatnonzero(np.isin(role, SPLITS))
+    asked = np.flatnonzero(frame["role"].isin(SPLITS))
     order = generator(seed, "right pairs").permutation(asked)
-    rows = frame.iloc[order][["task", "dataset"]].assign(query_set=role[order], at=order)
-    rows["turn"] = rows.groupby(["query_set", "task", "dataset"]).cumcount()
+    rows = frame.iloc[order][["role", "task", "dataset"]].assign(at=order)
+    rows["turn"] = rows.groupby(["role", "task", "dataset"]).cumcount()
     rows = rows.sort_values("turn", kind="stable")
-    rank = rows.groupby(["query_set", "task"]).cumcount()
+    rank = rows.groupby(["role", "task"]).cumcount()
     return np.sort(rows["at"].to_numpy()[rank.to_numpy() < RIGHT_PAIRS])
 
 
 def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], list[str]]:
     """Failures of all encoders and seeds, scored with one file in memory at a time.
 
-    The frame has one row a failure or right pair: `dataset`, `image_id`, `group_id`, `family`,
-    `query_set`, `known`, `of` (the task) and `failure_kind` (None: right). With it come the
-    encoders by name, and the names of the tasks that `named` counts from 0.
+    The frame has one row a failure or right pair: `dataset`, `image_id`, `subject_id`,
+    `group_id`, `family`, `query_set`, `known`, `of` (the task) and `failure_kind` (None: right).
+    With it come the encoders by name, and the names of the tasks that `named` counts from 0.
     """
     frame: pd.DataFrame | None = None
     tasks: list[str] = []
     found: dict[str, list[tuple[int, str, np.ndarray, np.ndarray]]] = {}
     for one in sets:
-        near, size = one.near.frame, int((one.near.role == GALLERY).sum())
+        near, size = one.near.frame, int((one.near.frame["role"] == GALLERY).sum())
         if frame is None:
             if not size or one.frame.empty:
                 what = "no failure is held out" if size else "no right pair was trained on"
@@ -78,7 +78,7 @@ def score(sets: Iterable[EmbeddingSet]) -> tuple[pd.DataFrame, list[Scored], lis
                 )
             right = near.iloc[size:]
             right = right[_COLUMNS].assign(
-                query_set=one.near.role[size:], known=True, of=right["task"], failure_kind=None
+                query_set=right["role"], known=True, of=right["task"], failure_kind=None
             )
             wrong = one.frame[[*_COLUMNS, "query_set", "known", "failure_kind"]].assign(
                 of=one.frame["failure_of"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,8 +83,6 @@ def failures(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -101,8 +99,6 @@ def failures(
         results/<run>/tables/failures.parquet.
     run
         Name of the run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     seed
         The run's seed.
     n_draws
@@ -114,8 +110,8 @@ def failures(
         If files are missing, damaged or do not fit together, embeddings are not finite or all the
         same, or there is no held-out failure.
     """
-    held, near = (heldout_datasets, heldout_tasks), gallery_and_right(seed)
-    frame, scored, tasks = score(load_sets(main_paths, failure_paths, *held, run=run, near=near))
+    near = gallery_and_right(seed)
+    frame, scored, tasks = score(load_sets(main_paths, failure_paths, run=run, near=near))
     rows: list[dict[str, Any]] = []
     for split in SPLITS:
         here = (frame["query_set"] == split).to_numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,8 +77,6 @@ def separation(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
 ) -> None:
@@ -95,8 +93,6 @@ def separation(
         results/<run>/tables/separation.parquet.
     run
         Name of the run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     seed
         The run's seed.
     n_draws
@@ -104,7 +100,7 @@ def separation(
     """
     rows: list[dict[str, Any]] = []
     shares: list[TaskShare] = []
-    for queries in load_queries(embedding_paths, heldout_datasets, heldout_tasks):
+    for queries in load_queries(embedding_paths):
         about = {"encoder": queries.name, "kind": queries.kind, "split": queries.query_set}
         made = (
             silhouette_rows(queries, seed, n_draws),

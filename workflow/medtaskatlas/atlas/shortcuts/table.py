@@ -30,13 +30,13 @@ from medtaskatlas.atlas.resampling import (
     draw,
     no_draws,
 )
-from medtaskatlas.atlas.roles import GALLERY, roles
 from medtaskatlas.atlas.shortcuts.meaning import UNSTATED, Told, explained, meaning
 from medtaskatlas.atlas.shortcuts.views import CONTROL_PAIRS, VIEWS, choose, everything, views
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
+from medtaskatlas.pairs.roles import GALLERY
 
 ROUNDS = 24
 LEAVES = 8
@@ -146,7 +146,7 @@ def shortcuts(
     bank = PairBank(pair_paths, image_paths)
     draws = {"seed": seed, "n_draws": n_draws}
     whole = bank.table().drop_columns(["params"]).to_pandas()
-    role = roles(whole, heldout_datasets, heldout_tasks)
+    role = bank.roles(heldout_datasets, heldout_tasks)  # no encoder, so no file that has them
     place = choose(whole, role, seed)
     chosen = np.flatnonzero(place >= 0)
     _check(role[chosen])

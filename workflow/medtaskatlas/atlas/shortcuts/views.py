@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.roles import GALLERY
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.pixels import pixel_features
 from medtaskatlas.formats.pairs import SIDES, PairSet
+from medtaskatlas.pairs.roles import GALLERY
 
 VIEWS = ("border", "histogram", "input_only", "output_only", "residue")
 STRIP = 2

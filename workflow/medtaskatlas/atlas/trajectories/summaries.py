@@ -50,6 +50,7 @@ class SplitTrajectories:
             for scope, fixed in (("task", one), ("dataset", True))
         }
         self._image = self.frame.groupby(["dataset", "image_id"]).ngroup().to_numpy()
+        self._subject = self.frame.groupby("subject_id").ngroup().to_numpy()
         self._dataset = design.group_dataset[design.group]
         self._key = (seed, split, n_draws)
         self._compared: dict[tuple[str, bytes], Summary] = {}
@@ -75,6 +76,7 @@ class SplitTrajectories:
                     "n_pairs": int(levels[own].sum()),
                     "n_images": len(np.unique(self._image[own])),
                     "n_groups": len(np.unique(self._design.group[own])),
+                    "n_subjects": len(np.unique(self._subject[own])),
                     "n_datasets": len(np.unique(self._dataset[own])),
                 }
             )

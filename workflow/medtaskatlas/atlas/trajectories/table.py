@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas import columns
-from medtaskatlas.atlas.embeddings import SPLITS, Outside, load_sets
+from medtaskatlas.atlas.embeddings import SPLITS, load_sets
 from medtaskatlas.atlas.inference import over_seeds, percentile_interval
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.atlas.trajectories.summaries import DIFFERENCE, TAIL, SplitTrajectories
@@ -88,8 +88,6 @@ def trajectories(
     out: str | Path,
     *,
     run: str,
-    heldout_datasets: Collection[str] = (),
-    heldout_tasks: Collection[str] = (),
     asked_of: Collection[str] = (),
     seed: int = 0,
     n_draws: int = DRAWS,
@@ -109,8 +107,6 @@ def trajectories(
         results/<run>/tables/trajectories.parquet.
     run
         Name of the run.
-    heldout_datasets, heldout_tasks
-        What was kept out of training.
     asked_of
         Encoders whose training asked that displacement grows with severity.
     seed
@@ -124,10 +120,9 @@ def trajectories(
         If files are missing, damaged or do not fit together, embeddings are not finite or all the
         same, or no trajectory lies outside training.
     """
-    sets = load_sets(main_paths, trajectory_paths, heldout_datasets, heldout_tasks, run=run)
-    found, tracks, main = encoder_tracks(sets)
-    outside = Outside(main, heldout_datasets, heldout_tasks)
-    tracks.append(pixel_tracks(pair_paths, image_paths, found, outside))
+    sets = load_sets(main_paths, trajectory_paths, run=run)
+    found, tracks = encoder_tracks(sets)
+    tracks.append(pixel_tracks(pair_paths, image_paths, found))
     tracks.sort(key=_rank)
     frames = [frame for one in tracks for frame in _image_frames(found, one)]
     rows: list[dict[str, Any]] = []
@@ -249,7 +244,7 @@ def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]
     base = frame[["task", "family", "dataset", "image_id", "draw"]].assign(
         encoder=tracks.name, role=tracks.role, split=frame["query_set"],
         task_trained=frame["known"], scope="image", n_pairs=frame["n_levels"], n_images=1,
-        n_groups=1, n_datasets=1,
+        n_groups=1, n_subjects=1, n_datasets=1,
     )  # fmt: skip
     S = len(tracks.seeds)
     for measure in MEASURES:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embeddings import OUTSIDE, EmbeddingSet, Outside
+from medtaskatlas.atlas.embeddings import EmbeddingSet
 from medtaskatlas.atlas.trajectories.geometry import (
     MIN_LEVELS,
     STILL,
@@ -26,7 +26,7 @@ from medtaskatlas.formats.pairs import PairSet
 
 MEASURES = ("spearman", "path_over_chord", "turning_angle")
 KEY = ["task", "dataset", "draw"]
-_COLUMNS = ["family", "modality", "image_id", "group_id", "query_set", "known"]
+_COLUMNS = ["family", "modality", "image_id", "subject_id", "group_id", "query_set", "known"]
 _AT_ONCE = 128
 FEW_LEVELS = f"undefined: fewer than {MIN_LEVELS} levels of severity"
 GAPS = "undefined: levels of the trajectory are missing"
@@ -37,8 +37,8 @@ REASONS = {
 }
 RAW_PIXELS = "raw_pixels"
 _PIXEL_COLUMNS = (
-    "pair_id", "dataset", "modality", "image_id", "group_id", "split", "task", "family",
-    "severity", "level", "draw",
+    "dataset", "modality", "image_id", "subject_id", "group_id", "task", "family", "severity",
+    "level", "draw",
 )  # fmt: skip
 
 
@@ -123,17 +123,16 @@ def measure(
     return values, displacement
 
 
-def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tracks], pd.DataFrame]:
-    """Trajectories outside training, each encoder's tracks by name, and the main pairs.
+def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tracks]]:
+    """Trajectories outside training, and each encoder's tracks by name.
 
     One file is in memory at a time.
     """
     trajectories: Trajectories | None = None
-    main = pd.DataFrame()
     found: dict[str, list[tuple[int, str, dict[str, np.ndarray], np.ndarray]]] = {}
     for one in sets:
         if trajectories is None:
-            trajectories, main = Trajectories.of(one.frame), one.main
+            trajectories = Trajectories.of(one.frame)
         steps_of = _on_sphere(trajectories, one.vectors)
         values, moved = measure(trajectories, steps_of, trajectories.batches(), still=STILL)
         found.setdefault(one.name, []).append((one.seed, one.role, values, moved))
@@ -148,7 +147,7 @@ def encoder_tracks(sets: Iterable[EmbeddingSet]) -> tuple[Trajectories, list[Tra
         seeds, role, values_of, displacement = zip(*sorted(each, key=lambda e: e[0]), strict=True)
         values = {m: np.stack([one[m] for one in values_of]) for m in MEASURES}
         tracks.append(Tracks(name, role[0], list(seeds), values, np.stack(displacement)))
-    return trajectories, tracks, main
+    return trajectories, tracks
 
 
 def _on_sphere(trajectories: Trajectories, vectors: np.ndarray) -> Callable[[np.ndarray], Steps]:
@@ -161,7 +160,6 @@ def pixel_tracks(
     pair_paths: Iterable[str | Path],
     image_paths: Iterable[str | Path],
     trajectories: Trajectories,
-    outside: Outside,
 ) -> Tracks:
     """Tracks of the pixels themselves, a control: output minus input stands for an embedding.
 
@@ -181,8 +179,9 @@ def pixel_tracks(
             files.append(pairs)
     if not files:
         raise DataError("the pair files hold no trajectory", "start the run again to make them")
-    frame = outside.mark(pd.concat(frames, ignore_index=True))
-    frame = frame[frame["query_set"] != OUTSIDE].reset_index(drop=True)
+    # Those that the embeddings say are outside training.
+    outside = trajectories.frame[[*KEY, "query_set", "known"]]
+    frame = pd.concat(frames, ignore_index=True).merge(outside, on=KEY)
     found = Trajectories.of(frame)
     columns = [*KEY, "n_levels"]
     if not found.frame[columns].equals(trajectories.frame[columns]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,21 @@ from medtaskatlas.datasets.folder.description import (
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
+from medtaskatlas.datasets.folder.match import missing_files
 from medtaskatlas.datasets.folder.read import read_item, read_packed
-from medtaskatlas.datasets.folder.survey import SPLITS_FILE, missing_files, survey
+from medtaskatlas.datasets.folder.survey import survey
+from medtaskatlas.datasets.folder.tables import SPLITS_FILE, label_names
 from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 # What stands in for a key that is missing or wrong, so that the rest can be checked.
 _STAND_IN = {"name": "checked", "modality": "PHOTO", "body_part": "unknown", "images": "images"}
 # Files that a key should name, if they are there.
 _USUAL = {"masks": "masks", "instances": "instances"}
-_USUAL |= {"labels": "labels.csv", "boxes": "boxes.csv"}
+_USUAL |= {"labels": "labels.csv", "boxes": "boxes.csv", "maps": "maps"}
 _MASK_KEYS = {"masks", "classes", "masks_optional"}
 # Keys that may contradict each other.
-_TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes"}
+_TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes", "maps"}
+_TOGETHER |= {"label_kind"}
 _FEW_GROUPS = 10
 
 
@@ -41,11 +44,19 @@ class _Seen:
 
     frames: int = 0
     groups: dict[str, str | None] = field(default_factory=dict)
+    subjects: set[str] = field(default_factory=set)
     unknown: int = 0
     classes: Counter[int] = field(default_factory=Counter)
     labels: Counter[int] = field(default_factory=Counter)
+    # Of a quantity: how many images have it, the lowest and the highest number.
+    quantities: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     excluded: Counter[str] = field(default_factory=Counter)
     pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)  # image and group
+
+    def measure(self, name: str, low: float, high: float) -> None:
+        """Widen the range of a quantity by one more image that has it."""
+        count, lowest, highest = self.quantities.get(name, (0, low, high))
+        self.quantities[name] = (count + 1, min(lowest, low), max(highest, high))
 
 
 def check_folder(folder: Path) -> list[Finding]:
@@ -75,7 +86,10 @@ def check_folder(folder: Path) -> list[Finding]:
     description = _without(description, {finding.where for finding in absent})
     seen = _Seen()
     findings += _read(folder, description, entries, seen)
-    findings += _sums(description, seen)
+    if seen.frames:
+        findings += _unused(description, seen)
+    quantities = {**description.maps, **description.values}
+    findings += _sums(seen, {name: quantity.unit for name, quantity in quantities.items()})
     return findings
 
 
@@ -97,10 +111,15 @@ def _mended(raw: dict[Any, Any]) -> Description | None:
 def _without(description: Description, lost: set[str]) -> Description:
     """The description without keys that name nothing, so that the rest can be checked."""
     kept = description.model_dump(exclude_unset=True, exclude=lost)
+    for key in ("maps", "values"):  # one of several may be lost
+        names = {where.split(".")[1] for where in lost if where.startswith(f"{key}.")}
+        kept[key] = {name: q for name, q in kept.get(key, {}).items() if name not in names}
     if not kept.get("masks"):
         kept.pop("classes", None)
     if not (kept.get("masks") or kept.get("instances")):
         kept.pop("masks_optional", None)
+    if not kept.get("labels"):
+        kept.pop("label_kind", None)
     return Description.model_validate(kept)
 
 
@@ -131,11 +150,13 @@ def _not_named(
     if description.packed:
         return
     tops = {entry.name.split("/")[0] for entry in entries}
-    named = {str(raw[key]).split("/")[0] for key in ("images", *_USUAL, "splits") if key in raw}
+    used = [description.images, *description.beside.values(), *description.tables.values()]
+    named = {name.split("/")[0] for name in used}
     for key, name in _USUAL.items():
         if name in tops - named and key not in raw:
+            value = "{NAME: {folder: maps, scale: NUMBER, unit: UNIT}}" if key == "maps" else name
             yield _warning(
-                key, f"is not given, though there is {name}", f"write `{key}: {name}` to use it"
+                key, f"is not given, though there is {name}", f"write `{key}: {value}` to use it"
             )
 
 
@@ -179,12 +200,21 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
         return
     seen.frames += 1
     seen.groups[frame.group_id] = frame.split
-    seen.unknown += frame.group_source == "unknown" and frame.split is None
+    seen.subjects.add(frame.subject or frame.group_id)
+    known = frame.group_source != "unknown" or frame.split or frame.subject
+    seen.unknown += not known
+    for name, (values, valid) in frame.maps.items():
+        if valid.any():
+            seen.measure(name, values[valid].min(), values[valid].max())
+    for name, value in frame.values.items():
+        seen.measure(name, value, value)
     if frame.mask is not None:
         import numpy as np
 
         seen.classes.update(np.flatnonzero(np.bincount(frame.mask.reshape(-1))).tolist())
-    if frame.label is not None:
+    if frame.labels:
+        seen.labels.update(number for number, there in enumerate(frame.labels, start=1) if there)
+    elif frame.label is not None:
         seen.labels[frame.label] += 1
     digest = hashlib.sha256(repr(frame.pixels.shape).encode())
     digest.update(frame.pixels.data)
@@ -201,8 +231,37 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
         yield Finding("warning", file, "", said, remedy)
 
 
-def _sums(description: Description, seen: _Seen) -> Iterator[Finding]:
-    """Doubts about the whole, and what was read."""
+def check_frames(
+    frames: Iterable[Frame | Excluded], folder: Path, units: dict[str, str]
+) -> Iterator[Finding]:
+    """Read the pictures of a dataset of any source once: doubts, and what was read."""
+    seen = _Seen()
+    try:
+        for frame in frames:
+            yield from _take(frame, seen, "")
+    except AtlasError as error:
+        yield Finding("error", "", "", _short(error, folder), error.remedy)
+    yield from _sums(seen, units)
+
+
+def _unused(description: Description, seen: _Seen) -> Iterator[Finding]:
+    """Classes and labels that nothing shows."""
+    for number, stored in enumerate(sorted(description.classes), start=1):
+        if not seen.classes[number]:
+            name = description.classes[stored]
+            yield _warning(
+                f"classes.{stored}", f"{name} is in no mask", "delete the class, or mend the masks"
+            )
+    if description.label_names:
+        numbers = label_names([], description.label_names, description.label_kind)
+        for text, number in numbers.items():
+            if text and not seen.labels[number]:
+                name = description.label_names[text]
+                yield _warning("label_names", f"no image is {name}", "delete it, or mend the table")
+
+
+def _sums(seen: _Seen, units: dict[str, str]) -> Iterator[Finding]:
+    """Doubts about the whole, and what was read; `units` of the quantities that are declared."""
     if not seen.frames:
         yield Finding("error", "", "", "no image is left", "see the findings above")
         return
@@ -225,19 +284,16 @@ def _sums(description: Description, seen: _Seen) -> Iterator[Finding]:
             f"{free} groups are few to split: {what}",
             "add patients, or write a published split into splits.csv",
         )
-    for number, stored in enumerate(sorted(description.classes), start=1):
-        if not seen.classes[number]:
-            name = description.classes[stored]
-            yield _warning(
-                f"classes.{stored}", f"{name} is in no mask", "delete the class, or mend the masks"
-            )
-    if description.label_names:
-        for number, name in enumerate(description.label_names.values()):
-            if not seen.labels[number]:
-                yield _warning("label_names", f"no image is {name}", "delete it, or mend the table")
-    yield Finding(
-        "info", "", "", f"{seen.frames} images in {len(seen.groups)} groups can be used", ""
-    )
+    whose = f" of {len(seen.subjects)} subjects" * (len(seen.subjects) < len(seen.groups))
+    said = f"{seen.frames} images in {len(seen.groups)} groups{whose} can be used"
+    yield Finding("info", "", "", said, "")
+    for name, unit in units.items():
+        count, low, high = seen.quantities.get(name, (0, 0, 0))
+        said = f"{name}: {count} of {seen.frames} images have it"
+        if count:
+            yield Finding("info", "", "", f"{said}, {low:g} to {high:g} {unit}", "")
+        else:
+            yield Finding("warning", "", name, said, "delete the key, or mend the files")
     for reason, n in sorted(seen.excluded.items()):
         yield Finding("info", "", "", f"{n} left out: {reason}", "")
 

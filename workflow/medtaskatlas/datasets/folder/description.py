@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -13,13 +13,17 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from medtaskatlas.core.errors import nearest, yaml_mistake
 from medtaskatlas.datasets.dataset import Content, Modality, Part
 from medtaskatlas.datasets.folder.files import Finding
+from medtaskatlas.datasets.folder.quantities import MAP, VALID, Maps, Values, inside
 
 DESCRIPTION = "dataset.yaml"
 TODO = "TODO"  # what `init` writes for the user to fill in
 
 
 # Keys that speak of files, which an .npz file has none of.
-_UNPACKED = ("masks", "instances", "boxes", "splits", "group_pattern", "exclude")
+_UNPACKED = (
+    *("masks", "instances", "boxes", "splits", "maps", "values"),
+    *("group_pattern", "subject_pattern", "label_kind", "exclude"),
+)
 
 
 class Description(Part):
@@ -37,13 +41,34 @@ class Description(Part):
     masks_optional: bool = Field(False, description="an image without a mask shows nothing")
     classes: dict[int, str] = Field({}, description="value in the masks: name; 0 is background")
     instances: str | None = Field(None, description="folder of the instance maps")
-    labels: str | None = Field(None, description="labels.csv: image,label[,group][,split]")
+    labels: str | None = Field(
+        None, description="labels.csv: image,label[,group][,subject][,split]"
+    )
     label_names: dict[str, str] = Field({}, description="label as written: its name")
+    label_kind: Literal["ordinal", "multi_label"] | None = Field(
+        None,
+        description="ordinal: `label_names` are in order; multi_label: an image has any number of "
+        "labels, with bars between them (empty: no finding)",
+    )
     boxes: str | None = Field(None, description="boxes.csv: image,x0,y0,x1,y1[,label]")
-    splits: str | None = Field(None, description="splits.csv: image,split[,group]")
+    maps: dict[str, Maps] = Field(
+        {}, description="name of a quantity of each pixel: folder, scale, unit, valid, optional"
+    )
+    values: dict[str, Values] = Field(
+        {}, description="name of a quantity of each image: file (with a column of that name), unit"
+    )
+    splits: str | None = Field(None, description="splits.csv: image,split[,group][,subject]")
     groups: str | None = Field(None, description="what is known about images that belong together")
     group_pattern: str | None = Field(
         None, description="regular expression on the file name; its first group is the group"
+    )
+    subject_pattern: str | None = Field(
+        None, description="the same for the person or specimen, where it has several groups"
+    )
+    subjects: str | None = Field(
+        None,
+        pattern="^[a-z][a-z0-9_]*$",
+        description="whose names the subjects have, if other datasets show the same people",
     )
     group_note: str | None = Field(None, description="one sentence: what a group is")
     overlaps: list[str] = Field([], description="datasets that show some of the same")
@@ -69,16 +94,11 @@ class Description(Part):
     def _labels_as_text(cls, value: Any) -> Any:
         return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) else value
 
-    @field_validator("images", "masks", "instances", "labels", "boxes", "splits")
-    @classmethod
-    def _stays_inside(cls, value: str | None) -> str | None:
-        if value is not None and (
-            PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts
-        ):
-            raise ValueError("must be a path within the dataset's folder")
-        return value if value is None else str(PurePosixPath(value))
+    _stays_inside = field_validator("images", "masks", "instances", "labels", "boxes", "splits")(
+        inside
+    )
 
-    @field_validator("group_pattern")
+    @field_validator("group_pattern", "subject_pattern")
     @classmethod
     def _has_a_group(cls, value: str | None) -> str | None:
         if value is not None:
@@ -88,6 +108,13 @@ class Description(Part):
                 raise ValueError(f"is no regular expression: {error}") from None
             if not groups:
                 raise ValueError("needs a group in parentheses, e.g. ^patient(\\d+)_")
+        return value
+
+    @field_validator("maps", "values")
+    @classmethod
+    def _are_named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if bad := [name for name in value if not re.fullmatch("[a-z][a-z0-9_]*", name)]:
+            raise ValueError(f"{bad[0]!r} is no name: small letters, digits and underscores")
         return value
 
     @field_validator("classes")
@@ -117,6 +144,13 @@ class Description(Part):
             raise ValueError("give `window` or `percentiles`, not both")
         if self.annotation == "derived" and not self.annotation_note:
             raise ValueError("`annotation: derived` needs an `annotation_note`: derived how?")
+        if self.label_kind and not self.labels:
+            raise ValueError(f"`label_kind: {self.label_kind}` without `labels` means nothing")
+        if self.label_kind == "ordinal" and len(self.label_names) < 2:
+            raise ValueError("`label_kind: ordinal` needs `label_names`, from least to most")
+        folders = [*self.beside.values(), self.images]
+        if twice := [m.folder for m in self.maps.values() if folders.count(m.folder) > 1]:
+            raise ValueError(f"the maps in `{twice[0]}` need a folder of their own")
         if self.packed:
             if self.labels not in (None, self.images):
                 raise ValueError("`labels` must name the same .npz file as `images`")
@@ -129,9 +163,28 @@ class Description(Part):
         return self
 
     @property
+    def beside(self) -> dict[str, str]:
+        """Folder of each kind of picture beside the images: masks, instances, maps and masks."""
+        found = {"masks": self.masks, "instances": self.instances}
+        for name, maps in self.maps.items():
+            found |= {MAP + name: maps.folder, VALID + name: maps.valid}
+        return {kind: folder for kind, folder in found.items() if folder}
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """File of each key that names a table."""
+        named = {key: getattr(self, key) for key in ("labels", "boxes", "splits")}
+        named |= {f"values.{name}": values.file for name, values in self.values.items()}
+        return {key: file for key, file in named.items() if file}
+
+    @property
     def packed(self) -> bool:
         """Whether all images are in one .npz file."""
         return self.images.lower().endswith(".npz")
+
+
+# Keys with keys of their own.
+_PARTS: dict[str, type[Part]] = {"content": Content, "maps": Maps, "values": Values}
 
 
 def identifier(folder: Path) -> str:
@@ -176,7 +229,8 @@ def check_description(
     ]
     reported = {finding.where for finding in findings}
     try:
-        description = Description.model_validate({str(k): v for k, v in raw.items()})
+        keys = {str(k): v for k, v in raw.items() if (k, v) != ("reader", "folder")}
+        description = Description.model_validate(keys)
     except ValidationError as error:
         mistakes = [_explain(e) for e in error.errors()]
         return None, findings + [m for m in mistakes if m.where.split(".")[0] not in reported]
@@ -190,14 +244,15 @@ def description_finding(where: str, problem: str, remedy: str) -> Finding:
 
 def _explain(error: Any) -> Finding:
     """A validation error as a finding: key, value, nearest valid ones."""
+    first, last = (str(error["loc"][i]) if error["loc"] else "" for i in (0, -1))
     key = ".".join(str(part) for part in error["loc"])
-    keys = Description.model_fields
+    keys = _PARTS.get(first, Description).model_fields if "." in key else Description.model_fields
     if error["type"] == "extra_forbidden":
-        near = Content.model_fields if len(error["loc"]) > 1 else keys
-        return description_finding(key, "is an unknown key", nearest(str(error["loc"][-1]), near))
+        return description_finding(key, "is an unknown key", nearest(last, keys))
     if error["type"] == "missing":
-        what = keys[key].description if key in keys else ""
-        return description_finding(key, "is missing", f"write `{key}: ...` ({what})")
+        what = keys[last].description if last in keys else ""
+        said = f"write `{last}: ...` ({what})"
+        return description_finding(key, "is missing", said)
     message = error["msg"].removeprefix("Value error, ")
     value = error["input"]
     shown = "" if isinstance(value, Mapping) else f" (is {value!r})"

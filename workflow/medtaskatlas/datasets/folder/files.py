@@ -22,6 +22,7 @@ _DOUBLE = (".nii.gz", ".raw.gz", ".img.gz")
 # Left behind by file managers; like hidden files they are no part of a dataset.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 Kind = Literal["flat", "nifti", "nrrd", "dicom", "series"]
+VOLUMES: tuple[Kind, ...] = ("nifti", "nrrd", "series")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from medtaskatlas.core.files import atomic_write, existing_folder
 from medtaskatlas.datasets.dataset import Modality
 from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
+from medtaskatlas.datasets.folder.tables import LABELS
 
 _IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
 _MASKS = ("masks", "mask", "segmentations", "segmentation", "annotations", "ground_truth", "labels")
@@ -35,6 +36,7 @@ images: {images}
 # Images of one patient must stay together. Give one of these, or a column group in labels.csv:
 {pattern}
 # groups: one sentence on what is known about images that belong together
+# subject_pattern: ^patient(\\d+)_  # where a patient has several groups, such as studies
 
 # More keys, with their defaults:
 # overlaps: []                      # datasets that show some of the same images
@@ -60,7 +62,8 @@ def init_folder(folder: Path) -> str:
     said: list[str] = []
     masks = _folder_of(entries, _MASKS)
     instances = _folder_of(entries, ("instances",))
-    images, items = _images(folder, entries, [p for p in (masks, instances) if p])
+    maps = _folder_of(entries, ("maps",))
+    images, items = _images(folder, entries, [p for p in (masks, instances, maps) if p])
     said.append(f"images: {images} ({len(items)} images or volumes)")
     lines: list[str] = []
     if masks:
@@ -68,6 +71,11 @@ def init_folder(folder: Path) -> str:
     if instances:
         lines.append(f"instances: {_text(instances)}")
         said.append(f"instances: {instances}")
+    if maps:
+        about = (f"folder: {_text(maps)}", "scale: 1   # quantity = stored value x scale")
+        lines += ["maps:", "  quantity:   # its name, such as dose"]
+        lines += [f"    {line}" for line in (*about, "unit: TODO unit, e.g. Gy")]
+        said.append(f"maps: {maps}; give the quantity its name, unit and scale")
     lines += _table_lines(folder, entries, images, said)
     modality, body_part = _dicom_facts(folder / images, items, said)
     values: dict[str, Any] = {
@@ -171,6 +179,7 @@ def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str
         if f"{key}.csv" in names:
             lines.append(f"{key}: {key}.csv")
             said.append(f"{key}: {key}.csv")
+            lines += _label_hints(folder) if key == "labels" else []
     if "labels.csv" not in names:
         start = "" if images == "." else f"{images}/"
         inner = [n[len(start) :] for n in names if n.startswith(start)]
@@ -183,6 +192,17 @@ def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str
                 f"{sorted(n for n in inner if '/' in n)[0]},{min(tops)}"
             )
     return lines
+
+
+def _label_hints(folder: Path) -> list[str]:
+    """Keys about labels.csv as suggestions that are not in force."""
+    hints = ["# label_kind: ordinal   # label_names are in order; multi_label: labels as a|b"]
+    header = (folder / "labels.csv").read_bytes().split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    known = {*LABELS[0], *LABELS[1]}
+    if more := [name for name in map(str.strip, header.split(",")) if name and name not in known]:
+        one = f"{{{_text(more[0])}: {{file: labels.csv, unit: UNIT}}}}"
+        hints.append(f"# values: {one}   # a number of each image, of: {', '.join(more)}")
+    return hints
 
 
 def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.folder.files import Item
-from medtaskatlas.datasets.folder.survey import Survey
+from medtaskatlas.datasets.folder.match import Survey
 from medtaskatlas.datasets.io.frame import Excluded
 from medtaskatlas.datasets.io.volume import canonical, spacings
 
@@ -20,6 +21,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "masks": ("mask", np.uint8),
     "instances": ("instances", np.uint16),
 }
+Reader = Callable[[Path], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Loaded:
     values: np.ndarray | None  # None where nothing is left
     affine: np.ndarray | None = None  # to millimetres
     group: str | None = None  # examination that it belongs to
+    subject: str | None = None  # patient
     left: list[Excluded] = field(default_factory=list)
 
 
@@ -79,29 +82,40 @@ def flat_labels(
     """
     from medtaskatlas.datasets.io.flat import read_labels
 
-    label_map = getattr(found, kind).get(item.stem)
-    if label_map is None:
+    if item.stem not in found.beside[kind]:
         return [np.zeros(size, KINDS[kind][1])] * count
-    path = found.path(label_map, kind)
-    if label_map.kind != "flat":
-        said = f"{path} is a volume, but {found.path(item)} is a picture"
-        raise DataError(said, "save it as PNG or TIFF")
-    planes = read_labels(path)
-    if len(planes) != count:
-        said = f"{path} has {len(planes)} pages, {found.path(item)} has {count}"
-        raise DataError(said, "give it as many")
-    for plane in planes:
-        if plane.shape != size:
-            raise DataError(
-                f"{path} is {plane.shape[1]} x {plane.shape[0]} pixels, "
-                f"{found.path(item)} is {size[1]} x {size[0]}",
-                "a label map must be drawn on its image as a viewer shows it (EXIF orientation "
-                f"applied); mend it, or leave {item.name} out by `exclude` in dataset.yaml",
-            )
+    path = found.path(found.beside[kind][item.stem], kind)
+    planes = pages_beside(found, item, kind, (count, *size), read_labels)
     table = _table(found, kind, planes, path)
     # Most masks hold the numbers that they are to hold.
     same = bool((table == np.arange(len(table))).all())
     return [plane if same and plane.dtype == table.dtype else table[plane] for plane in planes]
+
+
+def pages_beside(
+    found: Survey, item: Item, kind: str, shape: tuple[int, ...], read: Reader
+) -> list[np.ndarray]:
+    """Pages of what lies beside a picture, of `shape` [N, H, W] as those of the picture."""
+    count, *size = shape
+    other = found.beside[kind][item.stem]
+    path = found.path(other, kind)
+    if other.kind != "flat":
+        said = f"{path} is a volume, but {found.path(item)} is a picture"
+        raise DataError(said, "save it as PNG or TIFF")
+    planes = read(path)
+    if len(planes) != count:
+        said = f"{path} has {len(planes)} pages, {found.path(item)} has {count}"
+        raise DataError(said, "give it as many")
+    for plane in planes:
+        if plane.shape != tuple(size):
+            what = "label map" if kind in KINDS else "map"
+            raise DataError(
+                f"{path} is {plane.shape[1]} x {plane.shape[0]} pixels, "
+                f"{found.path(item)} is {size[1]} x {size[0]}",
+                f"a {what} must be drawn on its image as a viewer shows it (EXIF orientation "
+                f"applied); mend it, or leave {item.name} out by `exclude` in dataset.yaml",
+            )
+    return planes
 
 
 def volume_labels(
@@ -112,33 +126,43 @@ def volume_labels(
     Stored integers [X, Y, Z] and the table that makes class or object numbers of them. One on
     another grid, or with a value that is not declared, is an error.
     """
-    label_map = getattr(found, kind).get(item.stem)
-    if label_map is None:
+    if item.stem not in found.beside[kind]:
         return np.broadcast_to(np.uint8(0), shape), np.zeros(1, KINDS[kind][1])
-    path = found.path(label_map, kind)
-    if label_map.kind not in ("nifti", "nrrd", "series"):
+    path = found.path(found.beside[kind][item.stem], kind)
+    values = volume_beside(found, item, kind, shape, affine)
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all() or (values != np.floor(values)).any():
+            raise DataError(f"{path} holds values that are no whole numbers", "save it as integers")
+        values = values.astype(np.int32)
+    return values, _table(found, kind, values, path)
+
+
+def volume_beside(
+    found: Survey, item: Item, kind: str, shape: tuple[int, ...], affine: np.ndarray
+) -> np.ndarray:
+    """Volume that lies beside another, on the same grid."""
+    what, way = ("mask", "nearest neighbour") if kind in KINDS else ("map", "linear")
+    other = found.beside[kind][item.stem]
+    path = found.path(other, kind)
+    if other.kind not in ("nifti", "nrrd", "series"):
         said = f"{path} is no volume, but {found.path(item)} is"
         raise DataError(said, "save it as NIfTI or NRRD")
-    loaded = load(found, label_map, kind)
+    loaded = load(found, other, kind)
     values = loaded.values
     if values is None or values.shape != shape:
         has = "no slices" if values is None else " x ".join(str(n) for n in values.shape)
         wanted = " x ".join(str(n) for n in shape)
         raise DataError(
             f"{path} has {has} voxels (right, front, top), {found.path(item)} has {wanted}",
-            "resample the mask onto the image's grid (nearest neighbour)",
+            f"resample the {what} onto the image's grid ({way})",
         )
     if loaded.affine is not None and (gap := _gap(shape, affine, loaded.affine)) > 0.5:
         raise DataError(
             f"{path} lies {gap:.1f} voxels away from {found.path(item)}",
-            "resample the mask onto the image's grid (nearest neighbour), or copy the image's "
-            "header if the arrays are known to match",
+            f"resample the {what} onto the image's grid ({way}), or copy the image's header if the "
+            "arrays are known to match",
         )
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all() or (values != np.floor(values)).any():
-            raise DataError(f"{path} holds values that are no whole numbers", "save it as integers")
-        values = values.astype(np.int32)
-    return values, _table(found, kind, values, path)
+    return values
 
 
 def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) -> np.ndarray:
@@ -195,9 +219,7 @@ def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
         ) from error
     many = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or (kind != "images" and many > 1):
-        wanted = (
-            "3, or 4 with `index`, are" if kind == "images" else "a label map needs 3, which is"
-        )
+        wanted = "3, or 4 with `index`, are" if kind == "images" else "a map needs 3, which is"
         raise DataError(f"{path} has {len(shape)} dimensions {shape}; {wanted} understood")
     if index >= many > 1:
         raise DataError(f"{path} holds {many} volumes, `index` is {index}")
@@ -218,8 +240,7 @@ def _series(found: Survey, item: Item, kind: str) -> Loaded:
     """A DICOM series; files without pixels are left out."""
     from medtaskatlas.datasets.io import dicom
 
-    place = found.folder / str(getattr(found.description, kind))
-    paths = [place / name for name in item.files]
+    paths = [found.place(kind) / name for name in item.files]
     headers = [dicom.read_header(path) for path in paths]
     left = [
         Excluded(name, no_pixels(header))
@@ -232,4 +253,4 @@ def _series(found: Survey, item: Item, kind: str) -> Loaded:
     values, affine = dicom.read_series([p for p, _ in kept], [h for _, h in kept])
     if affine is not None:
         values, affine = canonical(values, affine)
-    return Loaded(values, affine, dicom.study(kept[0][1]), left)
+    return Loaded(values, affine, dicom.study(kept[0][1]), dicom.patient(kept[0][1]), left)

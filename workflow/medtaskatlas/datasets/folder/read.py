@@ -11,7 +11,7 @@ import numpy as np
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.dataset import Content
 from medtaskatlas.datasets.folder.description import Description
-from medtaskatlas.datasets.folder.files import Finding, Item
+from medtaskatlas.datasets.folder.files import VOLUMES, Finding, Item
 from medtaskatlas.datasets.folder.labels import (
     KINDS,
     flat_labels,
@@ -20,13 +20,16 @@ from medtaskatlas.datasets.folder.labels import (
     remedy,
     volume_labels,
 )
-from medtaskatlas.datasets.folder.survey import Survey, survey
+from medtaskatlas.datasets.folder.maps import flat_map, volume_map
+from medtaskatlas.datasets.folder.match import Survey
+from medtaskatlas.datasets.folder.survey import survey
 from medtaskatlas.datasets.folder.tables import outside
 from medtaskatlas.datasets.io import volume, window
-from medtaskatlas.datasets.io.frame import Excluded, Frame
+from medtaskatlas.datasets.io.frame import Cube, Excluded, Frame
 
 Cut = Callable[[int], np.ndarray]
 Note = Callable[[Finding], None]
+NO_PLACE = "its slices have no place in space, or its voxels no size"
 
 
 def read(description: Description, folder: Path, note: Note) -> Iterator[Frame | Excluded]:
@@ -34,6 +37,15 @@ def read(description: Description, folder: Path, note: Note) -> Iterator[Frame |
     if description.packed:
         yield from read_packed(description, folder)
         return
+    found = _without_mistakes(folder, description)
+    for name, reason in sorted(found.left.items()):
+        yield Excluded(name, reason)
+    for item in found.items:
+        yield from read_item(found, item, note)
+
+
+def _without_mistakes(folder: Path, description: Description) -> Survey:
+    """The parts of a folder dataset; the first mistake is an error."""
     found = survey(folder, description)
     errors = [finding for finding in found.findings if finding.severity == "error"]
     if errors:
@@ -43,10 +55,7 @@ def read(description: Description, folder: Path, note: Note) -> Iterator[Frame |
             first.problem + more,
             f"{first.remedy} (all mistakes: medtaskatlas datasets check {folder})",
         )
-    for name, reason in sorted(found.left.items()):
-        yield Excluded(name, reason)
-    for item in found.items:
-        yield from read_item(found, item, note)
+    return found
 
 
 def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excluded]:
@@ -111,7 +120,7 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     shown: Cut = (lambda index: 255 - cut(index)) if dicom.inverted(decoded.header) else cut
     facts: dict[str, Any] = {"spacing_mm": decoded.spacing_mm}
     if group := dicom.study(header):
-        facts |= {"group_id": group, "group_source": "derived"}
+        facts |= {"group_id": group, "group_source": "derived", "subject": dicom.patient(header)}
     yield from _pictures(found, item, shown, count=len(values), facts=facts, note=note)
 
 
@@ -121,7 +130,8 @@ def _pictures(
     """Frames of what has no place in space: a picture, pages, a cine."""
     many = count > 1
     size = cut(0).shape[:2]
-    maps = {KINDS[k][0]: flat_labels(found, item, k, count, size) for k in found.kinds}
+    labels = {KINDS[k][0]: flat_labels(found, item, k, count, size) for k in found.label_maps}
+    maps = {q: flat_map(found, item, q, (count, *size)) for q in found.description.maps}
     if many:
         facts = {"group_id": item.stem, "group_source": "derived", **facts, "volume_id": item.stem}
     facts |= _known(found, item, facts)
@@ -131,7 +141,9 @@ def _pictures(
         facts["boxes"] = _boxes(found, item, size, note)
 
     def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
-        return {"pixels": pixels, **facts, **{name: planes[index] for name, planes in maps.items()}}
+        there = {name: pages[index] for name, pages in maps.items() if pages}
+        planes = {name: planes[index] for name, planes in labels.items()}
+        return {"pixels": pixels, **facts, **planes, "maps": there}
 
     yield from _frames(found, item, cut, frame, count=count, many=many)
 
@@ -144,6 +156,8 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
         return
     values = _finite(found, item, loaded.values, note)
     facts: dict[str, Any] = {"group_id": loaded.group or item.stem, "group_source": "derived"}
+    if loaded.group:
+        facts["subject"] = loaded.subject
     if loaded.affine is None:  # slices without a place in space: as they are stored
         values = np.ascontiguousarray(values.transpose(2, 1, 0))
         cut = _ramp(values, _grey_range(found, item, values))
@@ -155,7 +169,8 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
     black_white = _grey_range(found, item, values)
     grid = values.shape, loaded.affine
-    maps = {KINDS[kind][0]: volume_labels(found, item, kind, *grid) for kind in found.kinds}
+    tables = {k: volume_labels(found, item, k, *grid) for k in found.label_maps}
+    maps = {q: volume_map(found, item, q, *grid) for q in found.description.maps}
     facts |= _known(found, item, facts)
     _refuse_boxes(found, item)
     facts |= {"axis": axis, "volume_id": item.stem, "spacing_mm": min(rows_mm, columns_mm)}
@@ -165,12 +180,23 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
 
     def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
         planes = {
-            name: volume.square(
+            KINDS[kind][0]: volume.square(
                 table[volume.display(labels, axis, index)], rows_mm, columns_mm, labels=True
             )
-            for name, (labels, table) in maps.items()
+            for kind, (labels, table) in tables.items()
         }
-        return {"pixels": volume.square(pixels, rows_mm, columns_mm), **planes, **facts}
+        there = {
+            name: volume.square_map(
+                volume.display(two[0], axis, index),
+                volume.display(two[1], axis, index),
+                rows_mm,
+                columns_mm,
+            )
+            for name, two in maps.items()
+            if two
+        }
+        square = volume.square(pixels, rows_mm, columns_mm)
+        return {"pixels": square, **planes, "maps": there, **facts}
 
     count = values.shape[volume.AXES[axis]]
     yield from _frames(found, item, cut_slice, frame, count=count, many=True)
@@ -197,15 +223,27 @@ def _frames(
 
 
 def _known(found: Survey, item: Item, facts: dict[str, Any]) -> dict[str, Any]:
-    """Group, split and label of an image; what is written goes before what is derived."""
+    """What tables and patterns know of an image; it goes before what is derived."""
+    name, split = item.name, found.splits.get(item.name)
     known: dict[str, Any] = {
-        "label": found.labels.get(item.name),
-        "split": found.splits.get(item.name),
+        "label": found.labels.get(name),
+        "labels": found.findings_of.get(name),
+        "values": {q: numbers[name] for q, numbers in found.values.items() if name in numbers},
+        "split": split,
     }
-    if item.name in found.groups:
-        known["group_id"], known["group_source"] = found.groups[item.name]
+    if name in found.groups:
+        known["group_id"], known["group_source"] = found.groups[name]
     elif "group_id" not in facts:
         known |= {"group_id": item.stem, "group_source": "unknown"}
+    if name in found.subjects or name in found.groups:
+        known["subject"] = found.subjects.get(name)
+    elif (patient := facts.get("subject")) and found.splits:
+        other = found.patients.setdefault(patient, str(split))
+        if other != str(split):
+            raise DataError(
+                f"{found.path(item)}: its patient is in two splits: {other} and {split}",
+                "put all images of a patient (PatientID) into one split",
+            )
     return known
 
 
@@ -269,3 +307,47 @@ def _refuse_boxes(found: Survey, item: Item) -> None:
             f"{found.folder / str(found.description.boxes)}: {item.name} is a volume or a stack",
             "boxes belong to pictures: save the slices as PNG, or remove these lines",
         )
+
+
+def read_volumes(description: Description, folder: Path, note: Note) -> Iterator[Cube | Excluded]:
+    """All volumes, one in memory at a time; pictures, pages and cines are none."""
+    if description.packed:
+        return
+    found = _without_mistakes(folder, description)
+    for name, reason in sorted(found.left.items()):
+        yield Excluded(name, reason)
+    for item in found.items:
+        if item.kind in VOLUMES:
+            yield from _cube(found, item, note)
+
+
+def _cube(found: Survey, item: Item, note: Note) -> Iterator[Cube | Excluded]:
+    """A volume: axial slices as :func:`~medtaskatlas.datasets.io.volume.display` shows them."""
+    loaded = load(found, item)
+    yield from (left for left in loaded.left if left.image_id not in item.files)
+    if loaded.values is None or loaded.affine is None:
+        yield Excluded(item.stem, loaded.left[0].reason if loaded.values is None else NO_PLACE)
+        return
+    values = _finite(found, item, loaded.values, note)
+    x_mm, y_mm, z_mm = volume.spacings(loaded.affine)
+    if not min(x_mm, y_mm, z_mm) > 0:
+        yield Excluded(item.stem, NO_PLACE)
+        return
+    black_white = _grey_range(found, item, values)
+    slices = range(values.shape[2])
+
+    def axial(of: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        return np.stack([change(volume.display(of, "axial", index)) for index in slices])
+
+    mask = None
+    if "masks" in found.label_maps:
+        stored, table = volume_labels(found, item, "masks", values.shape, loaded.affine)
+        mask = axial(stored, lambda plane: table[plane])
+    known = _known(found, item, {})
+    yield Cube(
+        voxels=axial(values, lambda plane: window.between(plane, *black_white)),
+        volume_id=item.stem,
+        spacing_mm=(z_mm, y_mm, x_mm),
+        mask=mask,
+        **{name: known[name] for name in ("label", "labels", "values") if name in known},
+    )

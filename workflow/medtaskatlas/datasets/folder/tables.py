@@ -14,9 +14,12 @@ from medtaskatlas.core.errors import nearest
 from medtaskatlas.datasets.folder.files import Finding
 
 SPLITS = ("train", "val", "test")
-LABELS = (("image", "label"), ("group", "split"))
-BOXES = (("image", "x0", "y0", "x1", "y1"), ("label",))
-SPLIT_COLUMNS = (("image", "split"), ("group",))
+Columns = tuple[tuple[str, ...], tuple[str, ...]]  # required and optional
+LABELS: Columns = (("image", "label"), ("group", "subject", "split"))
+BOXES: Columns = (("image", "x0", "y0", "x1", "y1"), ("label",))
+SPLIT_COLUMNS: Columns = (("image", "split"), ("group", "subject"))
+SPLITS_FILE = "splits.csv"
+NO_FINDING = "no finding"  # label 0 of a dataset whose images have several labels
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,11 @@ class Table:
         self.findings.append(Finding("error", self.file, f"line {line}", problem, remedy))
 
 
-def read_table(folder: Path, file: str, columns: tuple[tuple[str, ...], tuple[str, ...]]) -> Table:
+def read_table(folder: Path, file: str, columns: Columns) -> Table:
     """Read a CSV file: comma-separated, UTF-8 (with or without byte-order mark), with a header.
 
-    `columns` are the required and the optional ones. Empty lines do not count; mistakes become
-    findings.
+    Empty lines do not count; mistakes become findings, and so do columns that are not used, unless
+    none is optional.
     """
     table = Table(file)
     required, optional = columns
@@ -90,7 +93,7 @@ def _fill(
         if header.count(name) > 1:
             table.error(1, f"has the column {name} twice", wanted)
             return
-        if name not in known:
+        if optional and name not in known:
             said = nearest(name, known)
             table.findings.append(
                 Finding("warning", table.file, "line 1", f"column {name} is not used", said)
@@ -124,6 +127,20 @@ def by_image(table: Table, known: set[str]) -> dict[str, Row]:
             found[name] = row
         if (split := row.values.get("split", "")) and split not in SPLITS:
             table.error(row.line, f"split {split!r} is unknown", nearest(split, SPLITS))
+    return found
+
+
+def numbers_by_image(table: Table, rows: dict[str, Row], column: str) -> dict[str, float]:
+    """Numbers of a column by image; an empty cell is not known."""
+    found: dict[str, float] = {}
+    for name, row in rows.items():
+        if not (text := row.values[column]):
+            continue
+        if math.isfinite(number := _number(text)):
+            found[name] = number
+        else:
+            said = f"{column} of {name} is {text!r}, which is no number"
+            table.error(row.line, said, "write a number with a point, or leave the cell empty")
     return found
 
 
@@ -162,17 +179,31 @@ def outside(
     return wholly, partly
 
 
-def label_names(rows: Iterable[Row], given: dict[str, str]) -> dict[str, int]:
+def label_names(
+    rows: Iterable[Row], given: dict[str, str], kind: str | None = None
+) -> dict[str, int]:
     """Number of each label as it is written: sorted by text, or in the order of `given` by number.
 
-    `given` are the `label_names` of dataset.yaml; an empty label is none.
+    `given` are the `label_names` of dataset.yaml; ordinal ones that are no numbers stay in its
+    order. An empty label is none, or number 0 where an image may have several.
     """
-    if given:
+    several = kind == "multi_label"
+    if kind == "ordinal" and not all(text.isdigit() for text in given):
+        order = list(given)
+    elif given:
         # 10 comes behind 9; names that are no numbers come last.
         order = sorted(given, key=lambda text: (not text.isdigit(), len(text), text))
     else:
-        order = sorted({row.values["label"] for row in rows} - {""})
+        order = sorted({text for row in rows for text in labels_of(row, several=several)})
+    if several:
+        order.insert(0, "")
     return {text: number for number, text in enumerate(order)}
+
+
+def labels_of(row: Row, *, several: bool) -> list[str]:
+    """Labels in a row, as they are written."""
+    texts = row.values["label"].split("|") if several else [row.values["label"]]
+    return [text.strip() for text in texts if text.strip()]
 
 
 def _unknown(table: Table, row: Row, there: set[str]) -> None:

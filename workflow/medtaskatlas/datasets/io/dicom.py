@@ -108,8 +108,18 @@ def has_pixels(header: Any) -> bool:
 
 def study(header: Any) -> str | None:
     """Hash of the StudyInstanceUID, so that no identifier leaves the file; None without one."""
-    uid = str(header.get("StudyInstanceUID", "") or "")
-    return f"study-{hashlib.sha256(uid.encode()).hexdigest()[:10]}" if uid else None
+    return _hashed("study", header.get("StudyInstanceUID"))
+
+
+def patient(header: Any) -> str | None:
+    """Hash of the PatientID; None without one."""
+    return _hashed("patient", header.get("PatientID"))
+
+
+def _hashed(what: str, identifier: Any) -> str | None:
+    """Name of a study or patient that tells nothing but whether two are the same."""
+    text = str(identifier or "").strip()
+    return f"{what}-{hashlib.sha256(text.encode()).hexdigest()[:10]}" if text else None
 
 
 def read_series(

@@ -35,9 +35,19 @@ def read_flat(path: Path) -> list[np.ndarray]:
 
 def read_labels(path: Path) -> list[np.ndarray]:
     """Integers [H, W] of each page of a label map, whatever colours a palette gives them."""
+    planes = []
+    for plane in read_numbers(path, "a label map"):
+        if plane.dtype.kind == "f" and not (plane == np.floor(plane)).all():
+            raise DataError(f"{path} holds values that are no whole numbers", "save it as integers")
+        planes.append(plane.astype(np.int64) if plane.dtype.kind == "f" else plane)
+    return planes
+
+
+def read_numbers(path: Path, what: str) -> list[np.ndarray]:
+    """Stored numbers [H, W] of each page of `what`, which has one channel; a palette is ignored."""
     if path.suffix.lower() in (".jpg", ".jpeg"):
         raise DataError(
-            f"{path} is a label map in JPEG, whose compression changes the numbers",
+            f"{path} is {what} in JPEG, whose compression changes the numbers",
             "save it anew as PNG from the original",
         )
     data = _bytes(path)
@@ -50,13 +60,11 @@ def read_labels(path: Path) -> list[np.ndarray]:
             opaque = page.shape[2] == 3 or bool((page[..., 3] == np.iinfo(page.dtype).max).all())
             if not opaque or not _same_channels(page):
                 raise DataError(
-                    f"{path} is a colour picture, not a label map",
-                    "save it with one channel whose values are the ids",
+                    f"{path} is a colour picture, not {what}",
+                    "save it with one channel that holds the numbers",
                 )
             plane = np.ascontiguousarray(page[..., 0])
-        if plane.dtype.kind == "f" and not (plane == np.floor(plane)).all():
-            raise DataError(f"{path} holds values that are no whole numbers", "save it as integers")
-        planes.append(plane.astype(np.int64) if plane.dtype.kind == "f" else plane)
+        planes.append(plane)
     return planes
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.dataset import Content, GroupSource, LabelKind, MaskKind, Split
-from medtaskatlas.datasets.io.frame import BEYOND, Excluded, Frame
+from medtaskatlas.datasets.io.frame import BEYOND, Cube, Excluded, Frame
 from medtaskatlas.datasets.io.npz_stream import NpzStream
 from medtaskatlas.datasets.io.volume import lacking, spread
 
@@ -34,9 +34,51 @@ def read_arrays(
 
     Each picture or volume is a group. `arrays` names the annotation arrays of each split, by
     default ``{split}_labels`` or ``{split}_label``; at most `limit` pictures are taken, spread
-    evenly over each split. Label kind ``multi_label`` gives label 0 to an image without finding, 1,
-    2, ... to one with a single finding, None to one with several.
+    evenly over each split. Label kind ``multi_label`` gives all findings as `labels`, and label 0
+    to an image without finding, 1, 2, ... to one with a single finding, None to one with several.
     """
+    for item in _items(
+        path,
+        label_kind=label_kind,
+        masks=masks,
+        arrays=arrays,
+        group_source=group_source,
+        limit=limit,
+    ):
+        if isinstance(item, Excluded):
+            yield item
+        else:
+            yield from _slices(item) if _is_volume(item.pixels.shape) else _whole(item)
+
+
+def read_cubes(
+    path: Path, *, label_kind: LabelKind, arrays: Mapping[Split, list[str]]
+) -> Iterator[Cube]:
+    """Volumes of ``{split}_images``, named as in the ``volume_id`` of their slices."""
+    for item in _items(path, label_kind=label_kind, arrays=arrays):
+        assert isinstance(item, Frame)  # without a limit, nothing is left out
+        if not _is_volume(item.pixels.shape):
+            raise DataError(
+                f"{path}: {item.image_id} is {item.pixels.shape}, no volume", "give volumes in it"
+            )
+        yield Cube(item.pixels, item.image_id, label=item.label, labels=item.labels)
+
+
+def _is_volume(shape: tuple[int, ...]) -> bool:
+    """Whether a row is a volume, and no picture."""
+    return len(shape) == 3 and shape[-1] not in (1, 3)
+
+
+def _items(
+    path: Path,
+    *,
+    label_kind: LabelKind,
+    masks: MaskKind = "none",
+    arrays: Mapping[Split, list[str]] | None,
+    group_source: GroupSource = "unknown",
+    limit: int | None = None,
+) -> Iterator[Frame | Excluded]:
+    """Pictures and whole volumes, as frames, and what is beyond the limit."""
     default = "{}_labels" if masks == "none" else "{}_label"
     with NpzStream(path) as stream:
         shapes = {s: stream.shape(f"{s}_images") for s in ORDER if f"{s}_images" in stream}
@@ -47,30 +89,30 @@ def read_arrays(
             )
         total = sum(shape[0] for shape in shapes.values())
         for split, shape in shapes.items():
-            volumes = len(shape) == 4 and shape[-1] not in (1, 3)
+            volumes = _is_volume(shape[1:])
             each = min(SLICES, shape[1]) if volumes else 1
             share = 1.0 if limit is None else min(1.0, limit / max(total * each, 1))
             taken = _share(shape[0], share)
             names = arrays[split] if arrays else [default.format(split)]
-            labels = None
+            labels = findings = None
             if masks == "none" and label_kind != "none":
-                labels = _labels(stream, names[0], label_kind, shape[0])
+                labels, findings = _labels(stream, names[0], label_kind, shape[0])
             planes = names if masks != "none" else []
             for row, pixels, mask in _rows(stream, f"{split}_images", planes, masks):
                 name = f"{split}-{row:06d}"
                 if not taken[row]:
                     yield Excluded(name, BEYOND, shape[1] if volumes else 1)
                     continue
-                facts = Frame(
+                yield Frame(
                     pixels=pixels,
                     image_id=name,
                     group_id=name,
                     group_source=group_source,
                     mask=mask,
                     label=None if labels is None else labels[row],
+                    labels=None if findings is None else findings[row],
                     split=split,
                 )
-                yield from _slices(facts) if volumes else _whole(facts)
 
 
 def _rows(
@@ -127,8 +169,10 @@ def _mask(planes: list[np.ndarray], kind: MaskKind) -> np.ndarray | None:
     return mask
 
 
-def _labels(stream: NpzStream, name: str, kind: LabelKind, n: int) -> list[int | None]:
-    """Label of every row."""
+def _labels(
+    stream: NpzStream, name: str, kind: LabelKind, n: int
+) -> tuple[list[int | None], list[tuple[bool, ...]] | None]:
+    """Label of every row, and its findings where it may have several."""
     values = stream.whole(name)
     if len(values) != n:
         raise DataError(
@@ -138,8 +182,9 @@ def _labels(stream: NpzStream, name: str, kind: LabelKind, n: int) -> list[int |
     if kind == "multi_label":
         found = (values > 0).sum(axis=1)
         which = np.where(found == 0, 0, values.argmax(axis=1) + 1)
-        return [int(w) if f <= 1 else None for w, f in zip(which, found, strict=True)]
-    return [int(v) for v in values[:, 0]]
+        one = [int(w) if f <= 1 else None for w, f in zip(which, found, strict=True)]
+        return one, [tuple(row) for row in (values > 0).tolist()]
+    return [int(v) for v in values[:, 0]], None
 
 
 def _share(n: int, share: float) -> np.ndarray:

@@ -125,6 +125,11 @@ def display(values: np.ndarray, axis: str, index: int) -> np.ndarray:
     return np.ascontiguousarray(plane[::-1, ::-1].T)
 
 
+def from_display(slices: np.ndarray, axis: str) -> np.ndarray:
+    """Volume [X, Y, Z, ...] of all its slices [N, H, W, ...] as :func:`display` shows them."""
+    return np.moveaxis(slices.swapaxes(1, 2)[:, ::-1, ::-1], 0, AXES[axis])
+
+
 def resample_nearest(labels: Grid, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Labels on another grid: the label at the nearest voxel centre, 0 outside."""
     values, own = labels
@@ -147,7 +152,8 @@ def square(
     """A slice [H, W] with square pixels: its coarser side is brought to the finer spacing.
 
     It stays as it is where the distances of its rows and columns differ by at most 1 %. uint8
-    pixels are interpolated in whole numbers, so that all machines agree; labels are the nearest.
+    pixels are interpolated in whole numbers, so that all machines agree; floating-point numbers are
+    not rounded, labels are the nearest.
     """
     along = _nearest if labels else _linear
     fine = min(row_mm, column_mm)
@@ -156,6 +162,16 @@ def square(
     if row_mm > column_mm:
         return along(plane, round(plane.shape[0] * row_mm / fine))
     return np.ascontiguousarray(along(plane.T, round(plane.shape[1] * column_mm / fine)).T)
+
+
+def square_map(
+    values: np.ndarray, valid: np.ndarray, row_mm: float, column_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Map of a quantity, float32 and bool [H, W], with square pixels: linear among what counts."""
+    share = square(valid.astype(np.float32), row_mm, column_mm)
+    total = square(np.where(valid, values, np.float32(0)), row_mm, column_mm)
+    counts = square(valid, row_mm, column_mm, labels=True)
+    return np.divide(total, share, out=np.zeros_like(total), where=counts), counts
 
 
 def spread(reasons: Sequence[str | None], most: int) -> set[int]:
@@ -205,6 +221,9 @@ def _linear(plane: np.ndarray, size: int) -> np.ndarray:
     upper, part = np.divmod(centre, 2 * size)
     lower = np.minimum(upper + 1, side - 1)
     part = part[:, None]
+    if plane.dtype.kind == "f":
+        share = (part / (2 * size)).astype(plane.dtype)
+        return (1 - share) * plane[upper] + share * plane[lower]
     sums = (2 * size - part) * plane[upper].astype(np.int64) + part * plane[lower]
     return ((sums + size) // (2 * size)).astype(plane.dtype)
 

@@ -113,6 +113,7 @@ def _frames(
                 image_id=name + suffix,
                 group_id=group,
                 group_source=source,
+                subject=picture.subject or picture.group,
                 volume_id=stem if many else None,
                 slice_index=number if many else None,
                 spacing_mm=decoded.spacing_mm,
@@ -194,6 +195,7 @@ def _read_volumes(recipe: Volumes, folder: Path) -> Iterator[Frame | Excluded]:
                 instances=None if instances is None else display(instances, *place),
                 group_source=recipe.group_source,
                 volume_id=volume.group,
+                subject=volume.subject or volume.group,
                 **facts,
             )
 
@@ -220,6 +222,7 @@ def _planes(
                 "split": recipe.pattern[block % len(recipe.pattern)],
                 "slice_index": index,
                 "axis": blocks.axis,
+                "values": {"position": position},
                 "spacing_mm": sizes[(axis + 1) % 3],
             }
     if not recipe.blocks:

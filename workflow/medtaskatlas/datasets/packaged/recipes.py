@@ -25,6 +25,7 @@ class Picture(Part):
 
     files: list[str] = Field(min_length=1, description="encodings of it; the first one is kept")
     group: str = Field(description="patient, study or specimen")
+    subject: str | None = Field(None, description="person or specimen, where not the group")
     crop: tuple[int, int, int, int] | None = Field(
         None, description="top, bottom, left, right in pixels, applied first"
     )
@@ -151,6 +152,7 @@ class Volume(Part):
 
     file: str = Field(description="NIfTI file")
     group: str = Field(description="name of the volume, and of its group")
+    subject: str | None = Field(None, description="person or specimen, where not the group")
     index: int = Field(0, ge=0, description="which volume of a 4-D file")
     slices: list[int] | None = Field(None, description="axial slices to take; null takes all")
     white_percentile: float = Field(

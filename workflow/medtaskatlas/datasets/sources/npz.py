@@ -13,7 +13,6 @@ from medtaskatlas.datasets.dataset import (
     MANIFEST,
     Dataset,
     GroupSource,
-    LabelKind,
     MaskKind,
     Part,
     Split,
@@ -21,7 +20,7 @@ from medtaskatlas.datasets.dataset import (
 )
 
 if TYPE_CHECKING:
-    from medtaskatlas.datasets.io.frame import Excluded, Frame
+    from medtaskatlas.datasets.io.frame import Cube, Excluded, Frame
     from medtaskatlas.datasets.remote.remote_file import Limits
 
 Layout = Literal["medmnist", "medsegbench"]
@@ -72,7 +71,6 @@ class NpzDataset(Dataset):
     layout: Layout = Field(description="which benchmark's names the arrays have")
     dimensions: Literal[2, 3] = Field(2, description="pictures or volumes")
     channels: Literal[1, 3] = Field(description="of the published images")
-    label_kind: LabelKind = Field("none", description="what the labels of whole images are")
     masks: MaskKind = Field("none", description="what the pixels of the masks mean")
     categories: dict[str, str] = Field({}, description="suffix of an array: what it holds")
     group_source: GroupSource = Field(
@@ -100,8 +98,6 @@ class NpzDataset(Dataset):
         labelled = self.layout == "medmnist"
         if labelled != (self.label_kind != "none") or labelled != (self.masks == "none"):
             raise ValueError("`layout` medmnist goes with `label_kind`, medsegbench with `masks`")
-        if labelled and (self.label_kind == "binary") != (len(self.labels) == 2):
-            raise ValueError(f"`label_kind` {self.label_kind} and {len(self.labels)} `labels`")
         if not labelled and (self.masks == "non_zero") != (len(self.classes) == 1):
             raise ValueError(f"`masks` {self.masks} and {len(self.classes)} `classes`")
         named = list(self.categories.values())
@@ -137,9 +133,38 @@ class NpzDataset(Dataset):
         self, folder: Path, *, image_size: int, limit: int | None, note: Callable[[str], None]
     ) -> Iterator[Frame | Excluded]:
         """Pictures in the order of the file, split by split; `limit` is spread over each split."""
-        from medtaskatlas.datasets.io.npz import ORDER, NpzStream, read_arrays
+        from medtaskatlas.datasets.io.npz import read_arrays
 
-        path = folder / self.file_for(image_size)[1].name
+        path, arrays = self._arrays(folder, image_size)
+        yield from read_arrays(
+            path,
+            label_kind=self.label_kind,
+            masks=self.masks,
+            arrays=arrays,
+            group_source=self.group_source,
+            limit=limit,
+        )
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether volumes are published."""
+        return self.dimensions == 3
+
+    def read_volumes(
+        self, folder: Path, *, volume_size: int, note: Callable[[str], None]
+    ) -> Iterator[Cube | Excluded]:
+        """All volumes in the order of the file, split by split; a pictures' set has none."""
+        from medtaskatlas.datasets.io.npz import read_cubes
+
+        if self.has_volumes:
+            path, arrays = self._arrays(folder, volume_size)
+            yield from read_cubes(path, label_kind=self.label_kind, arrays=arrays)
+
+    def _arrays(self, folder: Path, size: int) -> tuple[Path, dict[Split, list[str]]]:
+        """File for a size, with as many images as the catalogue says, and annotation arrays."""
+        from medtaskatlas.datasets.io.npz import ORDER, NpzStream
+
+        path = folder / self.file_for(size)[1].name
         with NpzStream(path) as stream:
             for split, count in self.samples.items():
                 found = stream.shape(f"{split}_images")[0]
@@ -148,17 +173,10 @@ class NpzDataset(Dataset):
                         f"{path}: {split} has {found} images, the catalogue says {count}",
                         "delete it and fetch it again; if it is a newer release, mend `samples`",
                     )
-        yield from read_arrays(
-            path,
-            label_kind=self.label_kind,
-            masks=self.masks,
-            arrays={split: self.annotation_arrays(split) for split in ORDER},
-            group_source=self.group_source,
-            limit=limit,
-        )
+        return path, {split: self.annotation_arrays(split) for split in ORDER}
 
     def file_for(self, image_size: int) -> tuple[int, RemoteFile]:
-        """Smallest published side that is not below the images', else the largest; its file."""
+        """Smallest published side that is not below the wanted one, else the largest; its file."""
         enough = [side for side in self.files if side >= image_size]
         side = min(enough) if enough else max(self.files)
         return side, self.files[side]
@@ -193,12 +211,25 @@ class NpzDataset(Dataset):
         return sum(self.samples.values()) * (SLICES if self.dimensions == 3 else 1)
 
     @property
+    def n_volumes(self) -> int | None:
+        """Volumes that become of it."""
+        return sum(self.samples.values()) if self.has_volumes else None
+
+    @property
+    def split_shares(self) -> dict[Split, float]:
+        """Share of the images in each split."""
+        whole = sum(self.samples.values())
+        return {split: n / whole for split, n in self.samples.items()}
+
+    @property
     def n_published(self) -> str:
         """Images or volumes that the publisher counts."""
         return f"{sum(self.samples.values()):,}" + " volumes" * (self.dimensions == 3)
 
     def fetched(self, data: Path) -> str:
         """Sides in pixels that are on this disk, or no."""
+        if self.folder is not None:
+            return super().fetched(data)
         folder = data / self.source / self.name
         sides = [side for side in self.files if (folder / str(side) / MANIFEST).is_file()]
         return ", ".join(f"{side} px" for side in sides) or "no"

@@ -57,10 +57,19 @@ class PackagedDataset(Dataset):
         if set(names) != set(self.recipe.files):
             differ = sorted(set(names) ^ set(self.recipe.files))
             raise ValueError(f"`files` and `recipe` disagree about {', '.join(differ)}")
+        blocks = bool(getattr(self.recipe, "blocks", None))
+        if set(self.values) != ({"position"} if blocks else set()):
+            raise ValueError("`values` must declare position, in mm, exactly if there are `blocks`")
         derives = getattr(self.recipe, "derive", None) is not None
         if derives != (self.annotation == "derived"):
             raise ValueError("`annotation` must be derived exactly if the recipe has `derive`")
         return self
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Planes of its blocks, where they are several."""
+        found = {block.axis for block in getattr(self.recipe, "blocks", [])}
+        return tuple(sorted(found)) if len(found) > 1 else ()
 
     def fetch(
         self, folder: Path, *, image_size: int, mirror: str | None, limits: Limits | None

@@ -31,11 +31,5 @@ Encoder: Any = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind
 
 
 def encoder_of(options: dict[str, Any]) -> EncoderKind:
-    """Encoder from :meth:`EncoderKind.options`, as rules hand them to scripts and files keep them.
-
-    Raises
-    ------
-    KeyError
-        If there is no such kind: a mistake in the caller.
-    """
+    """Encoder from :meth:`EncoderKind.options`, as rules hand them on and files keep them."""
     return KINDS[options["kind"]].model_validate(options)

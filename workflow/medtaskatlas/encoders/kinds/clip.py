@@ -84,13 +84,7 @@ class Clip(EncoderKind):
         return [] if folder is None else [(folder / name).as_posix() for name in FILES]
 
     def network(self, seed: int) -> nn.Module:
-        """Make the network, [B, 6, H, W] to [B, 3 * projection_dim]; the seed is of no effect.
-
-        Raises
-        ------
-        DataError
-            If the weights are missing, damaged or of another architecture.
-        """
+        """Make the network, [B, 6, H, W] to [B, 3 * projection_dim]; the seed is of no effect."""
         from medtaskatlas.encoders.clip_network import clip
 
         folder = self.folder()
@@ -100,10 +94,7 @@ class Clip(EncoderKind):
 
 
 def _cached(model: str) -> list[Path]:
-    """Copies of a model in the cache of Hugging Face, its main branch first.
-
-    By paths, since importing huggingface_hub would cost every plan a third of a second.
-    """
+    """Copies of a model in the cache of Hugging Face, its main branch first."""
     share = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or share / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from medtaskatlas.core.strict_model import StrictModel
-from medtaskatlas.encoders.kind import Residual, Role
-from medtaskatlas.encoders.shapes import Coordinates
+from medtaskatlas.encoders.kind import Coordinates, Residual, Role
 from medtaskatlas.learning.options import Training
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Correspondence(StrictModel):
     tower: int = Field(32, ge=4, description="length of the description of a place")
     grid: int = Field(16, ge=0, le=64, description="places a side of the input, looked up")
     asking: int = Field(8, ge=1, le=64, description="places a side of the output, which ask")
-    volume: int = Field(64, ge=0, description="features of the look-up, beside its moments")
+    volume: int = Field(64, ge=0, description="features of the look-up, besides its moments")
     sides: int = Field(64, ge=0, description="features of what the tower finds on each side alone")
     measures: int = Field(
         64, ge=0, description="features of fixed statistics: change by grey level and by frequency"
@@ -62,7 +61,7 @@ class Taco(Training, Residual):
     )
     coordinates: Coordinates = Field(
         "texture",
-        description="the six channels as they are; their mean and difference; or texture beside",
+        description="the six channels as they are; their mean and difference; or texture besides",
     )
     fusion: Literal["early", "correspondence"] = Field(
         "early",
@@ -74,7 +73,7 @@ class Taco(Training, Residual):
     embedding_dim: int = Field(128, ge=2, description="length of the embedding")
     temperature: float = Field(0.1, gt=0, description="temperature of the contrastive loss")
     cross_entropy: float = Field(
-        0.0, ge=0, description="weight of a cross-entropy over tasks beside the contrastive loss"
+        0.0, ge=0, description="weight of a cross-entropy over tasks, added to the contrastive loss"
     )
     steadiness: float = Field(
         0.0,

@@ -39,10 +39,7 @@ class Batch:
 
 
 class Composer:
-    """Puts batches together, a pure function of seed and step; the rest are options of TaCo.
-
-    ``unchanged``: a batch has an unchanged pair of each image of a pair with a severity.
-    """
+    """Puts batches together, a pure function of seed and step; the rest are options of TaCo."""
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from medtaskatlas.encoders.kind import CHANNELS, Coordinates
 from medtaskatlas.encoders.network import coordinates
-from medtaskatlas.encoders.shapes import CHANNELS, Coordinates
 from medtaskatlas.encoders.taco.lookup import (
     MOMENTS,
     MOVEMENT,
@@ -54,11 +54,7 @@ class Tower(nn.Sequential):
 
 
 class CorrespondenceTrunk(nn.Module):
-    """Residual network of a pair that is told how its sides correspond.
-
-    ``tower`` to ``measures`` are sizes of what is joined to it, 0 for nothing; see
-    :class:`medtaskatlas.encoders.kinds.taco.Correspondence`.
-    """
+    """Residual network of a pair that is told how its sides correspond; sizes as the options."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where each place of an output comes from in its input: a soft look-up, and what it tells."""
+"""Where each place of an output comes from in its input: a soft look-up and its moments."""
 
 from __future__ import annotations
 
@@ -39,21 +39,14 @@ def places(height: int, width: int) -> torch.Tensor:
 
 
 def descriptions(maps: torch.Tensor) -> torch.Tensor:
-    """Descriptions of places on the unit sphere, without what all places of an image share.
-
-    From float [B, C, H, W] to [B, H * W, C].
-    """
+    """From [B, C, H, W] to [B, H * W, C] on the unit sphere, less what an image's places share."""
     flat = maps.flatten(2)
     flat = flat - flat.mean(dim=2, keepdim=True)
     return nn.functional.normalize(flat, dim=1, eps=1e-3).transpose(1, 2)
 
 
 def lookup(before: torch.Tensor, after: torch.Tensor, scale: torch.Tensor | float) -> torch.Tensor:
-    """Where in the input each place of the output may come from.
-
-    Softmax over the places of the input, [B, N, M], of :func:`descriptions` [B, M, C] and
-    [B, N, C]; ``scale`` is one over its temperature.
-    """
+    """Softmax over places of the input, [B, N, M], of descriptions [B, M, C] and [B, N, C]."""
     return torch.softmax(torch.bmm(after * scale, before.transpose(1, 2)), dim=2)
 
 

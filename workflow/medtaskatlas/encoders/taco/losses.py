@@ -16,11 +16,9 @@ _TINY = 1e-12
 
 
 def supcon(embedding: torch.Tensor, label: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Supervised contrastive loss, the form with the sum outside (Khosla et al., 2020).
+    """Supervised contrastive loss of [N, D] and labels [N] (Khosla et al., 2020, sum outside).
 
-    Of embeddings [N, D] and labels [N]: mean over anchors with a positive, 0 with a gradient of
-    zero where there is none. The same numbers as SupConLoss of pytorch-metric-learning, without its
-    lists of indices.
+    Mean over anchors with a positive; 0, with a gradient of zero, where there is none.
     """
     same = label[:, None] == label[None]
     negative = ~same & (label != EMPTY)[None]
@@ -55,12 +53,8 @@ def unsteadiness(
 ) -> torch.Tensor:
     """One minus Pearson's correlation of severity and displacement, mean over tasks: 0 to 2.
 
-    Contrast alone makes all severities of a task one point: the embedding jumps and stays. This
-    asks for a distance that grows with severity, from the pair in which nothing was done to the
-    image. It compares pairs of a batch, which are of different images; no trajectory is learned
-    from. Severities are NaN where a task has no ladder; ``image`` has codes of images, and that of
-    an unchanged pair is the image it shows. Tasks count of which :data:`FEWEST` pairs have a
-    severity and an unchanged pair of their image; 0, with a gradient of zero, where there is none.
+    Contrast alone makes all severities of a task one point. Displacement is the distance from the
+    unchanged pair of the image. Tasks with fewer than :data:`FEWEST` such pairs do not count.
     """
     own = (image[:, None] == image[None]) & (label == EMPTY)[None]
     counts = own.any(dim=1) & ~severity.isnan() & (label >= 0)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from medtaskatlas.encoders.kind import CHANNELS, Coordinates
 from medtaskatlas.encoders.network import coordinates, to_input
-from medtaskatlas.encoders.shapes import CHANNELS, Coordinates
 from medtaskatlas.encoders.taco.correspondence import CorrespondenceTrunk
 from medtaskatlas.networks.resnet import trunk
 
@@ -27,11 +27,7 @@ class InCoordinates(nn.Module):
 
 
 class TaskEncoder(nn.Module):
-    """A pair as six channels, to a point on the unit sphere.
-
-    ``shape`` is backbone, width and stem of the trunk; ``correspondence`` has the sizes of what is
-    joined to it, or is None; ``blind``: it sees the input in place of both sides.
-    """
+    """A pair as six channels, to a point on the unit sphere; ``blind`` to the output or not."""
 
     def __init__(
         self,
@@ -78,9 +74,7 @@ class TaskEncoder(nn.Module):
 class FromPixels(nn.Module):
     """Pixels uint8 [B, 2, H, W, 3] to embeddings and the features before the projection.
 
-    Takes pixels, not numbers: mixed precision would cut an image given as floats down to eight bits
-    of mantissa before the network could look at small differences. ``network`` has ``pooled`` and
-    ``project``, see :class:`TaskEncoder`.
+    Mixed precision would cut images given as floats to eight bits before small differences count.
     """
 
     def __init__(self, network: nn.Module) -> None:

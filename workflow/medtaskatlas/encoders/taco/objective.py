@@ -18,11 +18,7 @@ from medtaskatlas.learning.processes import Processes
 
 
 class TacoObjective(Objective[Batch]):
-    """Contrast between tasks, and with it the parts whose weight is above 0.
-
-    The seed is that of the classifier's initial weights; ``validated``: it is scored on validation
-    groups.
-    """
+    """Contrast between tasks, and with it the parts whose weight is above 0."""
 
     score: ClassVar[str] = "val_accuracy"
 

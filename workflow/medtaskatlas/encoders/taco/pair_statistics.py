@@ -17,12 +17,10 @@ STATISTICS = 2 * 4 * LEVELS + 3 * RINGS * SECTORS
 def curves(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """How the change depends on the grey level, from grey sides [B, H, W] in -1..1.
 
-    A gain, a gamma and an inversion are curves; Gaussian, Poisson and speckle noise differ in how
-    their spread grows with the signal. float [B, 2 * 4 * LEVELS]: about each level of the input,
-    and of the output, the root of the share of pixels, the mean change, its signed root, and the
-    logarithm of its variance.
+    float [B, 2 * 4 * LEVELS]: about each level of the input, and of the output, the root of the
+    share of pixels, the mean change, its signed root, and the logarithm of its variance.
     """
-    # Some thousand pixels tell enough, so not every row is looked at.
+    # Some thousand pixels are enough: rows are subsampled.
     step = max(1, before.shape[1] // 32)
     before, after = before[:, ::step].flatten(1), after[:, ::step].flatten(1)
     change = after - before
@@ -52,11 +50,7 @@ def _bands(height: int, width: int) -> np.ndarray:
 
 
 def spectra(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """How the change depends on the frequency: kinds of blur differ in what they leave.
-
-    From grey sides [B, H, W] in -1..1, float [B, 3 * RINGS * SECTORS]: by band, the logarithm of
-    the power of the input, and of the output and of the change as parts of it.
-    """
+    """By band of frequency, log power of the input, and output and change as parts of it."""
     height, width = before.shape[1:]
     window = torch.outer(torch.hann_window(height, False), torch.hann_window(width, False))
     sides = torch.stack([before, after], dim=1)
@@ -70,10 +64,7 @@ def spectra(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 
 
 def statistics(pairs: torch.Tensor) -> torch.Tensor:
-    """Measures of the change of grey levels, float32 [B, STATISTICS] without a gradient.
-
-    Of float [B, 6, H, W] in -1..1; see :func:`curves` and :func:`spectra`.
-    """
+    """Measures of the change of grey levels, float32 [B, STATISTICS] without a gradient."""
     with torch.no_grad(), torch.autocast(pairs.device.type, enabled=False):
         before, after = pairs[:, :3].float().mean(dim=1), pairs[:, 3:].float().mean(dim=1)
         return torch.cat([curves(before, after), spectra(before, after)], dim=1)

@@ -16,11 +16,7 @@ Names = tuple[np.ndarray, np.ndarray, np.ndarray]  # task, dataset and image of 
 
 
 class CrossedSampler:
-    """Balanced batches of ``n_tasks`` tasks crossed with ``n_images`` images each.
-
-    Fewer tasks where there are fewer. Raises ConfigError if a task has a single pair, so that it
-    has no positive.
-    """
+    """Balanced batches of ``n_tasks`` tasks crossed with ``n_images`` images each."""
 
     def __init__(self, names: Names, *, n_tasks: int, n_images: int, seed: int) -> None:
         task, dataset, image = names
@@ -63,10 +59,7 @@ class CrossedSampler:
 
 
 class PlainSampler:
-    """Batches of ``size`` pairs drawn at random from all: the ablation.
-
-    Raises ConfigError if a task has a single pair, so that it has no positive.
-    """
+    """Batches of ``size`` pairs drawn at random from all: the ablation."""
 
     def __init__(self, task: np.ndarray, *, size: int, seed: int) -> None:
         self.tasks, self.codes = tasks_of(task)
@@ -102,11 +95,7 @@ def tasks_of(task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class FailureSampler:
-    """Failures for a batch: the wrong way of the same tasks on the same images.
-
-    ``share`` of a whole batch are failures, above 0 and at most 0.5. Raises DataError if there is
-    no failure to draw from.
-    """
+    """Failures for a batch, a ``share`` of it: the wrong way of its tasks on its images."""
 
     def __init__(self, names: Names, *, share: float, seed: int) -> None:
         if not len(names[0]):

@@ -15,16 +15,7 @@ QUERIES, GALLERY, NEIGHBOURS, BATCH = 2000, 2000, 20, 256
 
 
 class Validation:
-    """A fixed sample of validation pairs as queries and of training pairs as gallery.
-
-    At most 2,000 of each, chosen by the seed; validation pairs of tasks without training pairs are
-    left out.
-
-    Raises
-    ------
-    DataError
-        If there is no validation pair.
-    """
+    """A fixed sample of validation pairs as queries and of training pairs as gallery."""
 
     def __init__(self, rows: TrainingRows, seed: int) -> None:
         self.bank = rows.bank
@@ -45,11 +36,7 @@ class Validation:
         self.query_cells = dataset_codes * len(names) + self.query_tasks
 
     def accuracy(self, network: nn.Module) -> float:
-        """Balanced accuracy of the nearest neighbours' vote.
-
-        Mean over (dataset, task) of the share of queries that the majority of their 20 nearest
-        neighbours by cosine names rightly; ties go to the more similar.
-        """
+        """Balanced accuracy over (dataset, task) of the vote of the nearest neighbours."""
         gallery, queries = (self._embed(network, rows) for rows in (self.gallery, self.queries))
         labels = torch.from_numpy(self.gallery_tasks).to(gallery.device)
         votes = nn.functional.one_hot(labels, int(labels.max()) + 1).to(gallery.dtype)

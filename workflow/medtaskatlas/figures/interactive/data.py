@@ -12,7 +12,6 @@ import pandas as pd
 
 from medtaskatlas.atlas.embeddings import Embedding, load_embeddings
 from medtaskatlas.atlas.predictions import EncoderPredictions, load_predictions
-from medtaskatlas.atlas.roles import QUERY_SETS
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.figures.frames import (
@@ -28,6 +27,7 @@ from medtaskatlas.figures.interactive.encoding import VERDICTS, packed, styles_o
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Sheets, collect, sheets_of
 from medtaskatlas.figures.projection import balanced, medoid, project
 from medtaskatlas.formats.images import ImageSet
+from medtaskatlas.pairs.roles import QUERY_SETS
 
 MAX_PAIRS = 3000
 FEWEST = 10  # pairs, below which a projection has no meaning
@@ -61,7 +61,6 @@ def gather(
     task_distances_path: str | Path,
     *,
     heldout_datasets: Collection[str],
-    heldout_tasks: Collection[str],
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> Content:
@@ -80,7 +79,7 @@ def gather(
     heldout = set(predictions.frame.loc[predictions.frame["query_set"] == "tasks", "task"])
     encoders = []
     shown = frame["pair_id"]
-    for embedding in _first_seeds(embedding_paths, heldout_datasets, heldout_tasks, shown):
+    for embedding in _first_seeds(embedding_paths, shown):
         if embedding.name not in said:
             raise DataError(
                 f"there are embeddings of {embedding.name} but no predictions",
@@ -114,12 +113,7 @@ def gather(
     return Content(payload, sheets_of(tiles), facts, len(frame), len(predictions.frame))
 
 
-def _first_seeds(
-    paths: Sequence[str | Path],
-    datasets: Collection[str],
-    tasks: Collection[str],
-    shown: pd.Series,
-) -> Iterable[Embedding]:
+def _first_seeds(paths: Sequence[str | Path], shown: pd.Series) -> Iterable[Embedding]:
     """Of each encoder's first seed the pairs that are shown, encoders in the order given."""
     first: dict[str, tuple[int, str | Path]] = {}
     for path in paths:
@@ -128,9 +122,7 @@ def _first_seeds(
             first[name] = (number, path)
     return load_embeddings(
         [path for _, path in first.values()],
-        datasets,
-        tasks,
-        wanted=lambda pairs, _: np.flatnonzero(pairs["pair_id"].isin(shown)),
+        wanted=lambda pairs: np.flatnonzero(pairs["pair_id"].isin(shown)),
     )
 
 

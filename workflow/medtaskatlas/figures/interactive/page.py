@@ -33,7 +33,6 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
     *,
     run: str,
     heldout_datasets: Collection[str],
-    heldout_tasks: Collection[str],
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> None:
@@ -45,7 +44,6 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
         image_paths,
         task_distances_path,
         heldout_datasets=heldout_datasets,
-        heldout_tasks=heldout_tasks,
         seed=seed,
         max_pairs=max_pairs,
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.run.budget.counts import Counts, assumed
+from medtaskatlas.run.budget.counts import Counts
 from medtaskatlas.run.budget.jobs import LOCAL, STAGES, Job, jobs_of
+from medtaskatlas.run.budget.networks import ASSUMED
 from medtaskatlas.run.budget.rates import Rates
 from medtaskatlas.run.plan import RunPlan
 
@@ -31,31 +32,26 @@ class Priced:
 
 
 def price(job: Job, rates: Rates, *, cores: int, card: Mapping[str, Any] | None) -> Priced:
-    """Cost of a job, on a card of assumed.json where it can use one.
-
-    Threads of torch are taken to share work without loss.
-    """
-    facts, rate, threads = assumed(), rates.of(job.key), min(job.threads, cores)
+    """Cost of a job, on a card of assumed.json where it can use one; threads share without loss."""
+    rate, threads = rates.of(job.key), min(job.threads, cores)
     base, slope = (rate.seconds.base, rate.seconds.slope) if rate else (0.0, 0.0)
     megabytes = rate.megabytes.at(job.memory) if rate else 0.0
     measured = rate is not None or job.rule == "all"
     if job.gpu_mb is not None and card is not None:
-        reading = job.gpu_mb / facts["reader_mb_per_second"]
+        reading = job.gpu_mb / ASSUMED["reader_mb_per_second"]
         seconds = base + max(job.work / card["tflops"], reading)
         return Priced(job, threads, seconds, seconds, seconds, megabytes, False, measured)
     work = slope * job.work
     # The start, mostly imports, is one thread whatever the job may use.
-    wall = base + work / threads + job.download_mb / facts["download_mb_per_second"]
+    wall = base + work / threads + job.download_mb / ASSUMED["download_mb_per_second"]
     far = rate is not None and job.work > FAR * max(rate.most, 1e-9)
     return Priced(job, threads, base + work, 0.0, wall, megabytes, far, measured)
 
 
 def _stage(own: list[Priced], *, cores: int, gpus: int) -> tuple[float, float]:
-    """Seconds of a stage, and MB of its largest jobs that fit the cores and cards together.
-
-    Its work over what does it, but no less than its longest job. Snakemake lets stages overlap, so
-    their sum is a little too long; jobs do not fit without gaps, so it is a little too short.
-    """
+    """Seconds of a stage, and MB of its largest jobs that fit the cores and cards together."""
+    # Snakemake lets stages overlap, so the sum of all is a little too long; jobs do not fit without
+    # gaps, so it is a little too short.
     on_gpu = sum(p.wall_seconds for p in own if p.gpu_seconds) / max(gpus, 1)
     on_cpu = sum(p.wall_seconds * p.threads for p in own if not p.gpu_seconds) / cores
     free, cards, megabytes = cores, gpus, 0.0
@@ -70,6 +66,19 @@ def _hours_of(own: list[Priced]) -> dict[str, Any]:
     """Number and hours of some jobs."""
     cpu, gpu = sum(p.core_seconds for p in own), sum(p.gpu_seconds for p in own)
     return {"jobs": len(own), "cpu_hours": cpu / 3600, "gpu_hours": gpu / 3600}
+
+
+def _of_rule(rule: str, own: list[Priced]) -> dict[str, Any]:
+    """All jobs of a rule together."""
+    return {
+        "rule": rule,
+        "stage": own[0].job.stage,
+        **_hours_of(own),
+        "longest_job_hours": max(p.wall_seconds for p in own) / 3600,
+        "peak_mb": max(p.megabytes for p in own),
+        "measured": all(p.measured for p in own),
+        "far_from_measured": any(p.far for p in own),
+    }
 
 
 def estimate(
@@ -99,7 +108,7 @@ def estimate(
     ConfigError
         If there is no such card.
     """
-    cards = assumed()["gpus"]
+    cards = ASSUMED["gpus"]
     if gpu not in cards:
         raise ConfigError(f"--gpu: {gpu!r} is no card that is known here", nearest(gpu, cards))
     counts = Counts(plan, rates.images)
@@ -118,25 +127,16 @@ def estimate(
     }
     wall = {stage: seconds / 3600 for stage, (seconds, _) in stages.items()}
     at_once = gpus or max(1, cores // min(plan.config.torch_threads, cores))
-    disk = counts.disk_mb(min(at_once, len(plan.trained_runs) + len(plan.points)))
+    trainings = len(plan.trained_runs) + len(plan.points) + len(plan.multitask_runs)
+    trainings += len(plan.medformer_runs)
+    disk = counts.disk_mb(min(at_once, trainings))
     return {
         "run": plan.config.run,
         "summary": plan.summary(),
         "cores": cores,
         "gpus": gpus,
         "gpu": gpu if gpus else None,
-        "rules": [
-            {
-                "rule": rule,
-                "stage": own[0].job.stage,
-                **_hours_of(own),
-                "longest_job_hours": max(p.wall_seconds for p in own) / 3600,
-                "peak_mb": max(p.megabytes for p in own),
-                "measured": all(p.measured for p in own),
-                "far_from_measured": any(p.far for p in own),
-            }
-            for rule, own in by_rule.items()
-        ],
+        "rules": [_of_rule(rule, own) for rule, own in by_rule.items()],
         "total": {
             **_hours_of(priced),
             "peak_mb_of_a_job": max(p.megabytes for p in priced),
@@ -145,7 +145,7 @@ def estimate(
         "wall_hours": {**wall, "all": sum(wall.values())},
         # On every card that is known, whether or not the run has one.
         "gpu_hours": {card: _hours_of(priced_with(card))["gpu_hours"] for card in cards},
-        "disk_gb": {**{k: v / 1e3 for k, v in disk.items()}, "all": sum(disk.values()) / 1e3},
+        "disk_gb": {k: v / 1e3 for k, v in {**disk, "all": sum(disk.values())}.items()},
         "slurm": {
             "submissions": sum(job.rule not in LOCAL for job in sent),
             "of_pairs": sum(job.rule == "make_pairs" for job in sent),
@@ -157,91 +157,34 @@ def estimate(
 
 def _notes(counts: Counts, priced: list[Priced], gpus: int) -> list[str]:
     """What the numbers rest on, and what they leave out."""
-    plan, facts = counts.plan, assumed()
-    unstated = len(counts.unstated_downloads)
-    own = sum(
-        found.known == "assumed" and plan.datasets[name].source != "embedded"
-        for name, found in counts.images.items()
+    plan = counts.plan
+    datasets = plan.datasets.values()
+    unstated = sum(
+        dataset.raw_bytes(side) is None
+        for place, (dataset, side) in plan.raw_data.items()
+        if place in counts.raw_mb
     )
-    cards = "; ".join(f"{name}, {card['what']}" for name, card in facts["gpus"].items())
+    own = sum(d.n_images is None and d.source != "embedded" for d in datasets)
+    cards = "; ".join(f"{name}, {card['what']}" for name, card in ASSUMED["gpus"].items())
     unmeasured = sorted({p.job.rule for p in priced if not p.measured})
-    on_cpu = not gpus and any(p.job.gpu_mb is not None for p in priced)
-    far = any(p.far for p in priced)
     notes = {
         f"raw data: {unstated} datasets do not state their size; it is taken without "
         "compression, so in truth it is less": unstated,
-        f"downloads: {facts['download_mb_per_second']} MB/s is assumed; they are not in the "
+        f"downloads: {ASSUMED['download_mb_per_second']} MB/s is assumed; they are not in the "
         "CPU-hours": any(p.job.download_mb for p in priced),
         f"images: {own} folders of your own are taken to have as many as a cell pairs": own,
         f"GPU-hours are an estimate, never measured by this project: {cards}; or the reader, "
-        f"{facts['reader_mb_per_second']} MB/s of pixels (measured, one thread, files in memory), "
-        "where that is slower": True,
+        f"{ASSUMED['reader_mb_per_second']} MB/s of pixels (measured, one thread, files in "
+        "memory), where that is slower": True,
         "memory is without pixels that are read memory-mapped: the system takes that back where it "
         "must": True,
         "memory of training is the card's": gpus,
-        "without a GPU: torch_threads are taken to share the work without loss": on_cpu,
+        "without a GPU: torch_threads are taken to share the work without loss": not gpus
+        and any(p.job.gpu_mb is not None for p in priced),
         f"counted as nothing, since never measured: {', '.join(unmeasured)}": unmeasured,
-        f"~ marks work of more than {FAR} times the largest measured job, by a straight line": far,
+        f"~ marks work of more than {FAR} times the largest measured job, by a straight line": any(
+            p.far for p in priced
+        ),
     }
-    told = [line for line in plan.messages if not line.startswith("caution")]
-    return [*told, *(line for line, holds in notes.items() if holds)]
-
-
-def as_text(found: Mapping[str, Any]) -> str:
-    """Lines of a table a rule, and what it comes to in all, of what :func:`estimate` found."""
-    total, wall, disk, about = (found[k] for k in ("total", "wall_hours", "disk_gb", "rates"))
-    rows = [["rule", "jobs", "CPU-hours", "GPU-hours", "longest job", "peak memory"]]
-    rows += [_row(row) for row in found["rules"]]
-    whole = {"longest_job_hours": None, "peak_mb": total["peak_mb_of_a_job"]}
-    marks = {"rule": "in all", "measured": True, "far_from_measured": False}
-    rows.append(_row({**total, **whole, **marks}))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-             for row in rows]  # fmt: skip
-    cards = f" and {found['gpus']} GPU ({found['gpu']})" if found["gpus"] else ", no GPU"
-    lines = [
-        found["summary"],
-        "",
-        *table,
-        "",
-        f"wall clock  {_hours(wall['all'])} on {found['cores']} cores{cards}: "
-        + ", ".join(f"{k} {_hours(v)}" for k, v in wall.items() if k != "all"),
-        "GPU-hours   "
-        + ", ".join(f"{v:,.1f} on {k} cards" for k, v in found["gpu_hours"].items())
-        + " (estimate)",
-        f"memory      {_size(total['peak_mb_at_once'])} where the largest jobs meet",
-        f"disk        {disk['all']:,.1f} GB: "
-        + ", ".join(f"{k} {v:,.2f}" for k, v in disk.items() if k != "all"),
-        f"Slurm       {found['slurm']['submissions']} submissions, "
-        f"{found['slurm']['of_pairs']} of them pairs",
-        "",
-        f"rates       of {about['jobs']} jobs on {about['machine']}, commit {about['commit']}: "
-        f"{about['command']}",
-        *(f"- {note}" for note in found["notes"]),
-    ]
-    return "\n".join(lines)
-
-
-def _row(row: Mapping[str, Any]) -> list[str]:
-    mark, longest, known = "~" * row["far_from_measured"], row["longest_job_hours"], row["measured"]
-    return [
-        row["rule"],
-        f"{row['jobs']:,}",
-        f"{mark}{row['cpu_hours']:,.2f}" if known else "?",
-        f"{row['gpu_hours']:,.2f}" if row["gpu_hours"] else "-",
-        "" if longest is None else (f"{mark}{_hours(longest)}" if known else "?"),
-        f"{mark}{_size(row['peak_mb'])}" if known else "?",
-    ]
-
-
-def _hours(hours: float) -> str:
-    """Hours as people say them."""
-    if hours < 1 / 60:
-        return f"{hours * 3600:.0f} s"
-    if hours < 1:
-        return f"{hours * 60:.0f} min"
-    return f"{hours:,.1f} h" if hours < 72 else f"{hours / 24:,.1f} days"
-
-
-def _size(megabytes: float) -> str:
-    return f"{megabytes:,.0f} MB" if megabytes < 10_000 else f"{megabytes / 1e3:,.1f} GB"
+    messages = [line for line in plan.messages if not line.startswith("caution")]
+    return [*messages, *(line for line, holds in notes.items() if holds)]

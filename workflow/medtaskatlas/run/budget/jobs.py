@@ -1,19 +1,18 @@
-"""Jobs of a run, without Snakemake's graph, which takes longer than a look may.
-
-A test holds the number of jobs of each rule to ``snakemake -n``.
-"""
+"""Jobs of a run, without Snakemake's graph: a test holds their number to ``snakemake -n``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from medtaskatlas.atlas.registry import TABLES
-from medtaskatlas.encoders.kind import EncoderKind
+from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.run.batching import cells_per_job, pair_batches
 from medtaskatlas.run.budget.counts import Cells, Counts
+from medtaskatlas.run.budget.medformer import ArmTraining, PretrainingRun, all_arms, pictures
 from medtaskatlas.run.budget.memory import Memory
+from medtaskatlas.run.budget.multitask import Trainings
 from medtaskatlas.run.products import Products
 from medtaskatlas.run.studies import SCALING
 
@@ -32,8 +31,8 @@ class Job:
     rule: str
     stage: str
     key: str  # of its rate, in parts with slashes; the rate of the first parts will do
-    work: float  # in the unit of its key
-    memory: float  # MB that grow with the run
+    work: float = 0.0  # in the unit of its key
+    memory: float = 0.0  # MB that grow with the run
     benchmark: str = ""  # its file below benchmarks/
     threads: int = 1
     gpu_mb: float | None = None  # pixels read for the GPU, of jobs whose work is in TFLOP
@@ -47,19 +46,24 @@ def jobs_of(counts: Counts, *, on_cluster: bool = False) -> list[Job]:
         *_data(counts),
         *_pairs(counts, on_cluster=on_cluster),
         *_encoders(counts),
-        *_tables(counts),
-        *_report(counts),
+        *_points(counts),
+        *_multitask(counts),
+        *_medformer(counts),
+        *_products(counts),
     ]
 
 
 def _data(counts: Counts) -> Iterator[Job]:
-    plan = counts.plan
-    for name, dataset in plan.datasets.items():
-        mb = counts.download_mb(name) if dataset.downloaded else 0.0
-        place = f"download/{plan.place(name)}"
-        yield Job("download", "data", "download", 0, 0, place, download_mb=mb)
-        work = counts.images[name].n * counts.megapixels
-        yield Job("prepare", "data", "prepare", work, 0, f"prepare/{name}")
+    for place, mb in counts.raw_mb.items():
+        fetched = mb if counts.plan.raw_data[place][0].downloaded else 0.0
+        file = f"download/{place}"
+        yield Job("download", "data", "download", benchmark=file, download_mb=fetched)
+    for name in counts.plan.datasets:
+        work = counts.images(name) * counts.image_megapixels(name)
+        yield Job("prepare", "data", "prepare", work, benchmark=f"prepare/{name}")
+    for name in counts.volume_datasets:
+        work, file = counts.volumes_mb(name), f"prepare_volumes/{name}"
+        yield Job("prepare_volumes", "data", "prepare_volumes", work, benchmark=file)
 
 
 def _pairs(counts: Counts, *, on_cluster: bool) -> Iterator[Job]:
@@ -67,8 +71,8 @@ def _pairs(counts: Counts, *, on_cluster: bool) -> Iterator[Job]:
     plan = counts.plan
     each = cells_per_job(plan.config.cells_per_job, on_cluster=on_cluster)
     for task, dataset in plan.cells if each == 1 else []:
-        work = counts.megapixels * counts.pairs([(task, dataset)])
-        yield Job("make_pairs", "pairs", f"make_pairs/{task}", work, 0, f"pairs/{task}/{dataset}")
+        work, file = counts.megapixels * counts.pairs([(task, dataset)]), f"pairs/{task}/{dataset}"
+        yield Job("make_pairs", "pairs", f"make_pairs/{task}", work, benchmark=file)
     for name, sets, batch in pair_batches(plan, each):
         for dataset in batch.datasets:
             n = sum(
@@ -77,52 +81,147 @@ def _pairs(counts: Counts, *, on_cluster: bool) -> Iterator[Job]:
                 for set in plan.sets_of(task)
                 if set in sets
             )
-            place = f"{name}/{batch.name}/{dataset}"
-            yield Job(f"make_{name}", "pairs", "make_pairs", n * counts.megapixels, 0, place)
+            file = f"{name}/{batch.name}/{dataset}"
+            work = n * counts.megapixels
+            yield Job(f"make_{name}", "pairs", "make_pairs", work, benchmark=file)
 
 
-def _rate_key(kind: EncoderKind, options: Mapping[str, Any]) -> str:
-    """What the rates of an encoder are known by."""
-    if not kind.learns:
-        return str(options["kind"])
-    return f"{options['kind']}/{options['fusion']}{'/steady' * bool(options.get('steadiness'))}"
+def _encoders(counts: Counts) -> Iterator[Job]:
+    """Encoders of the run with all their seeds."""
+    plan = counts.plan
+    n = counts.pairs(plan.cells)
+    for name, seed in plan.encoder_runs:
+        options, file = plan.encoders[name].options(), f"{name}/seed{seed}"
+        if plan.has_weights(name):
+            yield _train(counts, options, plan.training_cells, file)
+        yield _embed(counts, options, plan.cells, n, file)
+        yield _predict(counts, options, n, file, probes=plan.encoders[name].role == "baseline")
+        for set in plan.extra_sets if (name, seed) in plan.compared_runs else ():
+            cells = plan.cells_of(set)
+            m = counts.pairs(cells, set)
+            yield _embed(counts, options, cells, m, f"{file}.{set}", rule="embed_set", set=set)
 
 
-def _train(counts: Counts, kind: EncoderKind, options: Mapping[str, Any], cells: Cells) -> Job:
+def _points(counts: Counts) -> Iterator[Job]:
+    """Points of the studies."""
+    for key, point in counts.plan.points.items():
+        options, n = point.options, counts.point_pairs(point)
+        yield _train(counts, options, point.training_cells, key, rule="train_point")
+        yield _embed(counts, options, point.embedded_cells, n, key, rule="embed_point")
+        if point.study == SCALING:
+            yield _predict(counts, options, n, key, rule="predict_point")
+
+
+def _multitask(counts: Counts) -> Iterator[Job]:
+    """In TFLOP too, of hard sharing: what a system or weighting adds is in its rate."""
+    plan = counts.plan.multitask
+    if plan is None:
+        return
+    section, seeds = plan.options, plan.options.seeds
+    for modality, seed in plan.representation_runs:
+        made = Trainings.of_representation(counts, modality)
+        file = f"representations/{modality}/seed{seed}"
+        yield _together(counts, made, "represent", file, steps=section.steps)
+    for problem, system in plan.pairs:
+        made = Trainings.of(counts, problem, system)
+        file, after = f"{problem}/{system}", made.val
+        steps = section.trial_steps or section.steps
+        yield _together(counts, made, "tune", f"{file}/tune", steps=steps, after=after)
+        for seed in seeds:
+            after = made.val + made.test
+            path = f"{file}/seed{seed}"
+            yield _together(counts, made, "train", path, steps=section.steps, after=after)
+
+
+def _together(
+    counts: Counts, made: Trainings, stage: str, file: str, *, steps: int, after: float = 0.0
+) -> Job:
+    """A job of multi-task trainings."""
+    tuning = stage == "tune"
+    return Job(
+        f"multitask_{stage}",
+        "train",
+        made.rate_key,
+        work=made.tflop(steps, after=after, tuning=tuning),
+        memory=made.memory_mb,
+        benchmark=f"multitask/{file}",
+        threads=counts.plan.config.torch_threads,
+        gpu_mb=made.read_mb(steps, tuning=tuning),
+        mapped_mb=made.mapped_mb,
+    )
+
+
+def _medformer(counts: Counts) -> Iterator[Job]:
+    """In TFLOP too; logistic regressions in pixels."""
+    plan = counts.plan.medformer
+    for name, scope, seed in plan.pretraining_runs if plan else ():
+        made, file = PretrainingRun(counts, name, scope), f"pretrained/{name}/{scope}/seed{seed}"
+        yield _adapting(counts, "medformer_pretrain", made, file)
+    for arm in all_arms(counts):
+        yield _adapting(counts, "medformer_train", arm, arm.run.folder)
+    if plan:
+        work, memory = pictures(counts)
+        rule, threads = "medformer_pictures", counts.plan.config.torch_threads
+        file = "medformer/pictures"
+        yield Job(rule, "train", rule, work, memory, benchmark=file, threads=threads)
+
+
+def _adapting(counts: Counts, rule: str, made: ArmTraining | PretrainingRun, file: str) -> Job:
+    """A job of Medformer."""
+    return Job(
+        rule,
+        "train",
+        made.rate_key,
+        work=made.work,
+        memory=made.memory_mb,
+        benchmark=f"medformer/{file}",
+        threads=counts.plan.config.torch_threads,
+        gpu_mb=made.read_mb if made.on_gpu else None,
+        mapped_mb=made.mapped_mb,
+    )
+
+
+def _train(
+    counts: Counts, options: Mapping[str, Any], cells: Cells, file: str, rule: str = "train"
+) -> Job:
     """In TFLOP: backward is twice forward, and a multiplication with its addition is two."""
     cost = counts.cost(options)
     batch = options.get("batch_tasks", 0) * options.get("batch_images", 0)
     seen = options.get("steps", 0) * batch
     return Job(
+        rule,
         "train",
-        "train",
-        f"train/{_rate_key(kind, options)}",
+        f"train/{_rate_key(options)}",
         work=seen * cost.macs * 6 / 1e12,
         memory=batch * cost.activations * 4 / 1e6,
+        benchmark=f"train/{file}",
         threads=counts.plan.config.torch_threads,
-        gpu_mb=seen * 6 * counts.megapixels if kind.learns else None,
+        gpu_mb=seen * 6 * counts.megapixels if encoder_of(dict(options)).learns else None,
         mapped_mb=counts.pixels_mb(cells, "main") if seen else 0,
     )
 
 
 def _embed(
     counts: Counts,
-    kind: EncoderKind,
     options: Mapping[str, Any],
     cells: Cells,
-    *,
     n: int,
+    file: str,
+    *,
+    rule: str = "embed",
     set: str = "main",
 ) -> Job:
     """In TFLOP, or for features without a network in megapixels."""
-    network, pixels = kind.is_network, n * counts.megapixels
+    kind, pixels = encoder_of(dict(options)), n * counts.megapixels
+    network = kind.is_network
     return Job(
+        rule,
         "embed",
-        "embed",
-        f"embed_{'network' if network else 'features'}/{_rate_key(kind, options)}",
+        f"embed_{'network' if network else 'features'}/{_rate_key(options)}",
         work=n * counts.cost(options).macs * 2 / 1e12 if network else pixels,
         # In batches, joined, and as a table.
         memory=3 * counts.vectors_mb(n, options),
+        benchmark=f"embed/{file}",
         # As the rules have it: what has no weights of the run takes one.
         threads=counts.plan.config.torch_threads if kind.has_weights else 1,
         gpu_mb=6 * pixels if network else None,
@@ -130,58 +229,37 @@ def _embed(
     )
 
 
-def _predict(counts: Counts, options: Mapping[str, Any], n: int, *, probes: bool) -> Job:
-    """In megabytes of embeddings; supervised probes are fitted beside the neighbours."""
-    mb = counts.vectors_mb(n, options)
-    key = f"predict/{'probes' if probes else 'neighbours'}"
-    return Job("predict", "tables", key, mb, 1.5 * counts.held_mb(n, options))
+def _predict(
+    counts: Counts,
+    options: Mapping[str, Any],
+    n: int,
+    file: str,
+    *,
+    rule: str = "predict",
+    probes: bool = False,
+) -> Job:
+    """In megabytes of embeddings; supervised probes are fitted as well."""
+    key, mb = f"predict/{'probes' if probes else 'neighbours'}", counts.vectors_mb(n, options)
+    return Job(rule, "tables", key, mb, 1.5 * counts.held_mb(n, options), f"predict/{file}")
 
 
-def _encoders(counts: Counts) -> Iterator[Job]:
-    """Encoders of the run, and points of its studies."""
-    plan = counts.plan
-    described = set(plan.described_runs)
-    n = counts.pairs(plan.cells)
-    for name, seed in plan.encoder_runs:
-        kind, place = plan.encoders[name], f"{name}/seed{seed}"
-        options = kind.options()
-        if plan.has_weights(name):
-            yield _at(_train(counts, kind, options, plan.training_cells), place)
-        yield _at(_embed(counts, kind, options, plan.cells, n=n), place)
-        yield _at(_predict(counts, options, n, probes=kind.role == "baseline"), place)
-        for other in plan.described_sets if (name, seed) in described else ():
-            cells = plan.cells_of(other)
-            job = _embed(counts, kind, options, cells, n=counts.pairs(cells, other), set=other)
-            yield _at(job, f"{place}.{other}", "_set")
-    for key, point in plan.points.items():
-        kind, m = plan.encoders[point.encoder], counts.point_pairs(point)
-        yield _at(_train(counts, kind, point.options, point.training_cells), key, "_point")
-        job = _embed(counts, kind, point.options, point.embedded_cells, n=m)
-        yield _at(job, key, "_point")
-        if point.study == SCALING:
-            yield _at(_predict(counts, point.options, m, probes=False), key, "_point")
+def _rate_key(options: Mapping[str, Any]) -> str:
+    """What the rates of an encoder are known by."""
+    parts = (options["kind"], options.get("fusion"), "steady" * bool(options.get("steadiness")))
+    return "/".join(filter(None, parts))
 
 
-def _at(job: Job, place: str, suffix: str = "") -> Job:
-    """A job with its benchmark file, of a rule that is made from its rule."""
-    return replace(job, rule=job.rule + suffix, benchmark=f"{job.rule}/{place}")
-
-
-def _tables(counts: Counts) -> Iterator[Job]:
-    """In megabytes that they hold: what they read and what they make of it."""
-    memory = Memory(counts.plan)
-    for table in Products(counts.plan).tables:
+def _products(counts: Counts) -> Iterator[Job]:
+    """Tables in megabytes that they hold, figures in thousands of pairs that they draw."""
+    memory, products = Memory(counts.plan), Products(counts.plan)
+    for table in products.tables:
         rule, mb = f"table_{table.name}", memory.table_mb(table)
         yield Job(rule, "tables", rule, mb, mb, f"tables/{table.name}")
-
-
-def _report(counts: Counts) -> Iterator[Job]:
-    """In thousands of pairs, where they are drawn one by one."""
     rows = counts.pairs(counts.plan.cells) / 1e3
-    for figure in Products(counts.plan).figures:
-        rule = f"figure_{figure.name}"
-        work = rows if "shown_embeddings" in figure.inputs.values() else 0.0
-        yield Job(rule, "report", rule, work, work, f"figures/{figure.name}")
-    for rule in ("interactive_atlas", "run_config", "metrics", "report", "all"):
-        work = rows * len(counts.plan.encoders) if rule == "interactive_atlas" else 0.0
+    for figure in products.figures:
+        rule, drawn = f"figure_{figure.name}", "shown_embeddings" in figure.inputs.values()
+        yield Job(rule, "report", rule, rows * drawn, rows * drawn, f"figures/{figure.name}")
+    atlas = ["interactive_atlas"] if counts.plan.encoders else []
+    for rule in (*atlas, "run_config", "metrics", "report", "all"):
+        work = rows * len(counts.plan.encoders) * (rule == "interactive_atlas")
         yield Job(rule, "report", rule, work, work, f"report/{rule}")

@@ -1,7 +1,7 @@
 """What jobs hold in memory: `mem_mb` of the rules and `medtaskatlas plan` go by it.
 
 Each number is what grows with the run, measured on the folder run's 57,700 embeddings of up to
-3,840 numbers; a job has its libraries beside that. Tables read one encoder at a time, all of its
+3,840 numbers; a job has its libraries besides. Tables read one encoder at a time, all of its
 seeds.
 """
 
@@ -13,26 +13,21 @@ from typing import Any
 
 from medtaskatlas.atlas.registry import Table
 from medtaskatlas.run.budget.counts import EMBEDDING_ROW_BYTES, Counts
-from medtaskatlas.run.plan import RunPlan
+from medtaskatlas.run.budget.medformer import ArmTraining, PretrainingRun, all_arms, pictures
+from medtaskatlas.run.budget.multitask import Trainings, all_trainings
+from medtaskatlas.run.medformer import ArmRun
 from medtaskatlas.run.studies import UNSEEN_TASKS
 
 # Of a query as one method of one encoder names it.
 NAMED_BYTES = 64
+# Of an image's statistics of one target of multi-task systems, as a table reads them.
+STATISTICS_BYTES = 800
 # Python with what a table imports.
 LIBRARIES_MB = 800
 
 
-class Memory:
+class Memory(Counts):
     """Megabytes that jobs of a run hold."""
-
-    def __init__(self, plan: RunPlan) -> None:
-        self.plan = plan
-        self.counts = Counts(plan, {})
-
-    def embeddings_mb(self, encoder: str, set: str = "main") -> float:
-        """Embeddings of an encoder with one seed, and the names of their pairs."""
-        n = self.counts.pairs(self.plan.cells_of(set), set)
-        return self.counts.held_mb(n, self.plan.encoders[encoder].options())
 
     def predict_mb(self, encoder: str) -> float:
         """Naming the tasks of an encoder's pairs."""
@@ -42,38 +37,65 @@ class Memory:
         """Embedding: in batches, joined, and as a table."""
         return 3 * self.embeddings_mb(encoder, set)
 
+    def multitask_mb(self, problem: str, system: str) -> float:
+        """Training of a multi-task system."""
+        return Trainings.of(self, problem, system).memory_mb
+
+    def representation_mb(self, modality: str) -> float:
+        """Training of a modality's representation."""
+        return Trainings.of_representation(self, modality).memory_mb
+
+    def medformer_mb(self, run: ArmRun) -> float:
+        """Training of an arm of Medformer, which is asked for again and again."""
+        same = run._replace(seed=0)
+        if same not in self._of_arms:
+            self._of_arms[same] = ArmTraining(self, same).memory_mb
+        return self._of_arms[same]
+
+    def pretraining_mb(self, name: str, scope: str) -> float:
+        """Pre-training of Medformer."""
+        return PretrainingRun(self, name, scope).memory_mb
+
+    def medformer_pictures_mb(self) -> float:
+        """What figures show of Medformer's weights."""
+        return pictures(self)[1]
+
+    @cached_property
+    def _of_arms(self) -> dict[ArmRun, float]:
+        """Trainings that were asked for."""
+        return {}
+
     @cached_property
     def quantities(self) -> dict[str, float]:
         """What tables hold, by the names that their registry has for it."""
-        plan, counts = self.plan, self.counts
-        seeds: dict[str, list[float]] = {}
-        for name, _ in plan.encoder_runs:
-            seeds.setdefault(name, []).append(self.embeddings_mb(name))
-        by_encoder = [sum(own) for own in seeds.values()]
-        described = {name for name, _ in plan.described_runs}
+        plan = self.plan
+        # All seeds of an encoder.
+        own = [len(plan.config.seeds_of(e)) * self.embeddings_mb(e) for e in plan.encoders]
+        compared = {name for name, _ in plan.compared_runs}
         one_seed = {
-            set: max((self.embeddings_mb(name, set) for name in described), default=0.0)
+            set: max((self.embeddings_mb(name, set) for name in compared), default=0.0)
             for set in ("main", "failure", "trajectory")
         }
         folds = [
-            self.counts.held_mb(counts.point_pairs(point), point.options)
+            self.held_mb(self.point_pairs(point), point.options)
             for point in plan.points.values()
             if point.study == UNSEEN_TASKS
         ]
         baselines = [self.embeddings_mb(name) for name in plan.named("baseline")]
-        queries = len(plan.encoder_runs) * counts.pairs(plan.cells)
+        n = self.pairs(plan.cells)
         return {
-            # All seeds of the widest encoder, and of all encoders.
-            "encoder": max(by_encoder, default=0.0),
-            "encoders": sum(by_encoder),
+            "encoder": max(own, default=0.0),
+            "encoders": sum(own),
             # Neighbours, shuffled neighbours, and two probes.
-            "predictions": 4 * queries * NAMED_BYTES / 1e6,
+            "predictions": 4 * len(plan.encoder_runs) * n * NAMED_BYTES / 1e6,
             "cell_matrix": 24e-6 * max(4000, 4 * len(plan.datasets) * len(plan.tasks)) ** 2,
-            "described": one_seed["main"],
+            "compared": one_seed["main"],
             "failures": one_seed["failure"],
             "trajectories": one_seed["trajectory"],
             "folds": max([*folds, *baselines]) if folds else 0.0,
-            "pairs": counts.pairs(plan.cells) * EMBEDDING_ROW_BYTES / 1e6,
+            "statistics": sum(made.rows for made in all_trainings(self)) * STATISTICS_BYTES / 1e6,
+            "medformer": sum(made.rows for made in all_arms(self)) * STATISTICS_BYTES / 1e6,
+            "pairs": n * EMBEDDING_ROW_BYTES / 1e6,
         }
 
     def table_mb(self, table: Table) -> float:
@@ -83,10 +105,7 @@ class Memory:
     def request(
         self, grows: Callable[[Any], float], least: int = 1500
     ) -> Callable[[Any, int], int]:
-        """`mem_mb` of a rule: what its job holds, twice that where it was killed for want of it.
-
-        ``grows`` gives the MB that grow with the run, ``least`` is what a small run asks for.
-        """
+        """`mem_mb` of a rule whose wildcards tell what grows; twice that after a kill."""
         return lambda wildcards, attempt: (
             attempt * max(least, round(LIBRARIES_MB + grows(wildcards)))
         )

@@ -6,13 +6,17 @@ own count.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from medtaskatlas.encoders.shapes import CHANNELS
+from medtaskatlas.encoders.kind import CHANNELS
 from medtaskatlas.networks.resnet import LAYERS
 
+# Assumptions, and what was counted once: `networks`, `gpus` and speeds.
+ASSUMED: dict[str, Any] = json.loads(Path(__file__).with_name("assumed.json").read_text())
 EXPANSION = {"basic": 1, "bottleneck": 4}
 # Of a kind of a user's own that nobody has counted: as many as TaCo has.
 FEATURES_UNKNOWN = 128
@@ -37,10 +41,7 @@ class Cost:
 
 
 def cost_of(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> Cost:
-    """Cost of an encoder on one pair; of kinds that are no network, nothing but their features.
-
-    What has no formula is in ``counted``, which is ``networks`` of assumed.json.
-    """
+    """Cost of an encoder on one pair; ``counted`` is ``networks`` of assumed.json."""
     kind = options["kind"]
     if kind == "taco":
         return _taco(options, side, counted)
@@ -67,22 +68,66 @@ def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> 
 
 
 def _apart(one: Cost) -> Cost:
-    """The same network on both sides, with their difference beside them."""
+    """The same network on both sides, with their difference."""
     return Cost(2 * one.macs, one.parameters, 2 * one.activations, 3 * one.features)
 
 
-def _trunk(options: Mapping[str, Any], channels: int, side: int) -> Cost:
+def encoder(
+    options: Mapping[str, Any], channels: int, side: int, dims: int, *, stride: int = 2
+) -> Cost:
+    """A residual network that does not pool at first, on one image: see ``multitask.network``."""
+    return _trunk(options, channels, side, dims, pooled=False, stride=stride)
+
+
+def decoder(
+    options: Mapping[str, Any], channels: int, side: int, dims: int, *, outputs: int
+) -> Cost:
+    """Decoder of one of their targets that puts out ``outputs`` numbers a pixel."""
+    width, expansion = options["width"], EXPANSION[LAYERS[options["backbone"]][0]]
+    inner = [max(4, width // 2), width, 2 * width, 4 * width]
+    below = [*inner[1:], 8 * width * expansion]
+    beside = [channels, *(n * expansion for n in inner[1:])]
+    total = _convolution(inner[0], outputs, 1, side, dims)
+    for given, made, skip in zip(below, inner, beside, strict=True):
+        total += _convolution(made + skip, made, 3, side, dims)
+        side = _halved(side)
+        total += _convolution(given, made, 1, side, dims)
+    return total
+
+
+def beside(options: Mapping[str, Any], side: int, dims: int, targets: int) -> float:
+    """Numbers that ``mtan`` and ``ctan`` put out for their targets next to the shared maps."""
+    expansion, total = EXPANSION[LAYERS[options["backbone"]][0]], 0.0
+    stages = (1, 2, 3, 4) if options["system"] == "mtan" else options.get("stages", ())
+    for stage in stages:
+        across = -(-side // 2**stage)
+        total += 3 * targets * options["width"] * 2 ** (stage - 1) * expansion * across**dims
+        # Every place attends to the means of cells, of at most 8 a side or nearly twice as many.
+        cells = across // max(1, across // 8)
+        total += options.get("heads", 0) * targets**2 * (across * cells) ** dims
+    return total
+
+
+def _trunk(
+    options: Mapping[str, Any],
+    channels: int,
+    side: int,
+    dims: int = 2,
+    *,
+    pooled: bool = True,
+    stride: int = 2,
+) -> Cost:
     """A residual network without a head on one picture."""
     kind, depths = LAYERS[options["backbone"]]
     given = options["width"]
-    side = _halved(side)
-    total = _convolution(channels, given, options["stem"], side)
-    side = _halved(side)
+    side = -(-side // stride)
+    total = _convolution(channels, given, options["stem"], side, dims)
+    side = _halved(side) if pooled else side
     for stage, depth in enumerate(depths):
         planes = options["width"] * 2**stage
         for i in range(depth):
             after = _halved(side) if stage and not i else side
-            total += _block(kind, given, planes, side, after)
+            total += _block(kind, given, planes, (side, after), dims)
             side, given = after, planes * EXPANSION[kind]
     return total
 
@@ -92,21 +137,23 @@ def _halved(side: int) -> int:
     return -(-side // 2)
 
 
-def _block(kind: str, given: int, planes: int, before: int, after: int) -> Cost:
-    """A residual block."""
-    made = planes * EXPANSION[kind]
+def _block(kind: str, given: int, planes: int, sides: tuple[int, int], dims: int) -> Cost:
+    """A residual block, by its sides before and after."""
+    made, (before, after) = planes * EXPANSION[kind], sides
     if kind == "basic":
-        total = _convolution(given, planes, 3, after) + _convolution(planes, planes, 3, after)
+        total = _convolution(given, planes, 3, after, dims)
+        total += _convolution(planes, planes, 3, after, dims)
     else:
-        total = _convolution(given, planes, 1, before) + _convolution(planes, planes, 3, after)
-        total += _convolution(planes, made, 1, after)
+        total = _convolution(given, planes, 1, before, dims)
+        total += _convolution(planes, planes, 3, after, dims)
+        total += _convolution(planes, made, 1, after, dims)
     if given != made or before != after:
         # MONAI's short cut has a bias.
-        total += _convolution(given, made, 1, after) + Cost(0, made, 0, made)
+        total += _convolution(given, made, 1, after, dims) + Cost(0, made, 0, made)
     return total
 
 
-def _convolution(given: int, made: int, kernel: int, side: int) -> Cost:
-    """A convolution without bias that puts out ``side`` squared places, and its normalisation."""
-    weights = given * made * kernel**2
-    return Cost(weights * side**2, weights + 2 * made, made * side**2, made)
+def _convolution(given: int, made: int, kernel: int, side: int, dims: int) -> Cost:
+    """A convolution to ``side`` ** ``dims`` places without bias, and its normalisation."""
+    weights, places = given * made * kernel**dims, side**dims
+    return Cost(weights * places, weights + 2 * made, made * places, made)

@@ -16,7 +16,7 @@ from typing import Any
 from medtaskatlas.core.code_hash import commit
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import atomic_write, existing_run, read_json, read_text
-from medtaskatlas.run.budget.counts import Counts, Images
+from medtaskatlas.run.budget.counts import Counts
 from medtaskatlas.run.budget.jobs import Job, jobs_of
 from medtaskatlas.run.plan import plan_run
 
@@ -24,6 +24,7 @@ RATES = Path(__file__).parent / "rates.json"
 # Jobs that did so many times less than others like them tell nothing of what work costs.
 TOO_SMALL = 10
 Sample = tuple[float, float]  # work and cost of a job
+Measured = tuple[Job, float, float]  # a job, its core-seconds and MB
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,25 @@ class Rate:
     most: float  # largest work among them: what is far above is extrapolated
 
 
+@dataclass(frozen=True)
+class Rates:
+    """All rates, and where they are from."""
+
+    about: dict[str, Any]  # machine, command, commit, runs and the like
+    by_key: dict[str, Rate]
+    images: dict[str, int]  # dataset of the packages to how many pictures were prepared of it
+
+    def of(self, key: str) -> Rate | None:
+        """Rate of the longest measured prefix of a key; None where nothing was measured."""
+        return next((self.by_key[p] for p in prefixes(key) if p in self.by_key), None)
+
+
+def prefixes(key: str) -> list[str]:
+    """A key and what it is a case of, the longest first."""
+    parts = key.split("/")
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+
+
 def fit(samples: Sequence[Sample]) -> Line:
     """Line through the medians of the smaller and of the larger half of (work, cost)."""
     works, cost = [work for work, _ in samples], median(cost for _, cost in samples)
@@ -65,42 +85,19 @@ def fit(samples: Sequence[Sample]) -> Line:
 
 
 def above(samples: Sequence[Sample]) -> Line:
-    """The same for memory, which must suffice: no sample is above, and what is held is held once.
-
-    Samples without a cost are left out: a job that ends at once has none.
-    """
+    """The same for memory, where no sample may be above, and what is held is held once."""
     known = [(work, cost) for work, cost in samples if cost > 0]
     if not known:
         return Line(0.0, 0.0)
-    slope = max(fit(known).slope, 1.0)
+    works = [work for work, _ in known]
+    # Jobs of one size do not tell what is held besides.
+    slope = 1.0 if max(works) < 1.5 * min(works) else max(fit(known).slope, 1.0)
     return Line(max(0.0, *(cost - slope * work for work, cost in known)), slope)
 
 
-def prefixes(key: str) -> list[str]:
-    """A key and what it is a case of, the longest first."""
-    parts = key.split("/")
-    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
-
-
-@dataclass(frozen=True)
-class Rates:
-    """All rates, and where they are from."""
-
-    about: dict[str, Any]  # machine, command, commit, runs and the like
-    by_key: dict[str, Rate]
-    images: dict[str, int]  # dataset of the packages to how many pictures were prepared of it
-
-    def of(self, key: str) -> Rate | None:
-        """Rate of the longest measured prefix of a key; None where nothing was measured."""
-        return next((self.by_key[p] for p in prefixes(key) if p in self.by_key), None)
-
-
-def fitted(samples: Iterable[tuple[Job, float, float]]) -> dict[str, Rate]:
-    """Rates of jobs, their core-seconds and MB, for their keys and all that these are cases of.
-
-    Jobs of one size alone do not tell what work costs: jobs that are like them do.
-    """
-    found: dict[str, list[tuple[Job, float, float]]] = {}
+def fitted(samples: Iterable[Measured]) -> dict[str, Rate]:
+    """Rates of measured jobs, for their keys and all that these are cases of."""
+    found: dict[str, list[Measured]] = {}
     for sample in samples:
         for key in prefixes(sample[0].key):
             found.setdefault(key, []).append(sample)
@@ -108,14 +105,12 @@ def fitted(samples: Iterable[tuple[Job, float, float]]) -> dict[str, Rate]:
     for key, members in sorted(found.items()):
         works = [job.work for job, _, _ in members]
         like = next((rates[p] for p in prefixes(key)[1:] if p in rates), None)
+        # Jobs of one size alone do not tell what work costs: jobs that are like them do.
         if like and (max(works) < 1.5 * min(works) or max(works) < like.most / TOO_SMALL):
             continue
-        rates[key] = Rate(
-            fit([(job.work, seconds) for job, seconds, _ in members]),
-            above([(job.memory, mb) for job, _, mb in members]),
-            len(members),
-            max(works),
-        )
+        seconds = fit([(job.work, seconds) for job, seconds, _ in members])
+        megabytes = above([(job.memory, mb) for job, _, mb in members])
+        rates[key] = Rate(seconds, megabytes, len(members), max(works))
     return rates
 
 
@@ -156,18 +151,18 @@ def measure(runs: Sequence[str | Path], out: Path) -> Rates:
     DataError
         If a folder has no config.json, or no benchmark file at all.
     """
-    samples: list[tuple[Job, float, float]] = []
+    samples: list[Measured] = []
     images: dict[str, int] = {}
-    all_counts = {Path(run): _counts_of(Path(run)) for run in runs}
-    for run, counts in all_counts.items():
+    plans = []
+    for run in map(Path, runs):
+        counts = _counts_of(run)
         found = list(_measured(run, jobs_of(counts)))
         if not found:
             raise DataError(f"{run}/benchmarks has no file of a job", "run it first")
         samples += found
-        for name, known in counts.images.items():
-            if counts.plan.datasets[name].source == "embedded" and known.known == "prepared":
-                images[name] = known.n
-    plans = [counts.plan for counts in all_counts.values()]
+        datasets = counts.plan.datasets
+        images |= {d: n for d, n in counts.measured.items() if datasets[d].source == "embedded"}
+        plans.append(counts.plan)
     named = [f"--measure results/{plan.config.run}" for plan in plans]
     about = {
         "command": " ".join(["medtaskatlas plan", *named]),
@@ -193,22 +188,19 @@ def measure(runs: Sequence[str | Path], out: Path) -> Rates:
 
 
 def _counts_of(run: Path) -> Counts:
-    """Counts of a run from its resolved configuration, and of pictures where they lie there."""
+    """Counts of a run from its resolved configuration, and of the pictures that lie there."""
     from medtaskatlas.formats.arrow import ArrowFile
 
     config = existing_run(run) / "config.json"
     if not config.is_file():
         remedy = f"make it: snakemake results/{run.name}/config.json --cores 1"
         raise DataError(f"{config} is missing", remedy)
-    counts = Counts(plan_run(read_json(config)), {})
-    for name in counts.images:
-        file = run / "images" / f"{name}.arrow"
-        if file.is_file():
-            counts.images[name] = Images(len(ArrowFile(file)), "prepared")
-    return counts
+    plan = plan_run(read_json(config))
+    files = {name: run / "images" / f"{name}.arrow" for name in plan.datasets}
+    return Counts(plan, {name: len(ArrowFile(f)) for name, f in files.items() if f.is_file()})
 
 
-def _measured(run: Path, jobs: Iterable[Job]) -> Iterator[tuple[Job, float, float]]:
+def _measured(run: Path, jobs: Iterable[Job]) -> Iterator[Measured]:
     """Jobs with a benchmark file: core-seconds, and peak memory in MB without mapped pixels."""
     for job in jobs:
         file = run / "benchmarks" / f"{job.benchmark}.tsv"

@@ -1,0 +1,3 @@
+"""Fixtures of annotated images."""
+
+from annotated import dataset  # noqa: F401

@@ -1,0 +1,1 @@
+"""What weights of Medformer show, as files for figures: reconstructions, occlusions, latents."""
