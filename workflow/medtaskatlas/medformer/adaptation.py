@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import torch
@@ -20,6 +21,7 @@ from medtaskatlas.medformer.sets import Labelled, Learned, draw_set
 from medtaskatlas.networks.from_seed import from_seed
 from medtaskatlas.problems.data import Batch
 from medtaskatlas.problems.evaluate import evaluate, primary_scores
+from medtaskatlas.problems.targets.picture import Picture
 
 Network: TypeAlias = Medformer | Baseline
 
@@ -171,21 +173,38 @@ def answer(
 
 
 def forward_of(
-    model: nn.Module, one: Learned, who: Who | None = None
+    model: nn.Module, one: Learned, who: Who | None = None, *, mirrored: bool = False
 ) -> Callable[[torch.Tensor, Mapping[str, torch.Tensor]], dict[str, torch.Tensor]]:
-    """Outputs by target without gradients, on the device that the model lies on."""
+    """Outputs by target without gradients, on the device that the model lies on.
+
+    ``mirrored``: the mean over the image and its mirror images along all axes, as it was trained;
+    of tasks of the bank, whose outputs are not mirrored with their inputs, those of the image.
+    """
     device = next(model.parameters()).device
 
     @torch.inference_mode()
     def forward(images: torch.Tensor, rows: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         there = images.to(device)
-        return {
-            name: model(partial(answer, there[own.to(device)], one, name, who=who))
-            for name, own in rows.items()
-            if len(own)
-        }
+        found = {}
+        for name, own in rows.items():
+            if not len(own):
+                continue
+            target, seen = one.targets[name], there[own.to(device)]
+            flips = mirrorings(seen.ndim) if mirrored and not isinstance(target, Picture) else [()]
+            outputs = [
+                (model(partial(answer, seen.flip(flip), one, name, who=who)), flip)
+                for flip in flips
+            ]
+            back = [out.flip(f) if target.layout == "pixels" else out for out, f in outputs]
+            found[name] = torch.stack(back).mean(dim=0)
+        return found
 
     return forward
+
+
+def mirrorings(axes: int) -> list[tuple[int, ...]]:
+    """Sets of the axes of an image among those [B, C, *S], the empty one first."""
+    return [flip for n in range(axes - 1) for flip in combinations(range(2, axes), n)]
 
 
 def coral(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -20,12 +20,7 @@ from torch.nn import functional
 from medtaskatlas.core.errors import ConfigError, nearest
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.medformer.options import SIZES, NetworkOptions
-from medtaskatlas.networks.convolution import (
-    Convolution,
-    Convolution2d,
-    Convolution3d,
-    residual_stages,
-)
+from medtaskatlas.networks.convolution import picture_stages, volume_stages
 from medtaskatlas.networks.from_seed import from_seed
 from medtaskatlas.networks.transformer import Block, sine_code
 
@@ -137,14 +132,11 @@ class Stem(nn.Module):
             self.exact = True
             self.layers = plain(shape.channels, width, self.pitch, stride=self.pitch)
         else:
-            kind: Convolution = Convolution2d if shape.dims == 2 else Convolution3d
-            # A volume is halved at once: its first maps would cost more than all the rest.
-            first = 1 if shape.dims == 2 else 2
-            inner, self.pitch, self.exact = options.stem_width, 4 * first, False
+            inner, self.exact = options.stem_width, False
+            self.pitch = 4 if shape.dims == 2 else 8
+            stages = picture_stages if shape.dims == 2 else volume_stages
             self.layers = nn.Sequential(
-                kind(shape.channels, inner, stride=first),
-                *residual_stages(kind, inner, 3),
-                plain(4 * inner, width, 1),
+                *stages(shape.channels, inner, 3), plain(4 * inner, width, 1)
             )
 
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -264,10 +256,13 @@ class Medformer(nn.Module):
         return self._head(head)(self.features(tokens, who))
 
     def features(self, tokens: torch.Tensor, who: Who) -> torch.Tensor:
-        """What the task's latent finds in the tokens, added to their mean: float [B, width]."""
+        """What the task's latent finds in the tokens, added to their mean: float [B, width].
+
+        Not normalised for itself: where images are alike, a norm makes what sets them apart small
+        beside what they share, and volumes were not learned at all.
+        """
         asking = self.latents.get("task", who.task).expand(len(tokens), -1, -1)
-        found = self.ask(asking, tokens).mean(dim=1) + tokens.mean(dim=1)
-        return self.out_norm(found)
+        return self.ask(asking, tokens).mean(dim=1) + tokens.mean(dim=1)
 
     def pixels(
         self, tokens: torch.Tensor, shape: Shape, who: Who, head: str, size: Sequence[int]

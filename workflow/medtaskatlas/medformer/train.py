@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,8 @@ def train_arm(
         merge(network)
         tensors = network.state_dict()
         network.to(pick_device()).eval()
-        forwards = {one.name: forward_of(network, one) for one in sets}
+        whole = partial(forward_of, network, mirrored=job.options.flips)
+        forwards = {one.name: whole(one) for one in sets}
     parts = []
     for one in sets:
         one.data.open_test()
@@ -242,8 +243,7 @@ def train_arm(
             rows = evaluate(one.data, split, forwards[one.name])
             parts.append(_predictions(job, run, one.name, rows))
         for name, who in _wrong(job, one, sets):
-            assert network is not None
-            rows = evaluate(one.data, "test", forward_of(network, one, who))
+            rows = evaluate(one.data, "test", whole(one, who))
             parts.append(_predictions(job, run, one.name, rows, name))
     facts = {one.name: {t: target.facts() for t, target in one.targets.items()} for one in sets}
     config = {
@@ -262,6 +262,7 @@ def train_arm(
             for one in sets
         },
         "share": job.share,
+        "mirrored": job.options.flips,
         "steps": max(history.scores, key=lambda s: (history.scores[s], -s), default=0),
         "seed": job.seed,
         "notes": {one.name: one.data.notes() for one in sets},

@@ -218,7 +218,10 @@ def _member(
         own = dict(zip(KINDS, astuple(one.who(target)), strict=True)) | dict(latents)
         return Who(*(None if latent == MEAN else latent for latent in own.values()))
 
-    forwards = {target: forward_of(network, one, who(target)) for target in one.targets}
+    forwards = {
+        target: forward_of(network, one, who(target), mirrored=bool(config["mirrored"]))
+        for target in one.targets
+    }
 
     def forward(images: torch.Tensor, rows: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {t: forwards[t](images, {t: own})[t] for t, own in rows.items()}

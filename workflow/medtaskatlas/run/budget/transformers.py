@@ -124,16 +124,33 @@ class Network:
         dims, channels = form.dims, form.channels
         if options["stem"] == "patches":
             return linear(self.cells, channels * self.pitch**dims, width)
-        # A volume is halved at once; every stage after the first halves what it is given.
-        made, side = options["stem_width"], -(-form.side // (dims - 1))
-        total = _convolution(channels, made, side**dims, dims)
+        made, side = options["stem_width"], form.side
+        if dims == 3:
+            return _volume_stem(channels, made, side) + linear(self.cells, 4 * made, width)
+        total = _convolution(channels, made, side**2)
         for stage in range(STAGES):
             if stage:
                 side = -(-side // 2)
-                total += _norm(made) + _convolution(made, 2 * made, side**dims, dims)
+                total += _norm(made) + _convolution(made, 2 * made, side**2)
                 made *= 2
-            total = _sum(total, *[_norm(made), _convolution(made, made, side**dims, dims)] * 2)
-        return _sum(total, _norm(made), linear(side**dims, made, width))
+            total = _sum(total, *[_norm(made), _convolution(made, made, side**2)] * 2)
+        return _sum(total, _norm(made), linear(side**2, made, width))
+
+
+def _volume_stem(channels: int, width: int, side: int) -> Cost:
+    """Stages of two blocks, each of two convolutions; a stage and the first one halve the size."""
+    side = -(-side // 2)
+    total, given = _convolved(channels, width, side**3), width
+    for stage in range(STAGES):
+        side = -(-side // 2) if stage else side
+        total = _sum(
+            total,
+            _convolved(given, width, side**3),
+            *[_convolved(width, width, side**3)] * 3,
+            *([_convolved(given, width, side**3, 1)] if stage else []),
+        )
+        given, width = width, 2 * width
+    return total
 
 
 def _patch(options: Mapping[str, Any], form: Form) -> int:
@@ -159,10 +176,16 @@ def linear(rows: int, given: int, made: int) -> Cost:
     return Cost(rows * given * made, (given + 1) * made, rows * made, made)
 
 
-def _convolution(given: int, made: int, places: int, dims: int) -> Cost:
-    """A convolution of three pixels a side, with its bias and the gain of its filters."""
-    weights = given * made * 3**dims
+def _convolution(given: int, made: int, places: int) -> Cost:
+    """A convolution of pictures, with its bias and the gain of its filters."""
+    weights = given * made * 3**2
     return Cost(weights * places, weights + 2 * made, made * places, made)
+
+
+def _convolved(given: int, made: int, places: int, side: int = 3) -> Cost:
+    """A convolution of volumes and its normalisation."""
+    weights = given * made * side**3
+    return Cost(weights * places, weights, made * places, made) + _norm(made)
 
 
 def _norm(width: int) -> Cost:
