@@ -104,6 +104,7 @@ def test_images_contract_is_held(tmp_path) -> None:
         ({"image": columns["image"][..., 0]}, "image must be"),
         ({"mask": columns["mask"][:, :4]}, "mask must be"),
         ({"extra": columns["mask"]}, "unknown"),
+        ({"group_id": ["one"] * len(good)}, "group one is in two splits: "),
     ]:
         with pytest.raises(ValueError, match=words):
             write_images(tmp_path / "bad.arrow", {**columns, **change}, good.meta)

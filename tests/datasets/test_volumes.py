@@ -429,6 +429,7 @@ def test_findings_and_values_are_kept(tmp_path: Path) -> None:
         ({"mask": np.zeros((2, 16, 16, 16), np.int32)}, "mask must be uint8 .*, not int32"),
         ({"image": [1, 2]}, r"unknown \['image'\]"),
         ({"split": None}, r"missing \['split'\]"),
+        ({"group_id": ["g", "g"], "split": ["val", "test"]}, "g is in two splits: val and test"),
     ],
 )
 def test_columns_that_are_no_volumes_are_refused(tmp_path: Path, changes, says) -> None:

@@ -35,6 +35,14 @@ def check_pixels(name: str, column: Any, dtype: type, shape: tuple[int, ...]) ->
         )
 
 
+def check_groups(columns: Mapping[str, Any]) -> None:
+    """Refuse a group that is in two splits: it would be tested on what was trained with."""
+    split_of: dict[str, str] = {}
+    for group, split in zip(columns["group_id"], columns["split"], strict=True):
+        if split_of.setdefault(group, split) != split:
+            raise ValueError(f"group {group} is in two splits: {split_of[group]} and {split}")
+
+
 def pixels(column: Any) -> np.ndarray | DiskBuffer:
     """A column of pixels."""
     return column if isinstance(column, DiskBuffer) else np.asarray(column)

@@ -17,6 +17,7 @@ from medtaskatlas.formats.columns import (
     VALID,
     VALUE,
     as_arrow,
+    check_groups,
     check_names,
     check_pixels,
     content_hash,
@@ -126,10 +127,16 @@ def write_images(
         ``value.<name>`` numbers and None. A column that the dataset lacks is left out.
     meta
         Values for all of :data:`META_KEYS`; ``channels`` is added to them.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown, missing or of another type, or a group is in two splits.
     """
     quantities = [name for name in columns if name.startswith((MAP, VALID, VALUE))]
     check_names(columns, REQUIRED, (*REQUIRED, *OPTIONAL, *quantities), "images columns")
     check_names(meta, META_KEYS, meta, "images metadata")
+    check_groups(columns)
     image = pixels(columns["image"])
     if image.dtype != np.uint8 or len(image.shape) != 4 or image.shape[-1] != 3:
         raise ValueError(f"image must be uint8 [N, H, W, 3], not {image.dtype} {image.shape}")

@@ -13,6 +13,7 @@ from medtaskatlas.formats.arrow import ArrowFile, write_arrow
 from medtaskatlas.formats.columns import (
     VALUE,
     as_arrow,
+    check_groups,
     check_names,
     check_pixels,
     content_hash,
@@ -61,10 +62,16 @@ def write_volumes(path: str | Path, columns: Mapping[str, Any], meta: Mapping[st
         lacks is left out.
     meta
         Values for all of :data:`META_KEYS`.
+
+    Raises
+    ------
+    ValueError
+        If a column is unknown, missing or of another type, or a group is in two splits.
     """
     values = [name for name in columns if name.startswith(VALUE)]
     check_names(columns, REQUIRED, (*REQUIRED, *OPTIONAL, *values), "volumes columns")
     check_names(meta, META_KEYS, meta, "volumes metadata")
+    check_groups(columns)
     shape = (len(pixels(columns["volume"])), *(int(meta["volume_size"]),) * 3)
     for name in ("volume", "mask"):
         if name in columns:
