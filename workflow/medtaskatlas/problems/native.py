@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.folder.files import VOLUMES, Finding, Item
-from medtaskatlas.datasets.folder.labels import load
+from medtaskatlas.datasets.folder.files import Finding, Item
+from medtaskatlas.datasets.folder.labels import Loaded, load
 from medtaskatlas.datasets.folder.match import Survey
-from medtaskatlas.datasets.folder.read import read_item
+from medtaskatlas.datasets.folder.read import is_volume, read_item
 from medtaskatlas.datasets.io import npz, volume, window
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, TOO_THIN, Cube, Excluded, Frame
 from medtaskatlas.datasets.prepare import shape
@@ -75,7 +75,7 @@ class Reader:
         if is_packed(item):
             yield from self._packed(item)
             return
-        if item.kind in VOLUMES:
+        if is_volume(self.found, item):
             if len(self.size) == 2 and not self.sliced:
                 raise DataError(
                     f"{self.found.path(item)} is a volume, and the network was trained on pictures",
@@ -92,7 +92,7 @@ class Reader:
                 yield Excluded(item.stem, "files without pixels")
                 return
             if loaded.affine is not None:
-                yield self._volume(item, loaded.values, loaded.affine, note)
+                yield self._volume(item, loaded, note)
                 return
         if len(self.size) == 3:
             raise DataError(
@@ -133,7 +133,8 @@ class Reader:
 
     def _picture(self, item: Item, frame: Frame) -> Seen:
         """A picture or page."""
-        pixels, places = self._square(item, frame.pixels, frame.pixels.shape[:2])
+        native = frame.stored_size or frame.pixels.shape[:2]
+        pixels, places = self._square(item, frame.pixels, native)
         return Seen(frame.image_id, pixels[None], False, _back_to(places))
 
     def _square(
@@ -157,12 +158,12 @@ class Reader:
         ]
         return np.ascontiguousarray(image[..., : self.channels].transpose(2, 0, 1)), places
 
-    def _volume(
-        self, item: Item, values: np.ndarray, affine: np.ndarray, note: Callable[[Finding], None]
-    ) -> Seen:
+    def _volume(self, item: Item, loaded: Loaded, note: Callable[[Finding], None]) -> Seen:
         """A volume in RAS+: its slices, or the cube."""
-        path, d = self.found.path(item), self.found.description
-        values, bad = volume.finite(values, path)
+        path, d, affine = self.found.path(item), self.found.description, loaded.affine
+        assert loaded.values is not None
+        assert affine is not None
+        values, bad = volume.finite(loaded.values, path)
         if bad:
             said = f"{bad} values are NaN or infinite and are taken as the smallest value"
             note(Finding("warning", item.name, "", said, "mend the file if they matter"))
@@ -182,6 +183,8 @@ class Reader:
         planes = (
             window.between(volume.display(values, axis, index), *black_white) for index in slices
         )
+        if loaded.inverted:
+            planes = (255 - plane for plane in planes)
         turn, written = _own_orientation(item, path, affine)
         if cube:
             pixels, places = self._cube(np.stack(list(planes)), mm[::-1], str(path))

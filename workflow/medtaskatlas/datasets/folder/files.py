@@ -156,9 +156,17 @@ def within(entries: Iterable[Entry], below: str, but: Iterable[str] = ()) -> lis
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the letters DICM stand behind the preamble of a file."""
+    """Whether a file is DICOM: DICM behind its preamble or, without one, a first tag of it.
+
+    That is of group 0002 or 0008, little endian, with a length in its implicit or explicit VR.
+    """
     with path.open("rb") as handle:
-        return handle.read(132)[128:] == b"DICM"
+        start = handle.read(132)
+    explicit = start[4:6] in (b"UL", b"CS", b"UI", b"OB", b"DA", b"SH", b"LO")
+    implicit = len(start) > 8 and int.from_bytes(start[4:8], "little") <= 64
+    element = int.from_bytes(start[2:4], "little")
+    bare = start[:2] in (b"\x02\0", b"\x08\0") and element <= 0x20
+    return start[128:] == b"DICM" or (bare and (explicit or implicit))
 
 
 def to_items(folder: Path, names: Iterable[str]) -> tuple[list[Item], dict[str, str]]:

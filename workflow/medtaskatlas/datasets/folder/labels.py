@@ -30,8 +30,10 @@ class Loaded:
 
     values: np.ndarray | None  # None where nothing is left
     affine: np.ndarray | None = None  # to millimetres
-    group: str | None = None  # examination that it belongs to
+    group: str | None = None  # patient, or examination that it belongs to
     subject: str | None = None  # patient
+    inverted: bool = False  # whether large values mean dark
+    sides: tuple[float, float] | None = None  # distances of rows and columns, without an affine
     left: list[Excluded] = field(default_factory=list)
 
 
@@ -41,11 +43,6 @@ def remedy(item: Item) -> str:
         "replace the file, or leave the image out on purpose: "
         f"`exclude: {{{item.name}: <reason>}}` in dataset.yaml"
     )
-
-
-def no_pixels(header: Any) -> str:
-    """Why a DICOM file without pixels is left out."""
-    return f"DICOM file without pixels ({header.get('Modality') or 'unknown modality'})"
 
 
 def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
@@ -237,20 +234,33 @@ def _others(item: Item, many: int, index: int) -> list[Excluded]:
 
 
 def _series(found: Survey, item: Item, kind: str) -> Loaded:
-    """A DICOM series; files without pixels are left out."""
+    """A DICOM series; files of no image are left out."""
     from medtaskatlas.datasets.io import dicom
 
     paths = [found.place(kind) / name for name in item.files]
     headers = [dicom.read_header(path) for path in paths]
+    reasons = [dicom.no_image(header) for header in headers]
     left = [
-        Excluded(name, no_pixels(header))
-        for name, header in zip(item.files, headers, strict=True)
-        if not dicom.has_pixels(header)
+        Excluded(name, reason)
+        for name, reason in zip(item.files, reasons, strict=True)
+        if reason is not None
     ]
-    kept = [(p, h) for p, h in zip(paths, headers, strict=True) if dicom.has_pixels(h)]
+    if left and kind != "images":
+        said = f"{found.place(kind) / left[0].image_id}: {left[0].reason}"
+        raise DataError(said, "save it as NIfTI or NRRD, e.g. a segmentation with dcmqi")
+    kept = [(p, h) for p, h, why in zip(paths, headers, reasons, strict=True) if why is None]
     if not kept:
         return Loaded(None, left=left)
     values, affine = dicom.read_series([p for p, _ in kept], [h for _, h in kept])
     if affine is not None:
         values, affine = canonical(values, affine)
-    return Loaded(values, affine, dicom.study(kept[0][1]), dicom.patient(kept[0][1]), left)
+    header = kept[0][1]
+    return Loaded(
+        values,
+        affine,
+        dicom.group(header),
+        dicom.patient(header),
+        dicom.inverted(header),
+        dicom.sides(header),
+        left,
+    )

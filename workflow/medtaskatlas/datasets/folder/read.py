@@ -16,7 +16,6 @@ from medtaskatlas.datasets.folder.labels import (
     KINDS,
     flat_labels,
     load,
-    no_pixels,
     remedy,
     volume_labels,
 )
@@ -75,8 +74,20 @@ def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excl
 
 def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """One picture, or the slices of a volume; `note` hears what was put right."""
-    readers = {"flat": _flat, "dicom": _dicom}
-    yield from readers.get(item.kind, _volume)(found, item, note)
+    if is_volume(found, item):
+        yield from _volume(found, item, note)
+    else:
+        yield from (_flat if item.kind == "flat" else _dicom)(found, item, note)
+
+
+def is_volume(found: Survey, item: Item) -> bool:
+    """Whether an item is a volume; a DICOM file is one if its frames are at different places."""
+    if item.kind != "dicom":
+        return item.kind in VOLUMES
+    from medtaskatlas.datasets.io import dicom
+
+    header = dicom.read_header(found.path(item))
+    return dicom.no_image(header) is None and dicom.is_volume(header)
 
 
 def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
@@ -99,35 +110,59 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
 
     path = found.path(item)
     header = dicom.read_header(path)
-    if not dicom.has_pixels(header):
-        yield Excluded(item.stem, no_pixels(header))
+    if reason := dicom.no_image(header):
+        yield Excluded(item.stem, reason)
         return
     try:
         decoded = dicom.read_dicom(path)
-    except DataError as error:  # its remedy is meant for files that can be fetched anew
-        raise DataError(error.problem, remedy(item)) from error
-    d, values = found.description, decoded.values
+    except DataError as error:  # part of its remedy is meant for files that can be fetched anew
+        start, fetched, _ = error.remedy.partition(f"delete {path.parent}")
+        raise DataError(error.problem, start + remedy(item) if fetched else error.remedy) from error
+    d, inverted = found.description, dicom.inverted(header)
+    values = dicom.without_padding(decoded.values, decoded.padding, inverted=inverted)
+    measured = found.modality(item) in ("CT", "MR", "PET", "NM")
 
     def as_the_file_says(index: int) -> np.ndarray:
-        return dicom.to_grey(decoded, values[index])
+        return dicom.to_grey(decoded.headers[index], values[index])
 
     cut: Cut = as_the_file_says
     if values.ndim == 4:
         cut = values.__getitem__
-    elif d.window or d.percentiles or found.modality(item) in ("CT", "MR", "PET", "NM"):
-        cut = _ramp(values, _grey_range(found, item, values))
-    # Bright where much was measured.
-    shown: Cut = (lambda index: 255 - cut(index)) if dicom.inverted(decoded.header) else cut
+    elif d.window or d.percentiles or measured or not all(map(dicom.has_window, decoded.headers)):
+        cut = _ramp(values, _grey_range(found, item, values, flat=not measured))
     facts: dict[str, Any] = {"spacing_mm": decoded.spacing_mm}
-    if group := dicom.study(header):
+    if group := dicom.group(header):
         facts |= {"group_id": group, "group_source": "derived", "subject": dicom.patient(header)}
-    yield from _pictures(found, item, shown, count=len(values), facts=facts, note=note)
+    yield from _pictures(
+        found,
+        item,
+        _bright(cut) if inverted else cut,
+        count=len(values),
+        facts=facts,
+        note=note,
+        sides=dicom.sides(decoded.headers[0]),
+    )
+
+
+def _bright(cut: Cut) -> Cut:
+    """Bright where much was measured, of a picture in which large values are dark."""
+    return lambda index: 255 - cut(index)
 
 
 def _pictures(
-    found: Survey, item: Item, cut: Cut, *, count: int, facts: dict[str, Any], note: Note
+    found: Survey,
+    item: Item,
+    cut: Cut,
+    *,
+    count: int,
+    facts: dict[str, Any],
+    note: Note,
+    sides: tuple[float, float] | None = None,
 ) -> Iterator[Frame | Excluded]:
-    """Frames of what has no place in space: a picture, pages, a cine."""
+    """Frames of what has no place in space: a picture, pages, a cine.
+
+    `sides` are the distances of its rows and of its columns, where they are known.
+    """
     many = count > 1
     size = cut(0).shape[:2]
     labels = {KINDS[k][0]: flat_labels(found, item, k, count, size) for k in found.label_maps}
@@ -143,9 +178,31 @@ def _pictures(
     def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
         there = {name: pages[index] for name, pages in maps.items() if pages}
         planes = {name: planes[index] for name, planes in labels.items()}
-        return {"pixels": pixels, **facts, **planes, "maps": there}
+        return facts | _square(pixels, planes, there, sides or (1, 1), facts.get("boxes"))
 
     yield from _frames(found, item, cut, frame, count=count, many=many)
+
+
+def _square(
+    pixels: np.ndarray,
+    planes: dict[str, np.ndarray],
+    maps: dict[str, tuple[np.ndarray, np.ndarray]],
+    sides: tuple[float, float],
+    boxes: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """A picture with square pixels, and what is drawn on it; `sides` are those of a pixel."""
+    now = volume.square(pixels, *sides)
+    changed = now.shape != pixels.shape
+    if changed and boxes is not None:
+        (height, width), (tall, wide) = pixels.shape[:2], now.shape[:2]
+        boxes = boxes * np.array([wide / width, tall / height] * 2, np.float32)
+    return {
+        "pixels": now,
+        **{n: volume.square(p, *sides, labels=True) for n, p in planes.items()},
+        "maps": {n: volume.square_map(*two, *sides) for n, two in maps.items()},
+        "boxes": boxes,
+        "stored_size": pixels.shape[:2] if changed else None,
+    }
 
 
 def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
@@ -161,7 +218,15 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
     if loaded.affine is None:  # slices without a place in space: as they are stored
         values = np.ascontiguousarray(values.transpose(2, 1, 0))
         cut = _ramp(values, _grey_range(found, item, values))
-        yield from _pictures(found, item, cut, count=len(values), facts=facts, note=note)
+        yield from _pictures(
+            found,
+            item,
+            _bright(cut) if loaded.inverted else cut,
+            count=len(values),
+            facts=facts,
+            note=note,
+            sides=loaded.sides,
+        )
         return
     mm = volume.spacings(loaded.affine)
     axis = volume.plane_of(found.description.axis, mm)
@@ -180,26 +245,19 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
 
     def frame(index: int, pixels: np.ndarray) -> dict[str, Any]:
         planes = {
-            KINDS[kind][0]: volume.square(
-                table[volume.display(labels, axis, index)], rows_mm, columns_mm, labels=True
-            )
+            KINDS[kind][0]: table[volume.display(labels, axis, index)]
             for kind, (labels, table) in tables.items()
         }
         there = {
-            name: volume.square_map(
-                volume.display(two[0], axis, index),
-                volume.display(two[1], axis, index),
-                rows_mm,
-                columns_mm,
-            )
+            name: (volume.display(two[0], axis, index), volume.display(two[1], axis, index))
             for name, two in maps.items()
             if two
         }
-        square = volume.square(pixels, rows_mm, columns_mm)
-        return {"pixels": square, **planes, "maps": there, **facts}
+        return facts | _square(pixels, planes, there, (rows_mm, columns_mm))
 
     count = values.shape[volume.AXES[axis]]
-    yield from _frames(found, item, cut_slice, frame, count=count, many=True)
+    cut = _bright(cut_slice) if loaded.inverted else cut_slice
+    yield from _frames(found, item, cut, frame, count=count, many=True)
 
 
 def _frames(
@@ -317,7 +375,7 @@ def read_volumes(description: Description, folder: Path, note: Note) -> Iterator
     for name, reason in sorted(found.left.items()):
         yield Excluded(name, reason)
     for item in found.items:
-        if item.kind in VOLUMES:
+        if is_volume(found, item):
             yield from _cube(found, item, note)
 
 
@@ -343,9 +401,10 @@ def _cube(found: Survey, item: Item, note: Note) -> Iterator[Cube | Excluded]:
     if "masks" in found.label_maps:
         stored, table = volume_labels(found, item, "masks", values.shape, loaded.affine)
         mask = axial(stored, lambda plane: table[plane])
+    voxels = axial(values, lambda plane: window.between(plane, *black_white))
     known = _known(found, item, {})
     yield Cube(
-        voxels=axial(values, lambda plane: window.between(plane, *black_white)),
+        voxels=255 - voxels if loaded.inverted else voxels,
         volume_id=item.stem,
         spacing_mm=(z_mm, y_mm, x_mm),
         mask=mask,

@@ -40,6 +40,8 @@ class Frame:
     slice_index: int | None = None
     axis: str | None = None
     spacing_mm: float | None = None  # side of a pixel
+    # Rows and columns before pixels were made square; None where they were.
+    stored_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

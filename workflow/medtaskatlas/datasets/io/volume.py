@@ -149,16 +149,19 @@ def resample_nearest(labels: Grid, shape: tuple[int, ...], affine: np.ndarray) -
 def square(
     plane: np.ndarray, row_mm: float, column_mm: float, *, labels: bool = False
 ) -> np.ndarray:
-    """A slice [H, W] with square pixels: its coarser side is brought to the finer spacing.
+    """A slice or picture with square pixels: its coarser side is brought to the finer spacing.
 
     It stays as it is where the distances of its rows and columns differ by at most 1 %. uint8
-    pixels are interpolated in whole numbers, so that all machines agree; floating-point numbers are
-    not rounded, labels are the nearest.
+    pixels, [H, W] or [H, W, 3], are interpolated in whole numbers, so that all machines agree;
+    floating-point numbers are not rounded, labels are the nearest.
     """
     along = _nearest if labels else _linear
     fine = min(row_mm, column_mm)
     if not fine > 0 or max(row_mm, column_mm) <= 1.01 * fine:
         return plane
+    if plane.ndim == 3:
+        channels = np.moveaxis(plane, -1, 0)
+        return np.stack([square(channel, row_mm, column_mm) for channel in channels], axis=-1)
     if row_mm > column_mm:
         return along(plane, round(plane.shape[0] * row_mm / fine))
     return np.ascontiguousarray(along(plane.T, round(plane.shape[1] * column_mm / fine)).T)

@@ -161,15 +161,16 @@ def tile_places(
 
 def _grey_levels(picture: Picture, decoded: Decoded, values: np.ndarray) -> np.ndarray:
     """One frame in 8 bits: the recipe's window, else the file's; MONOCHROME1 the right way."""
-    if values.ndim == 3 or decoded.header is None:
+    if values.ndim == 3 or not decoded.headers:
         return values
+    header = decoded.headers[0]
     if picture.window is not None:
         grey = window.between(values, *window.centre_width(*picture.window))
     elif picture.percentiles is not None:
         grey = window.between(values, *window.percentiles(values, *picture.percentiles))
     else:
-        grey = to_grey(decoded, values)
-    return 255 - grey if inverted(decoded.header) else grey
+        grey = to_grey(header, values)
+    return 255 - grey if inverted(header) else grey
 
 
 def _read_volumes(recipe: Volumes, folder: Path) -> Iterator[Frame | Excluded]:
