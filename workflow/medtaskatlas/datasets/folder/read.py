@@ -74,10 +74,8 @@ def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excl
 
 def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """One picture, or the slices of a volume; `note` hears what was put right."""
-    if is_volume(found, item):
-        yield from _volume(found, item, note)
-    else:
-        yield from (_flat if item.kind == "flat" else _dicom)(found, item, note)
+    readers = {"flat": _flat, "dicom": _dicom}
+    yield from readers.get(item.kind, _volume)(found, item, note)
 
 
 def is_volume(found: Survey, item: Item) -> bool:
@@ -105,13 +103,19 @@ def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
 
 
 def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
-    """A DICOM picture or cine; the file's own window is taken unless units are known better."""
+    """A DICOM file: a picture, a cine, or a volume whose frames are at different places.
+
+    The window of a picture's own file is taken unless units are known better.
+    """
     from medtaskatlas.datasets.io import dicom
 
     path = found.path(item)
     header = dicom.read_header(path)
     if reason := dicom.no_image(header):
         yield Excluded(item.stem, reason)
+        return
+    if dicom.is_volume(header):
+        yield from _volume(found, item, note)
         return
     try:
         decoded = dicom.read_dicom(path)
