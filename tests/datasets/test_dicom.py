@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import pixel_array
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless
 
 import folders
 from folders import describe, picture, read_all, table, write
@@ -513,19 +515,54 @@ def test_a_series_without_places_gets_square_pixels(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("syntax", "encode", "kinds"),
+    [
+        (JPEGLosslessSV1, imagecodecs.ljpeg_encode, [np.uint16]),
+        (JPEGLSLossless, imagecodecs.jpegls_encode, [np.uint8, np.uint16]),
+    ],
+)
+def test_lossless_jpeg_is_decoded(tmp_path, syntax, encode, kinds):
+    """Pictures of 8 and 12 bits, cines, and numbers below 0."""
+    for kind in kinds:
+        cine = np.stack([picture(i, (24, 32)).astype(kind) for i in range(3)])
+        cine = cine * 16 if kind is np.uint16 else cine
+        header = pydicom.dcmread(write_dicom(tmp_path / "a.dcm", cine))
+        header.BitsStored, header.HighBit = (8, 7) if kind is np.uint8 else (12, 11)
+        header.PixelData = encapsulate([encode(one) for one in cine])
+        header["PixelData"].VR = "OB"
+        header.file_meta.TransferSyntaxUID = syntax
+        header.save_as(tmp_path / "a.dcm")
+        np.testing.assert_array_equal(read_dicom(tmp_path / "a.dcm").stored, cine)
+
+
+@pytest.mark.parametrize(
     ("name", "same"),
     [
         ("MR_small_jpeg_ls_lossless.dcm", "MR_small.dcm"),
         ("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_rle.dcm"),  # JPEG Lossless
     ],
 )
-def test_lossless_jpeg_is_decoded(name, same):
+def test_real_lossless_files_are_as_their_originals(name, same):
     one, other = (read_dicom(Path(get_testdata_file(n, download=False))) for n in (name, same))
     np.testing.assert_array_equal(one.stored, other.stored)
 
 
+def test_jpeg_of_12_bits_is_decoded():
+    found = read_dicom(Path(get_testdata_file("JPGExtended.dcm", download=False))).stored[0]
+    assert found.shape == (1024, 256)
+    assert 255 < found.max() < 4096
+    assert np.abs(np.diff(found.astype(int), axis=1)).mean() < 5  # a picture, and no noise
+
+
+def test_a_picture_of_another_size_than_its_header(tmp_path):
+    source = pydicom.dcmread(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False))
+    source.Rows = 63
+    source.save_as(images(tmp_path) / "a.dcm")
+    assert "a.dcm cannot be decoded" in refused(describe(tmp_path)).problem
+
+
 def test_lossy_jpeg_is_decoded_as_ever():
-    """gdcm is there for JPEG Lossless and JPEG-LS; lossy JPEG differs by its decoder."""
+    """Lossy JPEG differs by its decoder."""
     for name, plugin in (
         ("SC_rgb_dcmtk_+eb+cy+np.dcm", "pillow"),
         ("JPEG2000.dcm", "pylibjpeg"),
@@ -536,12 +573,13 @@ def test_lossy_jpeg_is_decoded_as_ever():
 
 
 def test_what_cannot_be_decoded_says_how(tmp_path):
-    source = Path(get_testdata_file("JPGExtended.dcm", download=False))
-    (images(tmp_path) / "a.dcm").write_bytes(source.read_bytes())
+    header = pydicom.dcmread(get_testdata_file("JPGExtended.dcm", download=False))
+    header.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.102")  # MPEG-4
+    header.save_as(images(tmp_path) / "a.dcm")
     error = refused(describe(tmp_path))
     assert "a.dcm cannot be decoded" in error.problem
-    assert "JPEG Extended" in error.problem
-    assert "dcmdjpeg" in error.remedy
+    assert "MPEG-4" in error.problem
+    assert "gdcmconv --raw" in error.remedy
     assert "exclude" in error.remedy
     assert "delete" not in error.remedy
 

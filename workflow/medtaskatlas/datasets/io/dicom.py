@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.datasets.io import window
 
 # What a frame of a multi-frame file may have of its own.
@@ -35,6 +36,31 @@ _DERIVED = (
 _MOST_FRAMES = 2**16
 _SAME = 0.01  # direction cosines that differ by no more are those of one orientation
 Sides = tuple[float, float]  # distances of the rows and of the columns of a picture
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _named(read: Callable[P, T]) -> Callable[P, T]:
+    """A function of a header whose errors name the file."""
+
+    @wraps(read)
+    def reading(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except AtlasError:
+            raise
+        except Exception as error:  # pydicom converts a value when it is asked for
+            raise _unreadable(getattr(args[0], "filename", ""), error) from error
+
+    return reading
+
+
+def _unreadable(path: Any, error: Exception) -> DataError:
+    """The error of a file that is damaged."""
+    return DataError(
+        f"{path} cannot be read as DICOM ({type(error).__name__}: {error})",
+        "replace the file or take it out of the folder",
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,7 @@ def read_dicom(path: Path) -> Decoded:
     gone through the modality LUT of their frame.
     """
     from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels, pixel_array
+    from pydicom.uid import UID
 
     header = _open(path)
     headers = frame_headers(header)
@@ -80,8 +107,8 @@ def read_dicom(path: Path) -> Decoded:
                 pairs = zip(stored, headers, strict=True)
                 values = np.stack([apply_modality_lut(frame, own) for frame, own in pairs])
     except Exception as error:  # pydicom and its plugins raise almost anything on damaged files
-        syntax = header.file_meta.get("TransferSyntaxUID")
-        packed = getattr(syntax, "is_compressed", False)
+        syntax = UID(str(header.file_meta.get("TransferSyntaxUID", "")))
+        packed = syntax.is_transfer_syntax and syntax.is_compressed
         said = f", transfer syntax {syntax.name}" if packed else ""
         remedy = f"delete {path.parent} and start the run again"
         if packed:
@@ -101,6 +128,7 @@ def read_dicom(path: Path) -> Decoded:
     )
 
 
+@_named
 def frame_headers(header: Any) -> list[Any]:
     """Header of each frame, in which functional groups stand as in a file of one frame."""
     from pydicom.dataset import Dataset
@@ -133,6 +161,7 @@ def frame_headers(header: Any) -> list[Any]:
     return headers
 
 
+@_named
 def to_grey(header: Any, values: np.ndarray) -> np.ndarray:
     """Window one frame [H, W] of :attr:`Decoded.values` as its header says; not yet inverted.
 
@@ -165,6 +194,7 @@ def to_grey(header: Any, values: np.ndarray) -> np.ndarray:
         raise DataError(f"{header.filename}: {error}", "give `window` in dataset.yaml") from error
 
 
+@_named
 def has_window(header: Any) -> bool:
     """Whether a header says which values are black and white."""
     return bool(header.get("VOILUTSequence")) or _first_window(header) is not None
@@ -176,9 +206,10 @@ def _first_window(header: Any) -> tuple[float, float] | None:
     return (centres[0], widths[0]) if centres and widths and widths[0] > 0 else None
 
 
+@_named
 def inverted(header: Any) -> bool:
     """Whether large values mean dark (MONOCHROME1); it is applied after the window (PS3.3 C.11)."""
-    return header is not None and str(header.get("PhotometricInterpretation")) == "MONOCHROME1"
+    return str(header.get("PhotometricInterpretation")) == "MONOCHROME1"
 
 
 def without_padding(
@@ -218,10 +249,7 @@ def _open(path: Path, **how: Any) -> Any:
             except InvalidDicomError:
                 header = pydicom.dcmread(path, force=True, **how)
     except Exception as error:  # pydicom raises almost anything on damaged files
-        raise DataError(
-            f"{path} cannot be read as DICOM ({type(error).__name__}: {error})",
-            "replace the file or take it out of the folder",
-        ) from error
+        raise _unreadable(path, error) from error
     if not header.group_dataset(8):
         raise DataError(
             f"{path} cannot be read as DICOM: it begins with no DICOM header",
@@ -239,6 +267,7 @@ def read_header(path: Path) -> Any:
     return _open(path, defer_size=1024)
 
 
+@_named
 def no_image(header: Any) -> str | None:
     """Why a DICOM file holds no picture of a patient; None where it holds one."""
     modality = str(header.get("Modality") or "unknown modality")
@@ -252,17 +281,20 @@ def no_image(header: Any) -> str | None:
     return None
 
 
+@_named
 def is_volume(header: Any) -> bool:
     """Whether the frames of a file are slices at different places."""
     places = [_numbers(frame, "ImagePositionPatient") for frame in frame_headers(header)]
     return all(places) and len(set(places)) > 1
 
 
+@_named
 def group(header: Any) -> str | None:
     """Patient of a file, or its examination where it names no patient; None without either."""
     return patient(header) or _hashed("study", header.get("StudyInstanceUID"))
 
 
+@_named
 def patient(header: Any) -> str | None:
     """Hash of the PatientID, so that no identifier leaves the file; None without one."""
     return _hashed("patient", header.get("PatientID"))
@@ -331,10 +363,8 @@ def _one_series(folder: Path, headers: Sequence[Any]) -> None:
     """Files of a folder belong together and fit on each other."""
     series: dict[str, int] = {}
     for header in headers:
-        number, text = header.get("SeriesNumber"), header.get("SeriesDescription")
-        name = " ".join(str(part) for part in (number, text) if part not in (None, ""))
-        uid = str(header.get("SeriesInstanceUID", "(no UID)"))
-        series[f"{name} [{uid}]".strip()] = series.get(f"{name} [{uid}]".strip(), 0) + 1
+        name = _series_name(header)
+        series[name] = series.get(name, 0) + 1
     if len(series) > 1:
         told = "; ".join(f"{name}: {n} files" for name, n in sorted(series.items()))
         raise DataError(
@@ -349,6 +379,14 @@ def _one_series(folder: Path, headers: Sequence[Any]) -> None:
             f"{folder} holds slices of different sizes: {told}",
             "give each series a folder of its own (localizers often differ)",
         )
+
+
+@_named
+def _series_name(header: Any) -> str:
+    """Number, description and UID of a series."""
+    number, text = header.get("SeriesNumber"), header.get("SeriesDescription")
+    name = " ".join(str(part) for part in (number, text) if part not in (None, ""))
+    return f"{name} [{header.get('SeriesInstanceUID', '(no UID)')}]".strip()
 
 
 def _one_geometry(folder: Path, slices: dict[str, Any]) -> None:
@@ -414,17 +452,21 @@ def _series_affine(headers: Sequence[Any]) -> np.ndarray:
 
 
 def _plugin(header: Any) -> str:
-    """Decoder of a transfer syntax; where none is named, the first that is installed.
-
-    pydicom would take gdcm first for all of them, and lossy JPEG differs by its decoder.
-    """
+    """Decoder of a transfer syntax, of JPEG by name: what is lossy differs by its decoder."""
     from pydicom import uid
+
+    from medtaskatlas.datasets.io import jpeg
 
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax in (uid.JPEG2000, uid.JPEG2000Lossless):
         return "pylibjpeg"
     eight = syntax == uid.JPEGExtended12Bit and header.get("BitsStored") == 8
-    return "pillow" if eight or syntax == uid.JPEGBaseline8Bit else ""
+    if eight or syntax == uid.JPEGBaseline8Bit:
+        return "pillow"
+    if syntax in (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes):
+        jpeg.register()
+        return jpeg.LABEL
+    return ""
 
 
 def _eight_bits(colour: np.ndarray, header: Any) -> np.ndarray:
@@ -439,6 +481,7 @@ def _eight_bits(colour: np.ndarray, header: Any) -> np.ndarray:
     return colour.astype(np.uint8)
 
 
+@_named
 def sides(header: Any) -> Sides | None:
     """Distances of the rows and of the columns: mm, or a ratio alone; None where it tells none."""
     names = (
@@ -450,6 +493,7 @@ def sides(header: Any) -> Sides | None:
     return next((pair for name in names if (pair := _pair(header, name))), None)
 
 
+@_named
 def spacing_mm(header: Any) -> float | None:
     """Shorter side of a pixel in mm; None where it is absent or no number above zero."""
     pair = _pair(header, "PixelSpacing") or _pair(header, "ImagerPixelSpacing")
