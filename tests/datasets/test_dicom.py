@@ -437,6 +437,20 @@ def test_masks_doses_and_mosaics_are_left_out(tmp_path, tags, reason):
     assert told == {"b": reason, "p/b.dcm": reason}
 
 
+def test_mosaics_are_warned_of(tmp_path):
+    """They are of patients, and would be missed, unlike masks and doses."""
+    tags = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}
+    write_dicom(images(tmp_path) / "a.dcm", picture(size=(24, 24)), **tags)
+    folders.write_series(tmp_path / "images/p", folders.head((24, 24, 12)), **tags)
+    notes = []
+    frames, _ = read_all(describe(tmp_path, modality="MR"), notes.append)
+    assert not frames
+    assert [(n.file, n.problem.rpartition(" ")[2], n.remedy) for n in notes] == [
+        ("images/a.dcm", "1)", "convert it with dcm2niix"),
+        ("images/p", "12)", "convert it with dcm2niix"),
+    ]
+
+
 def test_a_segmentation_as_mask_is_refused(tmp_path):
     folders.write_series(images(tmp_path) / "p", folders.head((24, 24, 12)))
     mask = np.zeros((24, 24, 12), np.int16)

@@ -112,7 +112,9 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     path = found.path(item)
     header = dicom.read_header(path)
     if reason := dicom.no_image(header):
-        yield Excluded(item.stem, reason)
+        left = Excluded(item.stem, reason)
+        _warn_of_mosaics(found, item, [left], note)
+        yield left
         return
     if dicom.is_volume(header):
         yield from _volume(found, item, note)
@@ -146,6 +148,16 @@ def _dicom(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
         note=note,
         sides=dicom.sides(decoded.headers[0]),
     )
+
+
+def _warn_of_mosaics(found: Survey, item: Item, left: list[Excluded], note: Note) -> None:
+    """Say that volumes were left out, which would be missed, unlike a mask or a dose."""
+    from medtaskatlas.datasets.io.dicom import MOSAIC
+
+    if count := sum(excluded.reason == MOSAIC for excluded in left):
+        said, _, remedy = MOSAIC.partition("; ")
+        file = f"{found.description.images}/{item.name}"
+        note(Finding("warning", file, "ImageType", f"{said} (files: {count})", remedy))
 
 
 def _bright(cut: Cut) -> Cut:
@@ -212,6 +224,7 @@ def _square(
 def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """Slices of a volume."""
     loaded = load(found, item)
+    _warn_of_mosaics(found, item, loaded.left, note)
     yield from loaded.left
     if loaded.values is None:
         return

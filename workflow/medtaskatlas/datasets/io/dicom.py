@@ -33,6 +33,7 @@ _DERIVED = (
     "1.2.840.10008.5.1.4.1.1.82.1",  # corneal topography map
     "1.2.840.10008.5.1.4.1.1.481.2",  # RT dose
 )
+MOSAIC = "MOSAIC: tiles of a volume in one picture; convert it with dcm2niix"
 _MOST_FRAMES = 2**16
 _SAME = 0.01  # direction cosines that differ by no more are those of one orientation
 Sides = tuple[float, float]  # distances of the rows and of the columns of a picture
@@ -277,7 +278,7 @@ def no_image(header: Any) -> str | None:
     if kind in _DERIVED or modality in ("SEG", "RTDOSE"):
         return f"DICOM file of no image ({kind.name if kind in _DERIVED else modality})"
     if "MOSAIC" in (header.get("ImageType") or ""):
-        return "MOSAIC: tiles of a volume in one picture; convert it with dcm2niix"
+        return MOSAIC
     return None
 
 
