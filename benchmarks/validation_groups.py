@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.predict import predict
+from medtaskatlas.formats.parquet import read_parquet, write_parquet
 from medtaskatlas.run.plan import plan_run
 
 SWAPPED = {"val": "groups", "groups": "val"}
@@ -28,11 +28,10 @@ SHOWN = ["method", "other", "other_method", "measure", "estimate", "ci_low", "ci
 
 def swap_roles(source: Path, out: Path) -> Path:
     """Write an embedding file in which validation and test groups have changed places."""
-    table = pq.read_table(source)
+    table, facts = read_parquet(source)
     roles = pa.array([SWAPPED.get(role, role) for role in table["role"].to_pylist()])
-    out.parent.mkdir(parents=True, exist_ok=True)
     swapped = table.set_column(table.schema.get_field_index("role"), "role", roles)
-    pq.write_table(swapped.replace_schema_metadata(table.schema.metadata), out)
+    write_parquet(out, swapped, facts)
     return out
 
 

@@ -4,8 +4,11 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from generated import write_dataset
@@ -13,6 +16,7 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import atomic_write
 from medtaskatlas.formats.arrow import ArrowFile, write_arrow
 from medtaskatlas.formats.images import ImageSet, write_images
+from medtaskatlas.formats.parquet import read_parquet, write_parquet
 
 
 def test_round_trip_is_a_view_of_the_file(tmp_path) -> None:
@@ -125,3 +129,60 @@ def test_what_a_killed_job_left_is_swept_away_and_a_living_job_is_spared(tmp_pat
     with atomic_write(tmp_path / "a.arrow") as part:
         part.write_text("whole")
     assert {p.name for p in tmp_path.iterdir()} == {"a.arrow", left[1].name, other.name}
+
+
+def _flipped(path: Path, bit: int) -> Path:
+    """A copy of a file with one bit flipped."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    other = path.with_name(f"flipped-{bit}{path.suffix}")
+    other.write_bytes(data)
+    return other
+
+
+def _bits(path: Path) -> np.ndarray:
+    """Seven hundred bits, evenly spread."""
+    size = 8 * path.stat().st_size
+    return np.unique(np.linspace(0, size - 1, 701).astype(int))
+
+
+def test_a_flipped_bit_anywhere_in_an_arrow_file_is_an_error(tmp_path) -> None:
+    path = write_dataset(tmp_path / "toy.arrow")
+    for bit in _bits(path):
+        with pytest.raises(DataError, match=r"flipped(.|\n)*remedy: delete"):
+            ImageSet(_flipped(path, bit))
+
+
+def test_a_flipped_bit_anywhere_in_a_parquet_file_is_an_error(tmp_path) -> None:
+    path = tmp_path / "t.parquet"
+    table = pa.table({"x": np.random.default_rng(0).random(3000), "y": ["a", "b", "c"] * 1000})
+    write_parquet(path, table, {"seed": 1})
+    for bit in _bits(path):
+        with pytest.raises(DataError, match=r"flipped(.|\n)*remedy: delete"):
+            read_parquet(_flipped(path, bit))
+    pq.read_table(path, page_checksum_verification=True)  # as other software reads it
+    assert read_parquet(path)[0].equals(pq.read_table(path))
+
+
+def test_pairs_are_verified_page_by_page(tmp_path) -> None:
+    n, bad = 24, 12
+    pixels = np.random.default_rng(0).integers(0, 255, (n, 128, 128, 3), np.uint8)
+    write_arrow(tmp_path / "a.arrow", {"row": np.arange(n), "input": pixels}, {})
+    bit = 8 * ((tmp_path / "a.arrow").read_bytes().index(pixels[bad].tobytes()) + 100)
+    file = ArrowFile(_flipped(tmp_path / "a.arrow", bit))
+    file.verify("input", 0)
+    file.verify("input", np.array([1, 2]))
+    for rows in (bad, bad - n, slice(8, None), np.array([0, bad])):
+        with pytest.raises(DataError, match="not those written"):
+            file.verify("input", rows)
+    with pytest.raises(DataError, match="not those written"):
+        file.numpy("input")
+
+
+def test_files_without_checksums_are_of_an_older_version(tmp_path) -> None:
+    write_parquet(tmp_path / "t.parquet", pa.table({"x": [1]}), {"seed": 1})
+    pq.write_table(pq.read_table(tmp_path / "t.parquet"), tmp_path / "old.parquet")
+    with pytest.raises(DataError, match=r"old.parquet is damaged, or of an older version"):
+        read_parquet(tmp_path / "old.parquet")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    assert read_parquet(tmp_path / "foreign.parquet")[1] == {}

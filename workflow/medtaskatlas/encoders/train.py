@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 
 from medtaskatlas.core.code_hash import code_hash
-from medtaskatlas.core.files import atomic_write, sha256, write_json
+from medtaskatlas.core.files import sha256, write_json
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import TrainingRows, training_rows
+from medtaskatlas.formats.parquet import write_parquet
 from medtaskatlas.learning.checkpoint import Checkpoint, save_tensors
 from medtaskatlas.learning.engine import fit
 from medtaskatlas.learning.history import History
@@ -113,8 +113,7 @@ def train(
     if processes.rank == 0:
         folder = Path(model_path).parent
         write_json(folder / "config.json", _facts(made, seed, rows))
-        with atomic_write(folder / "history.parquet") as part:
-            pq.write_table(history.table(training or Training(), score), part)
+        write_parquet(folder / "history.parquet", history.table(training or Training(), score), {})
         save_tensors(model_path, network.state_dict(), {"encoder": options, "seed": seed})
         Path(checkpoint).unlink(missing_ok=True)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from medtaskatlas.atlas.counts import of_subjects
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.formats.parquet import read_parquet
 from medtaskatlas.tasks.task import FAMILIES
 
 WHERE = {
@@ -25,20 +24,7 @@ SEEN = ("groups", "datasets")
 
 def read_frame(path: str | Path) -> pd.DataFrame:
     """A table of the run; a missing or damaged file is a DataError."""
-    with reading(path):
-        return pd.read_parquet(path)
-
-
-@contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Turn what reading a missing or damaged file raises into a DataError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing", "start the run again to make it") from error
-    except (OSError, ValueError) as error:
-        remedy = f"delete {path} and start the run again"
-        raise DataError(f"{path} is damaged or truncated ({error})", remedy) from error
+    return read_parquet(path)[0].to_pandas()
 
 
 def plain(name: str) -> str:

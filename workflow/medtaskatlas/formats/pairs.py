@@ -64,11 +64,14 @@ class PairSet(ArrowFile):
                 f"delete {path} and start the run again",
             )
         self.image_row = self.numpy("image_row")
-        self._stored = {side: self.numpy(side) for side in SIDES if side in self}
+        self._stored = {side: self.unverified(side) for side in SIDES if side in self}
 
     def side(self, side: str, rows: np.ndarray | slice | int) -> np.ndarray:
         """Pixels of one side (input or output) of some pairs: uint8 [n, H, W, 3], 0..255."""
-        return self._stored[side][rows] if side in self._stored else self.image(rows)
+        if side not in self._stored:
+            return self.image(rows)
+        self.verify(side, rows)
+        return self._stored[side][rows]
 
     def image(self, rows: np.ndarray | slice | int) -> np.ndarray:
         """Images that some pairs were made from: uint8 [n, H, W, 3], 0..255."""

@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import atomic_write
 from medtaskatlas.formats.arrow import META_KEY
+from medtaskatlas.formats.checksums import NoChecksumsError, pages_of, remedy, seal
+
+__all__ = ["facts_of", "read_parquet", "reading", "remedy", "write_parquet"]
 
 
 def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -> None:
@@ -21,7 +24,10 @@ def write_parquet(path: str | Path, table: pa.Table, facts: Mapping[str, Any]) -
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     metadata = {**(table.schema.metadata or {}), META_KEY: text.encode()}
     with atomic_write(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+        table = table.replace_schema_metadata(metadata)
+        # Checksums of pages serve other readers; ours are of page headers and the footer, too.
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
+        seal(part)
 
 
 def read_parquet(path: str | Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -39,15 +45,20 @@ def facts_of(schema: pa.Schema) -> dict[str, Any]:
     return dict(json.loads((schema.metadata or {}).get(META_KEY, b"{}")))
 
 
-def remedy(path: str | Path) -> str:
-    """What to do about a file that is damaged or of something else."""
-    return f"delete {path} and start the run again: Snakemake makes it anew"
+def _verify(path: str | Path) -> None:
+    """Compare a file with its checksums; one that is not ours has none."""
+    try:
+        pages_of(path).verify()
+    except NoChecksumsError:
+        if META_KEY in (pq.read_schema(path).metadata or {}):
+            raise
 
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[None]:
-    """Errors of Arrow as errors that a user can act on."""
+    """Verify a file, once a process, and turn errors of Arrow into errors a user can act on."""
     try:
+        _verify(path)
         yield
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing", "start the run again to make it") from error

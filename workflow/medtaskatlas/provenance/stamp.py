@@ -18,6 +18,7 @@ from medtaskatlas import __version__
 from medtaskatlas.atlas.registry import TABLES
 from medtaskatlas.core.code_hash import module_hash, modules_behind
 from medtaskatlas.core.files import sha256
+from medtaskatlas.formats.checksums import pages_of
 
 FORMAT = 1
 # Libraries whose arithmetic or random numbers reach a table.
@@ -138,4 +139,6 @@ def file_facts(path: str | Path) -> dict[str, Any]:
             metadata = pa.ipc.open_file(source).schema.metadata
     else:
         return {}
+    if _OWN in (metadata or {}):
+        pages_of(path)  # its checksums are those of its footer, which holds the schema
     return dict(json.loads((metadata or {}).get(_OWN, b"{}")))
