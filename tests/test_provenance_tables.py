@@ -17,6 +17,7 @@ from medtaskatlas.cli.provenance import as_tree
 from medtaskatlas.core import code_hash as provenance
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.files import sha256, write_json
+from medtaskatlas.formats.checksums import seal
 from medtaskatlas.provenance.stamp import (
     config_sha256,
     file_facts,
@@ -86,6 +87,7 @@ def encoded(path, encoder, **facts):
     table = pa.table({"x": [1.0]}).replace_schema_metadata({b"medtaskatlas": text})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
+    seal(path)
 
 
 @pytest.fixture
@@ -220,6 +222,7 @@ def test_an_adjusted_p_has_all_inputs(run) -> None:
     table = pq.read_table(TABLE)
     adjusted = pa.array([0.2, None, None])
     pq.write_table(table.append_column("p_adjusted", adjusted), TABLE)
+    seal(TABLE)
     found = trace(TABLE, row=0)
     assert len(found["inputs"]) == 2
     assert "all inputs count" in as_tree(found)

@@ -11,11 +11,13 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import nearest, yaml_mistake
+from medtaskatlas.core.limits import PlainLoader
 from medtaskatlas.datasets.dataset import Content, Modality, Part
 from medtaskatlas.datasets.folder.files import Finding
 from medtaskatlas.datasets.folder.quantities import MAP, VALID, Maps, Values, inside
 
 DESCRIPTION = "dataset.yaml"
+NAME_MOST = 80  # characters; a dataset's name is a part of file names
 TODO = "TODO"  # what `init` writes for the user to fill in
 
 
@@ -29,7 +31,11 @@ _UNPACKED = (
 class Description(Part):
     """What dataset.yaml says."""
 
-    name: str = Field(pattern="^[a-z][a-z0-9_]*$", description="identifier; the folder's name")
+    name: str = Field(
+        pattern="^[a-z][a-z0-9_]*$",
+        max_length=NAME_MOST,
+        description="identifier; the folder's name",
+    )
     modality: Modality = Field(description="how the images were made")
     body_part: str = Field(description="what they show")
     images: str = Field(description="folder of the images (. for loose ones), or an .npz file")
@@ -190,17 +196,20 @@ _PARTS: dict[str, type[Part]] = {"content": Content, "maps": Maps, "values": Val
 def identifier(folder: Path) -> str:
     """Name of a dataset from that of its folder: small letters, digits, underscores."""
     name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
-    return name if re.match("[a-z]", name) else f"dataset_{name}".rstrip("_")
+    name = name if re.match("[a-z]", name) else f"dataset_{name}"
+    return name[:NAME_MOST].rstrip("_")
 
 
 def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
     """Keys of dataset.yaml as they are written, and mistakes of the file as YAML."""
     path = folder / DESCRIPTION
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            return {}, [description_finding("", "is no regular file", "replace it by a text file")]
         text = path.read_text(encoding="utf-8-sig")
         # Two keys of one name: YAML forbids it, PyYAML takes the last one without a word.
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=PlainLoader)
+        raw = yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         remedy = f"write one with: medtaskatlas datasets init {folder}"
         return {}, [description_finding("", f"cannot be read: {error.strerror}", remedy)]

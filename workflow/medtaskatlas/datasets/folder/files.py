@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,11 @@ def _walk(root: Path, real: Path, below: str) -> Iterator[Entry]:
             yield from _walk(root, real, name)
             continue
         facts = entry.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise DataError(
+                f"{entry.path} is no regular file, but a pipe, a socket or a device",
+                "remove it: reading it could wait for ever",
+            )
         yield Entry(name, facts.st_size, facts.st_mtime_ns)
 
 

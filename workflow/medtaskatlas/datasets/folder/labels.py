@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.limits import check_stretch
 from medtaskatlas.datasets.folder.files import Item
 from medtaskatlas.datasets.folder.match import Survey
 from medtaskatlas.datasets.io.frame import Excluded
@@ -64,6 +65,8 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
         # Readers that serve fetched files say "delete and fetch anew": never of a user's own data.
         said = remedy(item) if item.kind == "nifti" else error.remedy
         raise DataError(error.problem, said) from error
+    if loaded.affine is not None:
+        check_stretch(path, spacings(loaded.affine))
     if loaded.values is not None and loaded.values.dtype.kind not in "iuf":
         raise DataError(f"{path}: values of {loaded.values.dtype} are no grey values", remedy(item))
     return loaded

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from medtaskatlas.core.limits import SECONDS
 from medtaskatlas.datasets.folder.description import DESCRIPTION, Description
 from medtaskatlas.datasets.folder.files import Finding, list_files
 from medtaskatlas.datasets.folder.match import Survey, some, sort_beside, sort_images
@@ -122,12 +123,27 @@ def _patterns(found: Survey, what: Literal["group", "subject"]) -> None:
     pattern = getattr(found.description, key)
     if pattern is None:
         return
+    import regex
+
     known: dict[str, Any] = found.groups if what == "group" else found.subjects
     odd = []
+    end = time.monotonic() + SECONDS.most
     for item in found.items:
         if item.name in known:
             continue
-        match = re.search(pattern, item.name)
+        try:
+            # Of the module re, a pattern such as ^(a+)+$ could take years for one name.
+            match = regex.search(pattern, item.name, timeout=max(end - time.monotonic(), 1e-3))
+        except TimeoutError:
+            found.error(
+                DESCRIPTION,
+                key,
+                f"{pattern!r} takes more than {SECONDS.most:g} seconds for the names of images "
+                f"({SECONDS.variable})",
+                "write it without repetitions of repetitions, such as (a+)+, or write "
+                f"{what}s into labels.csv or splits.csv",
+            )
+            return
         if match and match[1]:
             known[item.name] = (match[1], "pattern") if what == "group" else match[1]
         else:

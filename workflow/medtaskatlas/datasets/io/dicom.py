@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.limits import BYTES, PIXELS
 from medtaskatlas.datasets.io import window
 
 # What a frame of a multi-frame file may have of its own.
@@ -35,6 +37,7 @@ _DERIVED = (
 )
 MOSAIC = "MOSAIC: tiles of a volume in one picture; convert it with dcm2niix"
 _MOST_FRAMES = 2**16
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _SAME = 0.01  # direction cosines that differ by no more are those of one orientation
 Sides = tuple[float, float]  # distances of the rows and of the columns of a picture
 P = ParamSpec("P")
@@ -88,6 +91,7 @@ def read_dicom(path: Path) -> Decoded:
     from pydicom.uid import UID
 
     header = _open(path)
+    _check_size(header)
     headers = frame_headers(header)
     many = len(headers) > 1
     how = {"decoding_plugin": _plugin(header)}
@@ -127,6 +131,32 @@ def read_dicom(path: Path) -> Decoded:
         headers,
         _padding(stored, header) if values.ndim == 3 else None,
     )
+
+
+def _check_deflated(path: Path) -> None:
+    """Refuse a deflated file that unpacks to too much; pydicom unpacks it as a whole."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    with path.open("rb") as file:
+        read_preamble(file, force=True)
+        if _read_file_meta_info(file).get("TransferSyntaxUID") != _DEFLATED:
+            return
+        stream, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while not stream.eof and (chunk := stream.unconsumed_tail or file.read(1 << 16)):
+            total += len(stream.decompress(chunk, 1 << 20))
+            BYTES.check(path, total)
+
+
+@_named
+def _check_size(header: Any) -> int:
+    """Bytes of a picture or cine, by its header; one that is too large is refused."""
+    pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+    frames = int(header.get("NumberOfFrames") or 1)
+    bits = int(header.get("SamplesPerPixel") or 1) * int(header.get("BitsAllocated") or 8)
+    size = pixels * frames * bits // 8
+    PIXELS.check(header.filename, pixels)
+    BYTES.check(header.filename, size)
+    return size
 
 
 @_named
@@ -245,10 +275,13 @@ def _open(path: Path, **how: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_deflated(path)
             try:
                 return pydicom.dcmread(path, **how)
             except InvalidDicomError:
                 header = pydicom.dcmread(path, force=True, **how)
+    except DataError:
+        raise
     except Exception as error:  # pydicom raises almost anything on damaged files
         raise _unreadable(path, error) from error
     if not header.group_dataset(8):
@@ -319,6 +352,7 @@ def read_series(
     """
     folder = paths[0].parent
     _one_series(folder, headers)
+    BYTES.check(folder, sum(map(_check_size, headers)))
     slices = {
         f"{path.name} frame {k}" if len(frames) > 1 else path.name: frame
         for path, frames in zip(paths, map(frame_headers, headers), strict=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medtaskatlas.core import limits
 from medtaskatlas.core.errors import DataError
 
 # Values of the EXIF tag Orientation: quarter turns counter-clockwise, then mirrored left to right.
@@ -78,7 +80,28 @@ def _bytes(path: Path) -> np.ndarray:
         ) from error
     if not data.size:
         raise DataError(f"{path} is empty", _REMEDY)
+    _check_size(path)
     return data
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a picture that is too large, by its header; what has none that is read is damaged."""
+    if _is_tiff(path):
+        import tifffile
+
+        try:
+            with tifffile.TiffFile(path) as file:
+                pages = [(page.imagewidth * page.imagelength, page.nbytes) for page in file.pages]
+        except Exception:  # tifffile raises almost anything on damaged files
+            return
+        limits.PIXELS.check(path, max((pixels for pixels, _ in pages), default=0))
+        limits.BYTES.check(path, sum(size for _, size in pages))
+        return
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # our limit can be set
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:
+        limits.PIXELS.check(path, image.width * image.height)
 
 
 def _is_tiff(path: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.limits import check_array
 from medtaskatlas.datasets.io.volume import Grid
 
 
@@ -15,8 +16,13 @@ def load_volume(path: Path, index: int = 0) -> Grid:
     import nibabel
 
     try:
-        image = nibabel.as_closest_canonical(nibabel.load(path))
+        stored = nibabel.load(path)
+        scaled = (stored.dataobj.slope, stored.dataobj.inter) != (1, 0)
+        check_array(path, stored.shape, np.float64 if scaled else stored.get_data_dtype())
+        image = nibabel.as_closest_canonical(stored)
         values = np.asanyarray(image.dataobj)
+    except DataError:
+        raise
     except Exception as error:  # gzip, zlib, nibabel and numpy each have their own errors
         raise DataError(
             f"{path} cannot be read as NIfTI ({type(error).__name__}: {error})",

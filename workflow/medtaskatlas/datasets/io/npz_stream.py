@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.limits import check_array
 
 CHUNK_BYTES = 4 << 20
 # What damaged archives and members raise when they are opened or read.
@@ -45,7 +46,9 @@ class NpzStream:
 
     def whole(self, name: str) -> np.ndarray:
         """A small array, such as labels, as a whole."""
-        shape = self.shape(name)
+        with self._open(name) as member:
+            shape, dtype = self._header(name, member)
+        check_array(self.path, shape, dtype)
         parts = list(self.rows(name))
         return np.concatenate(parts) if parts else np.empty(shape)
 
@@ -53,6 +56,7 @@ class NpzStream:
         """An array, `at_once` rows at a time, by default as many as fit into four megabytes."""
         with self._open(name) as member:
             shape, dtype = self._header(name, member)
+            check_array(self.path, shape[1:], dtype)
             row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
             count = at_once or max(1, CHUNK_BYTES // max(row_bytes, 1))
             native = dtype.newbyteorder("=")

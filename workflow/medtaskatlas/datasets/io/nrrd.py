@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.limits import BYTES
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -45,6 +46,7 @@ def read_nrrd(path: Path, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
     stored.
     """
     try:
+        BYTES.check(path, path.stat().st_size)  # a sparse file has any size
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", _REMEDY) from error
@@ -66,6 +68,7 @@ def read_nrrd(path: Path, index: int = 0) -> tuple[np.ndarray, np.ndarray]:
         dtype = dtype.newbyteorder(">" if endian == "big" else "<")
     shape = tuple(int(size) for size in sizes)
     wanted = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    BYTES.check(path, wanted)
     data = _data(raw[start:], fields, path, wanted)
     values = np.frombuffer(data, dtype).reshape(shape[::-1]).T
     values = values.astype(dtype.newbyteorder("="), copy=False)
@@ -129,9 +132,12 @@ def _data(attached: bytes, fields: dict[str, str], path: Path, wanted: int) -> b
             )
         if not source.is_file():
             raise DataError(f"{path}: its data file {name} is missing", "put it beside the header")
+        BYTES.check(source, source.stat().st_size)
         data = source.read_bytes()
-    for _ in range(_skip(fields, "line skip", path)):
-        data = data[data.find(b"\n") + 1 :]
+    if lines := _skip(fields, "line skip", path):
+        *skipped, data = data.split(b"\n", min(lines, len(data) + 1))
+        if len(skipped) < lines:
+            raise DataError(f"{source} has no {lines} lines to skip", _REMEDY)
     encoding = _one(fields, "encoding", path).lower()
     if encoding in ("gzip", "gz"):
         try:
