@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 
 from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.core.errors import AtlasError
+from medtaskatlas.core.text import visible
 from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
@@ -38,7 +39,7 @@ PRODUCTS = Products(RUN)
 
 if workflow.is_main_process:
     for line in [RUN.summary(), *RUN.messages]:
-        print(f"medtaskatlas: {line}", file=sys.stderr)
+        print(f"medtaskatlas: {visible(line)}", file=sys.stderr)
 
 
 report: "workflow/report/workflow.rst"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -222,7 +223,7 @@ def test_an_adjusted_p_has_all_inputs(run) -> None:
     table = pq.read_table(TABLE)
     adjusted = pa.array([0.2, None, None])
     pq.write_table(table.append_column("p_adjusted", adjusted), TABLE)
-    seal(TABLE)
+    seal(Path(TABLE))
     found = trace(TABLE, row=0)
     assert len(found["inputs"]) == 2
     assert "all inputs count" in as_tree(found)

@@ -37,6 +37,7 @@ class Reply:
     piece: int = 1 << 16
     pause: float = 0.0
     endless_headers: bool = False
+    endless_trailers: bool = False
 
 
 class Site:
@@ -147,7 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._leave()  # after the last piece the client may be faster than this thread
             self._send(sent[start : start + reply.piece], reply.chunked)
         if reply.chunked and reply.stop is None:
-            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.write(b"0\r\n")
+            for _ in range(100 * reply.endless_trailers):
+                self.wfile.write(b"X: y\r\n")
+                time.sleep(0.05)
+            self.wfile.write(b"\r\n")
         if reply.reset:
             # What is still on its way to the client would be lost with the connection.
             time.sleep(0.05)

@@ -149,6 +149,8 @@ BAD_NAMES = [
     ("a/nul.txt", "reserved name"),
     ("lpt1.tar.gz", "reserved name"),
     ("a\nb", "control characters"),
+    ("a\u202egnp.exe", "control characters"),
+    ("\u2066a\u2069", "control characters"),
     ("x" * 256, "longer than 255 bytes"),
     ("a/" * 70 + "b", "deeper than 64 folders"),
 ]

@@ -463,6 +463,22 @@ def test_total_time_even_if_headers_or_an_error_dribble(site, target, limits, st
     assert "longer than 0.4 s" in said or "answered 404" in said
 
 
+def test_trailers_that_dribble_hold_nobody(site, target, limits):
+    """A trailer within each wait for bytes would go on until the limit of the whole transfer."""
+    url = site.serve(Reply(DATA, chunked=True, endless_trailers=True))
+    begun = time.monotonic()
+    said = fails(url, target, limits=limits(stall=0.1, tries=2))
+    assert time.monotonic() - begun < 4  # the trailers take 5 s each time
+    assert "nothing useful came for 0.5 s (2 tries)" in said
+
+
+def test_terminal_escapes_of_a_server_are_shown_as_text(site, target, limits):
+    url = site.serve(Reply(b"", 302, headers={"Location": "gopher://\x1b]0;x\x07/\x9b31m"}))
+    said = fails(url, target, limits=limits())
+    assert "\\x1b]0;x" in said
+    assert not {"\x1b", "\x07", "\x9b"} & set(said)
+
+
 def test_total_time_even_if_a_connection_opens_after_it(site, target, limits, monkeypatch):
     """The timer has already ended what was open when the next connection begins to dribble."""
     real = socket.getaddrinfo

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from medtaskatlas.core.text import visible
+
 
 class AtlasError(Exception):
     """Base of all errors meant for users; scripts print it without a traceback.
@@ -18,9 +20,11 @@ class AtlasError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem}\n  remedy: {remedy}" if remedy else problem)
+        # They quote names and texts of files and servers.
+        self.problem = visible(problem)
+        self.remedy = visible(remedy)
+        said = f"{self.problem}\n  remedy: {self.remedy}" if remedy else self.problem
+        super().__init__(said)
 
 
 class ConfigError(AtlasError):

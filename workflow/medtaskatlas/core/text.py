@@ -1,15 +1,35 @@
-"""Tables as text: aligned for a terminal, or as Markdown."""
+"""Text for terminals, logs and pages: foreign text made harmless, tables."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
+
+# They join letters in Persian, Indic scripts and emoji; all other formats can hide or turn text.
+_JOINERS = "\u200c\u200d"
+_HARMLESS = ("Zs", "Co", "Cn")
+
+
+def visible(text: str, keep: str = "\n\t") -> str:
+    """Text from a file or server, with control characters and the like as escapes.
+
+    They could recolour or overwrite a terminal, or turn the order of what is shown.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c
+        if c.isprintable() or c in keep or c in _JOINERS or unicodedata.category(c) in _HARMLESS
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def aligned_table(
     head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False
 ) -> str:
     """Rows in aligned columns; with ``numbers`` all but the first column to the right."""
-    lines = [head, *rows]
+    lines = [head, *([visible(cell, keep="") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [numbers and i > 0 for i in range(len(widths))]
     return "\n".join(

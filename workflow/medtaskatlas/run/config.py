@@ -267,6 +267,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
             "the configuration is empty", "give one, e.g. --configfile config/embedded.yaml"
         )
     raw = dict(_with_nulls(raw))
+    _check_mirror(str(raw.get("mirror")))
     if isinstance(raw.get("encoders"), Mapping):
         _check_dropped(raw)
         chosen = {name: o for name, o in raw["encoders"].items() if o is not None}
@@ -277,6 +278,18 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
         errors = _as_meant(error.errors())
         remedies = dict.fromkeys(filter(None, map(_remedy, errors)))
         raise ConfigError("\n".join(map(_explain, errors)), "; ".join(remedies)) from None
+
+
+def _check_mirror(mirror: str) -> None:
+    """Refuse a password: a configuration is copied into results, logs and Snakemake's scripts."""
+    _, scheme, rest = mirror.partition("://")
+    if scheme and (at := rest.rpartition("@")[2]) != rest:
+        host = at.partition("/")[0].partition(":")[0]
+        raise ConfigError(
+            "config: mirror: holds a password, which would be copied into results and logs",
+            "take it out of `mirror`, and write into the file ~/.netrc (chmod 600): "
+            f"machine {host} login USER password PASSWORD",
+        )
 
 
 def _with_nulls(value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from medtaskatlas.core.errors import AtlasError
 from medtaskatlas.core.job_facts import LOG_FORMAT, provide_job_facts
+from medtaskatlas.core.text import visible
 
 if TYPE_CHECKING:
     from medtaskatlas.atlas.registry import Product
@@ -28,6 +29,13 @@ IDLE_THREADS = {
 }
 
 
+class _Visible(logging.Formatter):
+    """Lines without control characters: they quote names and texts of files and servers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 @contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Log to the rule's log file; end on an error that users can act on without a traceback.
@@ -40,9 +48,9 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
         os.environ.setdefault(name, value)
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=log, filemode="w", level=logging.INFO, format=LOG_FORMAT, force=True
-    )
+    handler = logging.FileHandler(log, mode="w")
+    handler.setFormatter(_Visible(LOG_FORMAT))
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(True)
     # Where the log lies on a full disk, the message below is worth more than the log's own trouble.
     logging.raiseExceptions = False

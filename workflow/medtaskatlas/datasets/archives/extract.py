@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.text import visible
 from medtaskatlas.datasets.archives.members import (
     Member,
     damage_errors,
@@ -138,7 +139,7 @@ def _parts(name: str) -> tuple[str, ...]:
         f"it lies deeper than {DEEPEST} folders": len(parts) > DEEPEST,
         "its name is not UTF-8": re.search("[\ud800-\udfff]", name),
         "its name is longer than 255 bytes": longest > 255,
-        "its name has control characters": any(unicodedata.category(c) == "Cc" for c in name),
+        "its name has control characters": visible(name, keep="") != name,
         f"{''.join(devices[:1])!r} is a reserved name on Windows": devices,
     }
     for problem, found in problems.items():

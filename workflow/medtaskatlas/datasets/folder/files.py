@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.text import visible
 
 FLAT = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 NIFTI = (".nii", ".nii.gz")
@@ -39,8 +40,8 @@ class Finding:
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.file, self.where) if part)
-        said = f"{self.severity}: {place + ': ' if place else ''}{self.problem}"
-        return f"{said}\n  remedy: {self.remedy}" if self.remedy else said
+        said = f"{self.severity}: {visible(place, '') + ': ' if place else ''}{self.problem}"
+        return visible(f"{said}\n  remedy: {self.remedy}" if self.remedy else said)
 
     def error(self, folder: Path) -> DataError:
         """The finding as an error, with the path of the file."""

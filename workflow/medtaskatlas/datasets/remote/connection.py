@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -49,8 +50,11 @@ class Deadline:
     one could hold a process, and its slot, for ever.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, step: float) -> None:
         self.end = time.monotonic() + seconds
+        self.step = step  # seconds that headers, a piece of a body or trailers may take
+        self.moved = math.inf
+        self.late = False
         self.sockets: list[socket.socket] = []
 
     @property
@@ -62,6 +66,14 @@ class Deadline:
         """Raise an error if the time is over: a connection that was shut down looks complete."""
         if self.left < 0:
             raise TransientError("the time is over")
+        if self.late:
+            raise TransientError(f"nothing useful came for {self.step:g} s")
+
+    def watched(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Bytes as they come, each piece within the time of a step."""
+        for chunk in chunks:
+            self.moved = time.monotonic()
+            yield chunk
 
     def watch(self, opened: socket.socket) -> None:
         """Shut this connection down too."""
@@ -72,13 +84,20 @@ class Deadline:
     @contextmanager
     def enforced(self) -> Iterator[None]:
         """Run the timer."""
-        timer = threading.Timer(min(max(self.left, 0.0), threading.TIMEOUT_MAX), self._shut)
-        timer.daemon = True
-        timer.start()
+        self.moved, self.late, done = time.monotonic(), False, threading.Event()
+
+        def watch() -> None:
+            while (wait := min(self.left, self.moved + self.step - time.monotonic())) > 0:
+                if done.wait(min(wait, threading.TIMEOUT_MAX)):
+                    return
+            self.late = self.left > 0
+            self._shut()
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
-            timer.cancel()
+            done.set()
 
     def _shut(self) -> None:
         for each in list(self.sockets):
@@ -154,10 +173,11 @@ def redirected(file: RemoteFile, url: str, location: str) -> str:
 
     A DataError if it is another kind of URL, http after https, or not on the mirror's host.
     """
-    target, old = urljoin(url, location), urlsplit(url)
+    target, old = location, urlsplit(url)
     try:
+        target = urljoin(url, location)
         parts = checked(target)
-    except DataError:
+    except (DataError, ValueError):  # ValueError: brackets that hold no address
         raise file.failure(
             f"it redirects to {shown(target)}, which is not an http or https URL",
             "correct the URL in the catalogue",

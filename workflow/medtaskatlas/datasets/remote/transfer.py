@@ -168,7 +168,7 @@ def download(file: RemoteFile) -> bool:
     True if it was resumed, so that a wrong hash may be the seam's. A DataError keeps what came for
     the next call, unless it is of no use.
     """
-    limits, deadline = file.limits, Deadline(file.limits.total)
+    limits, deadline = file.limits, Deadline(file.limits.total, 5 * file.limits.stall)
     failures, furthest = 0, done(file)
     with session(deadline) as opened:
         while True:
@@ -274,7 +274,7 @@ def _receive(
     file: RemoteFile, response: Response, deadline: Deadline, offset: int, total: int | None
 ) -> None:
     """Write a body to the part, watching its beginning, its size and the time."""
-    chunks, head = body(response, file), b""
+    chunks, head = deadline.watched(body(response, file)), b""
     if not offset:
         while len(head) < HEAD and (chunk := next(chunks, b"")):
             head += chunk
