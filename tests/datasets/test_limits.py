@@ -14,6 +14,7 @@ from folders import describe, flat, picture, read_all, write
 from medfiles import write_dicom
 from medtaskatlas.core import limits
 from medtaskatlas.core.errors import AtlasError, ConfigError, DataError
+from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.folder.check import check_folder
 from medtaskatlas.datasets.folder.description import identifier, read_description
 from medtaskatlas.datasets.io.dicom import read_dicom, read_header
@@ -156,6 +157,14 @@ def test_a_limit_that_is_no_number(monkeypatch) -> None:
         monkeypatch.setenv("MEDTASKATLAS_MAX_SECONDS", text)
         with pytest.raises(ConfigError, match="MEDTASKATLAS_MAX_SECONDS is"):
             limits.SECONDS.check("a", 1)
+
+
+def test_limits_are_documented() -> None:
+    text = (REPOSITORY / "docs" / "your_own_data.md").read_text()
+    for limit in limits.LIMITS:
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{limit.variable}`"))
+        assert str(limit.default) in row
+        assert limit.description in row
 
 
 @pytest.mark.parametrize("key", ["group_pattern", "subject_pattern"])

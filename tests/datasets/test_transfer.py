@@ -472,6 +472,20 @@ def test_trailers_that_dribble_hold_nobody(site, target, limits):
     assert "nothing useful came for 0.5 s (2 tries)" in said
 
 
+def test_a_password_of_the_mirror_is_taken_from_netrc(tree, target, limits, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with Site(tree) as place:
+        transfer(
+            "https://zenodo.org/records/1/x.npz",
+            target,
+            md5=MD5,
+            mirror=place.url("/"),
+            limits=limits(),
+        )
+        assert place.asked[0][1]["Authorization"].startswith("Basic ")
+
+
 def test_terminal_escapes_of_a_server_are_shown_as_text(site, target, limits):
     url = site.serve(Reply(b"", 302, headers={"Location": "gopher://\x1b]0;x\x07/\x9b31m"}))
     said = fails(url, target, limits=limits())

@@ -64,13 +64,13 @@ STRETCH = Limit(
     "MEDTASKATLAS_MAX_STRETCH",
     100,
     "times",
-    "ratio of the longest and the shortest side of a pixel or voxel",
+    "ratio of the longest and the shortest side of a voxel",
 )
 SECONDS = Limit(
     "MEDTASKATLAS_MAX_SECONDS",
     10,
     "seconds",
-    "time that `group_pattern` or `subject_pattern` takes for all names",
+    "seconds that `group_pattern` or `subject_pattern` takes for all names",
 )
 LIMITS = (PIXELS, BYTES, STRETCH, SECONDS)
 
