@@ -476,13 +476,7 @@ def test_a_password_of_the_mirror_is_taken_from_netrc(tree, target, limits, tmp_
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password s3cret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with Site(tree) as place:
-        transfer(
-            "https://zenodo.org/records/1/x.npz",
-            target,
-            md5=MD5,
-            mirror=place.url("/"),
-            limits=limits(),
-        )
+        transfer(URL, target, md5=MD5, mirror=place.url(""), limits=limits())
         assert place.asked[0][1]["Authorization"].startswith("Basic ")
 
 

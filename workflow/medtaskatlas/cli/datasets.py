@@ -10,7 +10,7 @@ import typer
 
 from medtaskatlas.cli.text import check_filter, counted
 from medtaskatlas.core.files import existing_folder
-from medtaskatlas.core.text import aligned_table
+from medtaskatlas.core.text import aligned_table, visible
 
 app = typer.Typer(help="The datasets: list them, describe and check a folder of your own.")
 
@@ -81,7 +81,7 @@ def init_dataset(
     """Write a dataset.yaml to fill in; what can be seen is filled in already."""
     from medtaskatlas.datasets.folder.init import init_folder
 
-    typer.echo(init_folder(_unpacked(folder)))
+    typer.echo(visible(init_folder(_unpacked(folder))))
 
 
 @app.command("check")
