@@ -17,7 +17,7 @@ from medtaskatlas.core.errors import AtlasError, ConfigError, DataError
 from medtaskatlas.core.files import REPOSITORY
 from medtaskatlas.datasets.folder.check import check_folder
 from medtaskatlas.datasets.folder.description import identifier, read_description
-from medtaskatlas.datasets.io.dicom import read_dicom, read_header
+from medtaskatlas.datasets.io.dicom import read_dicom, read_header, read_series
 from medtaskatlas.datasets.io.flat import read_flat, read_labels
 from medtaskatlas.datasets.io.nifti import load_volume
 from medtaskatlas.datasets.io.npz import read_arrays
@@ -132,6 +132,13 @@ def test_dicom(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("MEDTASKATLAS_MAX_PIXELS")
     monkeypatch.setenv("MEDTASKATLAS_MAX_BYTES", "1199")
     refused(read_dicom, path, "MEDTASKATLAS_MAX_BYTES")
+
+
+def test_slices_of_a_series_count_together(tmp_path, monkeypatch) -> None:
+    paths = [write_dicom(tmp_path / f"{i}.dcm", np.zeros((20, 30), np.uint16)) for i in range(5)]
+    monkeypatch.setenv("MEDTASKATLAS_MAX_BYTES", "5999")
+    with pytest.raises(DataError, match="6,000 bytes are more than the 5,999 allowed"):
+        read_series(paths, [read_header(path) for path in paths])
 
 
 def test_a_deflated_dicom_is_measured_before_it_is_unpacked(tmp_path, monkeypatch) -> None:

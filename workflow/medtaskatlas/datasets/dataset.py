@@ -21,6 +21,7 @@ MANIFEST = "MANIFEST.json"
 Split = Literal["train", "val", "test"]
 GroupSource = Literal["published", "pattern", "derived", "region", "unknown"]
 LabelKind = Literal["none", "binary", "multi_class", "multi_label", "ordinal"]
+NAME_MOST = 80  # characters of a dataset's name, which is a part of file names
 MaskKind = Literal["none", "non_zero", "values", "per_category"]  # see sources/npz.py
 Modality = Literal[
     "MR", "CT", "XR", "XA", "MG", "US", "NM", "PET", "EM", "FUNDUS", "OCT", "OCTA",
@@ -53,7 +54,11 @@ class Quantity(Part):
 class Dataset(Part):
     """A dataset of any source: a source subclasses it, adds its keys, and says how to read it."""
 
-    name: str = Field(pattern="^[a-z][a-z0-9_]*$", description="identifier; the key in the file")
+    name: str = Field(
+        pattern="^[a-z][a-z0-9_]*$",
+        max_length=NAME_MOST,
+        description="identifier; the key in the file",
+    )
     source: str = Field(description="family of datasets: the folder below data/")
     title: str = Field(description="for people")
     modality: Modality = Field(description="how the images were made")

@@ -12,12 +12,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import nearest, yaml_mistake
 from medtaskatlas.core.limits import PlainLoader
-from medtaskatlas.datasets.dataset import Content, Modality, Part
+from medtaskatlas.datasets.dataset import NAME_MOST, Content, Modality, Part
 from medtaskatlas.datasets.folder.files import Finding
 from medtaskatlas.datasets.folder.quantities import MAP, VALID, Maps, Values, inside
 
 DESCRIPTION = "dataset.yaml"
-NAME_MOST = 80  # characters; a dataset's name is a part of file names
 TODO = "TODO"  # what `init` writes for the user to fill in
 
 
