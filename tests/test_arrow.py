@@ -19,6 +19,20 @@ from medtaskatlas.formats.images import ImageSet, write_images
 from medtaskatlas.formats.parquet import read_parquet, write_parquet
 
 
+def test_a_read_only_disk_is_named_with_what_to_do(tmp_path, monkeypatch):
+    """Removing the temporary file fails there too; root may write anywhere, so it is made up."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", "part")
+
+    for call in ("write_text", "unlink"):
+        monkeypatch.setattr(f"pathlib.Path.{call}", refuse)
+    with pytest.raises(DataError) as told, atomic_write(tmp_path / "dataset.yaml") as part:
+        part.write_text("")
+    assert told.value.problem == f"cannot write {tmp_path}/dataset.yaml: Read-only file system"
+    assert "another disk" in told.value.remedy
+
+
 def test_round_trip_is_a_view_of_the_file(tmp_path) -> None:
     pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
     write_arrow(tmp_path / "a.arrow", {"name": ["x", "ü"], "pixels": pixels}, {"k": [1]})

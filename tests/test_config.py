@@ -1,6 +1,7 @@
 """The configuration: defaults are filled in; what is wrong is named with its key and value."""
 
 import copy
+import shutil
 
 import pytest
 import yaml
@@ -55,6 +56,33 @@ def test_one_folder_of_datasets_or_several(own_data, tmp_path):
         assert list(plan_run(raw | {"datasets_dir": given}).datasets) == ["own"]
     with pytest.raises(ConfigError, match="datasets_dir=PATH"):
         plan_run(raw | {"datasets_dir": []})
+
+
+def test_a_folder_is_one_however_it_is_spelled(own_data, tmp_path, monkeypatch):
+    """Relative, absolute and by a link: all that Snakemake compares is the same."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (own_data / "own").rename(tmp_path / "mine" / "own")
+    (tmp_path / "link").symlink_to("mine")
+    raw = yaml.safe_load((REPOSITORY / "config/folder.yaml").read_text())
+
+    def params(spelled):
+        plan = plan_run(raw | {"datasets_dir": spelled})
+        raw_data = {place: dataset for place, (dataset, _) in plan.raw_data.items()}
+        return plan.config, plan.entry("own"), plan.raw_folder("own"), raw_data
+
+    spellings = ["mine", str(tmp_path / "mine"), "link", "./mine/../link/", ["mine"]]
+    first, *others = map(params, spellings)
+    assert first[2] == "mine/own"
+    assert others[:3] == [first] * 3
+    assert others[3][1:] == first[1:]
+
+
+def test_folders_with_datasets_of_one_name_have_manifests_of_their_own(own_data, tmp_path):
+    shutil.copytree(own_data / "own", tmp_path / "other" / "own")
+    raw = yaml.safe_load((REPOSITORY / "config/folder.yaml").read_text())
+    plans = [plan_run(raw | {"datasets_dir": str(own_data / d)}) for d in ("own", "other")]
+    assert len({plan.manifest("own") for plan in plans}) == 2
 
 
 def test_what_is_left_out_gets_its_default():

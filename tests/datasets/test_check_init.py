@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from medfiles import write_dicom
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.folder.check import check_folder
 from medtaskatlas.datasets.folder.init import init_folder
+from medtaskatlas.datasets.folder.survey import survey
 
 
 def found(root, severity="error"):
@@ -448,3 +452,65 @@ def test_annotation_that_no_key_names_is_still_told(tmp_path, folder):
     else:
         write(root / folder / "a0.png", np.ones((24, 32), np.uint8))
     assert f"is not given, though there is {folder}" in [f.problem for f in found(root, "warning")]
+
+
+def nested(depth):
+    return "title: " + "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "title: 2001-99-99",
+        f"title: {'9' * 5000}",
+        f"slices: 0x{'f' * 5000}",
+        "title: 1e9999999999999999",
+        nested(900),
+        "? [a, b]\n: c",
+        "title: !!float x",
+        "title: !!binary x",
+        "a: &a [x, x]\nb: &b [*a, *a]\ntitle: [*b, *b]",
+    ],
+    ids=lambda line: line[:20],
+)
+def test_odd_values_of_dataset_yaml_are_findings(tmp_path, line):
+    root = flat(tmp_path / "mine", n=1)
+    with (root / "dataset.yaml").open("a") as handle:
+        handle.write(f"{line}\n")
+    errors = found(root)
+    assert {f.file for f in errors} == {"dataset.yaml"}, errors
+    assert all(f.remedy for f in errors)
+
+
+def test_deep_folders_are_read(tmp_path, monkeypatch):
+    root = flat(tmp_path / "mine", n=1)
+    with monkeypatch.context() as moved:  # the whole path is longer than a system call takes
+        moved.chdir(root / "images")
+        for _ in range(1200):
+            Path("d").mkdir()
+            moved.chdir("d")
+        write(Path("a.png"), picture(7))
+    said = [f.problem for f in check_folder(root) if f.severity != "warning"]
+    subprocess.run(["rm", "-rf", str(root)], check=True)  # shutil.rmtree would recurse
+    assert said == ["2 images in 2 groups can be used"]
+
+
+def test_what_nobody_foresaw_is_a_finding(tmp_path, monkeypatch):
+    root = flat(tmp_path / "mine", n=1, licence=None)
+    monkeypatch.setattr("medtaskatlas.datasets.folder.check.survey", lambda *_: 1 / 0)
+    assert [f.where for f in found(root, "warning")] == ["licence"]
+    (error,) = found(root)
+    assert "ZeroDivisionError" in error.problem
+
+
+def test_unknown_names_in_a_long_table_are_told_at_once(tmp_path):
+    """Near names are sought for the first lines alone: for all of them it took minutes."""
+    root = flat(tmp_path / "mine", n=1, labels="labels.csv")
+    for i in range(1500):
+        (root / "images" / f"patient_{i:05d}.png").write_bytes(b"")
+    table(root, "labels.csv", "image,label", *(f"patient_{i:05d}_x,y" for i in range(20_000)))
+    started = time.perf_counter()
+    errors = [f for f in survey(root, load(root).description).findings if f.severity == "error"]
+    assert len(errors) == 20_000
+    assert "did you mean patient_00000.png" in errors[0].remedy
+    assert time.perf_counter() - started < 10

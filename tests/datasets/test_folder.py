@@ -711,3 +711,26 @@ def test_bytes_of_an_image_are_enough(tmp_path):
         (tmp_path / name).write_bytes(buffer.getvalue())
     one, other = (read_flat(tmp_path / name)[0] for name in ("a.png", "ä b.png"))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "@eaDir/a0.png/SYNOFILE_THUMB_M.png",
+        "#recycle/a0.png",
+        "@Recycle/a0.png",
+        "$RECYCLE.BIN/a0.png",
+        "System Volume Information/a0.png",
+        "a0.png@SynoEAStream",
+        "a0.png:Zone.Identifier",
+        "~$a0.png",
+    ],
+)
+def test_what_disks_and_programs_leave_behind_is_no_image(tmp_path, file):
+    root = flat(tmp_path, n=2)
+    path = root / "images" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((root / "images" / "a0.png").read_bytes())
+    frames, left = read_all(root)
+    assert [frame.image_id for frame in frames] == ["a0", "a1"]
+    assert not left

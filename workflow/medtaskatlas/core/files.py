@@ -22,7 +22,7 @@ _OWNER = "check who owns the folder"
 _NOT_WRITABLE = {
     errno.EACCES: _OWNER,
     errno.EPERM: _OWNER,
-    errno.EROFS: _OWNER,
+    errno.EROFS: "name a place on another disk, or copy the folder to one and work there",
     errno.EISDIR: "name a file, not a folder",
     errno.ENOTDIR: "name a file in a folder: a part of this path is a file",
     errno.EEXIST: "name a file in a folder: a part of this path is a file",
@@ -62,7 +62,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             ) from error
         raise
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        # Whatever hinders this (a read-only disk) has hindered the writing, and that is the error.
+        with suppress(OSError):
             part.unlink()
 
 
@@ -74,6 +75,16 @@ def existing_folder(path: str | Path) -> Path:
     if not path.is_dir():
         raise DataError(f"there is no folder {path}", _beside(path, Path.is_dir))
     return path
+
+
+def one_spelling(path: str | Path) -> str:
+    """The same text for a folder however it was typed: links followed, relative where it is below.
+
+    A param of Snakemake that holds a path must be this, or another spelling reruns the job. What
+    lies in the working directory stays relative to it, so that both can be moved.
+    """
+    whole, here = Path(path).resolve(), Path.cwd().resolve()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else whole).as_posix()
 
 
 def existing_run(path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from abc import abstractmethod
@@ -230,8 +231,14 @@ class Dataset(Part):
         return iter(())
 
     def place(self, image_size: int) -> str:
-        """Folder of the raw data below data/, for images or volumes of so many pixels a side."""
-        return f"{self.source}/{self.published}"
+        """Folder of the raw data below data/, for images or volumes of so many pixels a side.
+
+        Two folders of a user's own may hold datasets of one name, so each has its manifest.
+        """
+        place = f"{self.source}/{self.published}"
+        if self.folder is None:
+            return place
+        return f"{place}/{hashlib.sha256(self.folder.encode()).hexdigest()[:8]}"
 
     def raw_folder(self, image_size: int) -> str:
         """Folder of the raw files: the user's own, or a posix path from the working directory."""

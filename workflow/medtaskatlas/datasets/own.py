@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medtaskatlas.core.errors import AtlasError, ConfigError
+from medtaskatlas.core.files import one_spelling
 from medtaskatlas.datasets.catalogue import checked_entry
 from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.folder.check import check_folder, check_frames
@@ -87,7 +88,7 @@ def load_own(folder: Path) -> Dataset:
     place = folder / data
     if not place.is_dir():
         raise ConfigError(f"{path}: data: there is no folder {place}", "mend `data`")
-    entry |= {"folder": place.as_posix(), "fingerprint": fingerprint(list_files(place))}
+    entry |= {"folder": one_spelling(place), "fingerprint": fingerprint(list_files(place))}
     return checked_entry(path, str(raw.get("name", identifier(folder))), entry)
 
 

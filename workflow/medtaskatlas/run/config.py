@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import ConfigError, nearest
+from medtaskatlas.core.files import one_spelling
 from medtaskatlas.core.strict_model import StrictModel, submodels
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
@@ -189,6 +190,13 @@ class Config(StrictModel):
         "result; one that is stopped there goes on from its checkpoint",
     )
     splits: Splits = Field(Splits(), description="shares of groups")
+
+    @field_validator("datasets_dir", "tasks_dir")
+    @classmethod
+    def _spelled_alike(cls, value: Path | list[Path] | None) -> Any:
+        if isinstance(value, list):
+            return [Path(one_spelling(path)) for path in value]
+        return None if value is None else Path(one_spelling(value))
 
     @property
     def datasets_dirs(self) -> list[Path]:

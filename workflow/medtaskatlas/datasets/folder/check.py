@@ -20,6 +20,7 @@ from medtaskatlas.datasets.folder.description import (
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
+from medtaskatlas.datasets.folder.labels import unreadable
 from medtaskatlas.datasets.folder.match import missing_files
 from medtaskatlas.datasets.folder.read import read_item, read_packed
 from medtaskatlas.datasets.folder.survey import survey
@@ -65,32 +66,48 @@ def check_folder(folder: Path) -> list[Finding]:
     Errors stop a run; warnings weaken what it can show; the last findings tell what was read.
     """
     folder = Path(folder)
+    return _whatever_comes(_check(folder), folder)
+
+
+def _whatever_comes(check: Iterator[Finding], folder: Path) -> list[Finding]:
+    """All findings; what no part of the check foresaw is one of them."""
+    findings: list[Finding] = []
+    try:
+        for finding in check:
+            findings.append(finding)
+    except AtlasError as error:
+        findings.append(Finding("error", "", "", _short(error, folder), error.remedy))
+    except Exception as error:
+        unforeseen = unreadable(folder, error, "look at the files that were added or changed last")
+        findings.append(Finding("error", "", "", unforeseen.problem, unforeseen.remedy))
+    return findings
+
+
+def _check(folder: Path) -> Iterator[Finding]:
+    """Findings in their order."""
     raw, findings = read_description(folder)
+    yield from findings
     if not raw:
-        return findings
+        return
     description, mistakes = check_description(raw)
-    findings += mistakes
+    yield from mistakes
     description = description or _mended(raw)
     if description is None:
-        return findings
-    findings += _about(folder, raw, description)
-    try:
-        entries = list_files(folder)
-    except DataError as error:
-        return [*findings, Finding("error", "", "", _short(error, folder), error.remedy)]
+        return
+    yield from _about(folder, raw, description)
+    entries = list_files(folder)
     absent = missing_files(description, entries)
-    findings += absent
-    findings += _not_named(raw, description, entries)
+    yield from absent
+    yield from _not_named(raw, description, entries)
     if "images" in {finding.where for finding in absent}:
-        return findings
+        return
     description = _without(description, {finding.where for finding in absent})
     seen = _Seen()
-    findings += _read(folder, description, entries, seen)
+    yield from _read(folder, description, entries, seen)
     if seen.frames:
-        findings += _unused(description, seen)
+        yield from _unused(description, seen)
     quantities = {**description.maps, **description.values}
-    findings += _sums(seen, {name: quantity.unit for name, quantity in quantities.items()})
-    return findings
+    yield from _sums(seen, {name: quantity.unit for name, quantity in quantities.items()})
 
 
 def _mended(raw: dict[Any, Any]) -> Description | None:
@@ -236,11 +253,7 @@ def check_frames(
 ) -> Iterator[Finding]:
     """Read the pictures of a dataset of any source once: doubts, and what was read."""
     seen = _Seen()
-    try:
-        for frame in frames:
-            yield from _take(frame, seen, "")
-    except AtlasError as error:
-        yield Finding("error", "", "", _short(error, folder), error.remedy)
+    yield from _whatever_comes((f for frame in frames for f in _take(frame, seen, "")), folder)
     yield from _sums(seen, units)
 
 

@@ -209,6 +209,7 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
         # Two keys of one name: YAML forbids it, PyYAML takes the last one without a word.
         node = yaml.compose(text, Loader=PlainLoader)
         raw = yaml.load(text, Loader=PlainLoader)  # noqa: S506 - a SafeLoader
+        str(raw)  # fails on a number of thousands of digits
     except OSError as error:
         remedy = f"write one with: medtaskatlas datasets init {folder}"
         return {}, [description_finding("", f"cannot be read: {error.strerror}", remedy)]
@@ -217,13 +218,16 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
     except yaml.YAMLError as error:
         said = f"is not YAML: {yaml_mistake(error)}"
         return {}, [description_finding("", said, "mend that line; text with `: ` needs quotes")]
+    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+        said = f"holds a value that cannot be read: {error}"
+        return {}, [description_finding("", said, "put dates and long numbers in quotes")]
     if not isinstance(raw, dict) or not isinstance(node, yaml.MappingNode):
         return {}, [
             description_finding("", "must be keys with values (key: value)", "see the manual")
         ]
-    keys = [key.value for key, _ in node.value]
+    keys = [str(key.value) for key, _ in node.value]
     twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
-    return raw, [description_finding(str(key), "is given twice", "keep one") for key in twice]
+    return raw, [description_finding(key, "is given twice", "keep one") for key in twice]
 
 
 def check_description(

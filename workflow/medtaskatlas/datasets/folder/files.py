@@ -21,8 +21,17 @@ DICOM = (".dcm", ".dicom", ".ima")
 # Data that a detached NRRD header points to; the header is the image.
 DETACHED = (".raw", ".raw.gz", ".img", ".img.gz", ".gz", ".bin")
 _DOUBLE = (".nii.gz", ".raw.gz", ".img.gz")
-# Left behind by file managers; like hidden files they are no part of a dataset.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# Left behind by file managers, network disks and office programs; like hidden files they are no
+# part of a dataset.
+_LITTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+        *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
+        *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
+        *("@recycle", "@recently-snapshot", "lost+found"),  # QNAP, Linux
+    }
+)
+_LITTER_ENDS = ("@synoeastream", "@synoresource", ":zone.identifier")
 Kind = Literal["flat", "nifti", "nrrd", "dicom", "series"]
 VOLUMES: tuple[Kind, ...] = ("nifti", "nrrd", "series")
 
@@ -75,36 +84,44 @@ def list_files(folder: Path) -> list[Entry]:
     that is not UTF-8 and a link that leads out of the folder are errors.
     """
     root = Path(folder)
-    return sorted(_walk(root, root.resolve(), ""), key=lambda entry: entry.name)
+    return sorted(_walk(root, root.resolve()), key=lambda entry: entry.name)
 
 
-def _walk(root: Path, real: Path, below: str) -> Iterator[Entry]:
-    """Files below a sub-folder."""
-    try:
-        with os.scandir(root / below) as scan:
-            entries = list(scan)
-    except OSError as error:
-        raise DataError(
-            f"{root / below} cannot be read: {error.strerror}",
-            "give yourself permission to read it (chmod u+rx), or check the path",
-        ) from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _LITTER:
-            continue
-        _check_name(entry.path)
-        name = f"{below}/{entry.name}" if below else entry.name
-        if entry.is_symlink():
-            _check_link(root / name, real)
-        if entry.is_dir():
-            yield from _walk(root, real, name)
-            continue
-        facts = entry.stat()
-        if not stat.S_ISREG(facts.st_mode):
+def _walk(root: Path, real: Path) -> Iterator[Entry]:
+    """Files of a folder and its sub-folders, however deep these are."""
+    folders = [""]
+    while folders:
+        below = folders.pop()
+        try:
+            with os.scandir(root / below) as scan:
+                entries = [entry for entry in scan if not _is_litter(entry.name)]
+        except OSError as error:
             raise DataError(
-                f"{entry.path} is no regular file, but a pipe, a socket or a device",
-                "remove it: reading it could wait for ever",
-            )
-        yield Entry(name, facts.st_size, facts.st_mtime_ns)
+                f"{root / below} cannot be read: {error.strerror}",
+                "give yourself permission to read it (chmod u+rx), or check the path",
+            ) from error
+        for entry in entries:
+            _check_name(entry.path)
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_symlink():
+                _check_link(root / name, real)
+            if entry.is_dir():
+                folders.append(name)
+                continue
+            facts = entry.stat()
+            if not stat.S_ISREG(facts.st_mode):
+                raise DataError(
+                    f"{entry.path} is no regular file, but a pipe, a socket or a device",
+                    "remove it: reading it could wait for ever",
+                )
+            yield Entry(name, facts.st_size, facts.st_mtime_ns)
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a file or folder is hidden, or was left behind by a program."""
+    lower = name.lower()
+    # Office programs lock what they have open with ~$NAME.
+    return lower.startswith((".", "~$")) or lower in _LITTER or lower.endswith(_LITTER_ENDS)
 
 
 def _check_name(path: str) -> None:
@@ -167,8 +184,11 @@ def is_dicom(path: Path) -> bool:
 
     That is of group 0002 or 0008, little endian, with a length in its implicit or explicit VR.
     """
-    with path.open("rb") as handle:
-        start = handle.read(132)
+    try:
+        with path.open("rb") as handle:
+            start = handle.read(132)
+    except OSError:  # its reader will say why
+        return True
     explicit = start[4:6] in (b"UL", b"CS", b"UI", b"OB", b"DA", b"SH", b"LO")
     implicit = len(start) > 8 and int.from_bytes(start[4:8], "little") <= 64
     element = int.from_bytes(start[2:4], "little")

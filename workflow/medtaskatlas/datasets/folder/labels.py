@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.core.limits import check_stretch
 from medtaskatlas.datasets.folder.files import Item
 from medtaskatlas.datasets.folder.match import Survey
@@ -46,6 +47,12 @@ def remedy(item: Item) -> str:
     )
 
 
+def unreadable(path: Path, error: Exception, remedy: str) -> DataError:
+    """What a library raised on a damaged file, as an error that names the file."""
+    said = textwrap.shorten(ascii(str(error))[1:-1], 200, placeholder=" ...")
+    return DataError(f"{path} cannot be read ({type(error).__name__}: {said})", remedy)
+
+
 def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
     """Load a volume (NIfTI, NRRD or a DICOM series) from the folder of images or label maps."""
     path = found.path(item, kind)
@@ -65,6 +72,8 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
         # Readers that serve fetched files say "delete and fetch anew": never of a user's own data.
         said = remedy(item) if item.kind == "nifti" else error.remedy
         raise DataError(error.problem, said) from error
+    except Exception as error:  # libraries raise anything on a damaged file
+        raise unreadable(path, error, remedy(item)) from error
     if loaded.affine is not None:
         check_stretch(path, spacings(loaded.affine))
     if loaded.values is not None and loaded.values.dtype.kind not in "iuf":
@@ -102,7 +111,12 @@ def pages_beside(
     if other.kind != "flat":
         said = f"{path} is a volume, but {found.path(item)} is a picture"
         raise DataError(said, "save it as PNG or TIFF")
-    planes = read(path)
+    try:
+        planes = read(path)
+    except AtlasError:
+        raise
+    except Exception as error:
+        raise unreadable(path, error, remedy(item)) from error
     if len(planes) != count:
         said = f"{path} has {len(planes)} pages, {found.path(item)} has {count}"
         raise DataError(said, "give it as many")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.datasets.dataset import Content
 from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.folder.files import VOLUMES, Finding, Item
@@ -17,6 +17,7 @@ from medtaskatlas.datasets.folder.labels import (
     flat_labels,
     load,
     remedy,
+    unreadable,
     volume_labels,
 )
 from medtaskatlas.datasets.folder.maps import flat_map, volume_map
@@ -28,6 +29,7 @@ from medtaskatlas.datasets.io.frame import Cube, Excluded, Frame
 
 Cut = Callable[[int], np.ndarray]
 Note = Callable[[Finding], None]
+T = TypeVar("T")
 NO_PLACE = "its slices have no place in space, or its voxels no size"
 
 
@@ -62,7 +64,8 @@ def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excl
     from medtaskatlas.datasets.io.npz import read_arrays
 
     path, n_labels = folder / description.images, len(description.label_names)
-    for frame in read_arrays(path, label_kind="multi_class" if n_labels else "none"):
+    frames = read_arrays(path, label_kind="multi_class" if n_labels else "none")
+    for frame in _named(path, "save the arrays anew with numpy.savez", frames):
         label = frame.label if isinstance(frame, Frame) else None
         if label is not None and not 0 <= label < n_labels:
             raise DataError(
@@ -75,7 +78,18 @@ def read_packed(description: Description, folder: Path) -> Iterator[Frame | Excl
 def read_item(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
     """One picture, or the slices of a volume; `note` hears what was put right."""
     readers = {"flat": _flat, "dicom": _dicom}
-    yield from readers.get(item.kind, _volume)(found, item, note)
+    path = found.path(item)
+    yield from _named(path, remedy(item), readers.get(item.kind, _volume)(found, item, note))
+
+
+def _named(path: Path, remedy: str, read: Iterator[T]) -> Iterator[T]:
+    """What a reader gives; whatever it raises names the file."""
+    try:
+        yield from read
+    except AtlasError:
+        raise
+    except Exception as error:
+        raise unreadable(path, error, remedy) from error
 
 
 def is_volume(found: Survey, item: Item) -> bool:
@@ -393,7 +407,7 @@ def read_volumes(description: Description, folder: Path, note: Note) -> Iterator
         yield Excluded(name, reason)
     for item in found.items:
         if is_volume(found, item):
-            yield from _cube(found, item, note)
+            yield from _named(found.path(item), remedy(item), _cube(found, item, note))
 
 
 def _cube(found: Survey, item: Item, note: Note) -> Iterator[Cube | Excluded]:

@@ -19,6 +19,7 @@ LABELS: Columns = (("image", "label"), ("group", "subject", "split"))
 BOXES: Columns = (("image", "x0", "y0", "x1", "y1"), ("label",))
 SPLIT_COLUMNS: Columns = (("image", "split"), ("group", "subject"))
 SPLITS_FILE = "splits.csv"
+_HINTS = 10  # rows for which near names are sought
 NO_FINDING = "no finding"  # label 0 of a dataset whose images have several labels
 
 
@@ -38,6 +39,7 @@ class Table:
     columns: tuple[str, ...] = ()
     rows: list[Row] = field(default_factory=list)  # those that can be used
     findings: list[Finding] = field(default_factory=list)
+    unknown: int = 0  # rows that name no image
 
     def error(self, line: int, problem: str, remedy: str) -> None:
         """Note a mistake in a line."""
@@ -209,8 +211,10 @@ def labels_of(row: Row, *, several: bool) -> list[str]:
 def _unknown(table: Table, row: Row, there: set[str]) -> None:
     """Note a row that names no image."""
     name = row.values["image"]
-    # Thousands of names would take seconds to compare, and nobody would read them.
-    close = difflib.get_close_matches(name, sorted(there)[:2000], n=3, cutoff=0.5)
+    table.unknown += 1
+    # Thousands of names would take minutes to compare, and nobody would read them.
+    names = sorted(there)[:2000] if table.unknown <= _HINTS else []
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     remedy = f"write the file's name with its suffix, or delete the line{hint}"
     table.error(row.line, f"there is no image {name}", remedy)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from medtaskatlas.core.errors import ConfigError
+from medtaskatlas.core.files import one_spelling
 from medtaskatlas.datasets.dataset import Dataset, Quantity
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
@@ -157,7 +158,7 @@ def _to_dataset(folder: Path, d: Description, entries: list[Entry]) -> FolderDat
             "overlaps": d.overlaps,
             "group_note": d.group_note or d.groups or _group_note(folder, d),
             "left_out": d.exclude,
-            "folder": folder.as_posix(),
+            "folder": one_spelling(folder),
             "fingerprint": fingerprint(entry for entry in entries if _is_own(d, entry.name)),
             "description": d,
         }
