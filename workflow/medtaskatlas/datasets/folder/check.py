@@ -32,7 +32,7 @@ _STAND_IN = {"name": "checked", "modality": "PHOTO", "body_part": "unknown", "im
 # Files that a key should name, if they are there.
 _USUAL = {"masks": "masks", "instances": "instances"}
 _USUAL |= {"labels": "labels.csv", "boxes": "boxes.csv", "maps": "maps"}
-_MASK_KEYS = {"masks", "classes", "masks_optional"}
+_MASK_KEYS = {"masks", "classes", "masks_optional", "mask_pattern"}
 # Keys that may contradict each other.
 _TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes", "maps"}
 _TOGETHER |= {"label_kind"}
@@ -135,6 +135,7 @@ def _without(description: Description, lost: set[str]) -> Description:
         kept.pop("classes", None)
     if not (kept.get("masks") or kept.get("instances")):
         kept.pop("masks_optional", None)
+        kept.pop("mask_pattern", None)
     if not kept.get("labels"):
         kept.pop("label_kind", None)
     return Description.model_validate(kept)

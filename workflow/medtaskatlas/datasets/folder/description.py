@@ -23,7 +23,7 @@ TODO = "TODO"  # what `init` writes for the user to fill in
 # Keys that speak of files, which an .npz file has none of.
 _UNPACKED = (
     *("masks", "instances", "boxes", "splits", "maps", "values"),
-    *("group_pattern", "subject_pattern", "label_kind", "exclude"),
+    *("group_pattern", "subject_pattern", "label_kind", "exclude", "image_pattern", "mask_pattern"),
 )
 
 
@@ -42,7 +42,17 @@ class Description(Part):
     licence: str | None = Field(None, description="SPDX id or LicenseRef-...")
     source: str | None = Field(None, description="where the data were first published")
     citation: str | None = Field(None, description="what to cite")
+    image_pattern: str | None = Field(
+        None,
+        description="regular expression on the path of an image in `images`, without suffix; its "
+        "groups are the image's name, and what it does not find is no image: ^(.+)_0000$",
+    )
     masks: str | None = Field(None, description="folder of the masks")
+    mask_pattern: str | None = Field(
+        None,
+        description="the same for masks (or instance maps, where there are no masks), whose names "
+        "must be those of the images: ^(.+)_mask$",
+    )
     masks_optional: bool = Field(False, description="an image without a mask shows nothing")
     classes: dict[int, str] = Field({}, description="value in the masks: name; 0 is background")
     instances: str | None = Field(None, description="folder of the instance maps")
@@ -103,7 +113,7 @@ class Description(Part):
         inside
     )
 
-    @field_validator("group_pattern", "subject_pattern")
+    @field_validator("group_pattern", "subject_pattern", "image_pattern", "mask_pattern")
     @classmethod
     def _has_a_group(cls, value: str | None) -> str | None:
         if value is not None:
@@ -167,6 +177,14 @@ class Description(Part):
                 raise ValueError(f"`{other[0]}` cannot go with images in an .npz file")
         return self
 
+    @model_validator(mode="after")
+    def _masks_are_told_from_images(self) -> Description:
+        if self.mask_pattern and not (self.masks or self.instances):
+            raise ValueError("`mask_pattern` without `masks` or `instances` means nothing")
+        if self.images in (self.masks, self.instances) and not self.mask_pattern:
+            raise ValueError("masks in the folder of the images need a `mask_pattern`: ^(.+)_mask$")
+        return self
+
     @property
     def beside(self) -> dict[str, str]:
         """Folder of each kind of picture beside the images: masks, instances, maps and masks."""
@@ -174,6 +192,12 @@ class Description(Part):
         for name, maps in self.maps.items():
             found |= {MAP + name: maps.folder, VALID + name: maps.valid}
         return {kind: folder for kind, folder in found.items() if folder}
+
+    def pattern(self, kind: str) -> str | None:
+        """Pattern of the names of images, or of a kind of picture beside them."""
+        if kind == "images":
+            return self.image_pattern
+        return self.mask_pattern if kind == ("masks" if self.masks else "instances") else None
 
     @property
     def tables(self) -> dict[str, str]:

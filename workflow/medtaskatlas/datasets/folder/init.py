@@ -14,6 +14,8 @@ from medtaskatlas.core.files import atomic_write, existing_folder
 from medtaskatlas.datasets.dataset import Modality
 from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
+from medtaskatlas.datasets.folder.layouts import Layout, find_layout, looks_like_mask
+from medtaskatlas.datasets.folder.match import named, some
 from medtaskatlas.datasets.folder.tables import LABELS
 
 _IMAGES = ("images", "image", "imgs", "img", "pictures", "scans", "volumes", "dicom", "data")
@@ -53,21 +55,36 @@ images: {images}
 
 def init_folder(folder: Path) -> str:
     """Look at a folder of images, write a dataset.yaml to fill in, and say what was guessed."""
-    folder = existing_folder(folder)
+    folder = _only_folder(existing_folder(folder))
     path = folder / DESCRIPTION
     if path.exists():
         remedy = "edit it, or move it away; it is never written over"
         raise DataError(f"{path} is there already", remedy)
     entries = list_files(folder)
     said: list[str] = []
-    masks = _folder_of(entries, _MASKS)
     instances = _folder_of(entries, ("instances",))
     maps = _folder_of(entries, ("maps",))
-    images, items = _images(folder, entries, [p for p in (masks, instances, maps) if p])
+    others = [place for place in (instances, maps) if place]
+    every = to_items(folder, within(entries, ".", others))[0]
+    layout = find_layout(item.stem for item in every)
+    masks = layout.masks if layout else _folder_of(entries, _MASKS)
+    if layout:
+        images, mask_items = layout.images, _items(folder, entries, layout, others, "masks")
+        items = _items(folder, entries, layout, others, "images")
+    else:
+        images, items = _images(folder, entries, [*others, *([masks] if masks else [])])
+        mask_items = to_items(folder / masks, within(entries, masks))[0] if masks else []
     said.append(f"images: {images} ({len(items)} images or volumes)")
     lines: list[str] = []
+    if layout and layout.image_pattern:
+        lines.append(f"image_pattern: {_text(layout.image_pattern)}")
+        said.append(f"image_pattern: {layout.image_pattern} (other files there are no images)")
     if masks:
-        lines += _mask_lines(folder, entries, masks, said, with_objects=bool(instances))
+        lines += _mask_lines(folder / masks, mask_items, masks, said, with_objects=bool(instances))
+    if layout and layout.mask_pattern:
+        lines.append(f"mask_pattern: {_text(layout.mask_pattern)}")
+        said.append(f"mask_pattern: {layout.mask_pattern}")
+    said += _not_taken(every, items, images, masks)
     if instances:
         lines.append(f"instances: {_text(instances)}")
         said.append(f"instances: {instances}")
@@ -128,17 +145,56 @@ def _images(folder: Path, entries: list[Entry], but: list[str]) -> tuple[str, li
     return place, items
 
 
+def _only_folder(folder: Path) -> Path:
+    """The folder itself, or the one that holds all of it, as archives have it."""
+    entries = list_files(folder)
+    while len(inner := {entry.name.split("/")[0] for entry in entries}) == 1:
+        inside = [entry.name.split("/", 1)[1] for entry in entries if "/" in entry.name]
+        if min(inner).lower() in {*_IMAGES, *_MASKS} or not any("/" in name for name in inside):
+            break  # a folder of images
+        folder /= min(inner)
+        entries = list_files(folder)
+    return folder
+
+
+def _items(
+    folder: Path, entries: list[Entry], layout: Layout, others: list[str], kind: str
+) -> list[Item]:
+    """Images or masks of a layout."""
+    place = layout.images if kind == "images" else layout.masks
+    out = [*others, *({layout.masks} - {"."})] if place == "." else ()
+    items, _ = to_items(folder / place, within(entries, place, out))
+    pattern = layout.image_pattern if kind == "images" else layout.mask_pattern
+    if kind == "images" and layout.mask_pattern and layout.images == layout.masks:
+        taken = {item.name for item in named(items, layout.mask_pattern)}
+        items = [item for item in items if item.name not in taken]
+    return named(items, pattern) if pattern else items
+
+
+def _not_taken(every: list[Item], items: list[Item], images: str, masks: str | None) -> list[str]:
+    """What looks like label maps but is taken for images, or for nothing."""
+    start = "" if images == "." else f"{images}/"
+    taken = {start + item.name for item in items}
+    like = [item.name for item in every if looks_like_mask(item.stem)]
+    if among := [name for name in like if name in taken]:
+        remedy = "name them like their images in a folder masks/, or take them away"
+        return [f"{len(among)} of the images look like label maps: {some(among)}; {remedy}"]
+    if like and not masks:
+        return [f"{len(like)} files look like label maps and are not taken: {some(like)}"]
+    return []
+
+
 def _mask_lines(
-    folder: Path, entries: list[Entry], masks: str, said: list[str], *, with_objects: bool
+    folder: Path, items: list[Item], masks: str, said: list[str], *, with_objects: bool
 ) -> list[str]:
     """Keys about label maps; their ids are looked up in the files, all of them as a run does."""
-    items, _ = to_items(folder / masks, within(entries, masks))
     ids: set[int] = set()
     for item in items:
         try:
-            ids |= _ids(folder / masks / item.files[0], item)
-        except AtlasError as error:
-            said.append(f"could not look into a mask: {error.problem}")
+            ids |= _ids(folder / item.files[0], item)
+        except Exception as error:  # of a damaged file; `check` says which one
+            problem = error.problem if isinstance(error, AtlasError) else str(error)
+            said.append(f"could not look into a mask: {problem}")
         if len(ids - {0}) > _MOST_CLASSES and not with_objects:
             why = f"more than {_MOST_CLASSES} numbers are objects, not classes"
             said.append(f"instances: {masks} ({why})")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medtaskatlas.datasets.folder.description import (
@@ -93,6 +94,14 @@ def sort_images(found: Survey, entries: list[Entry]) -> list[Item]:
     but = d.beside.values() if loose else []
     names = within(entries, d.images, but)
     items, others = to_items(found.folder / d.images, names)
+    if d.images in (d.masks, d.instances):
+        taken = {item.name for item in named(items, str(d.mask_pattern))}
+        items = [item for item in items if item.name not in taken]
+    if d.image_pattern:
+        all_items, items = items, named(items, d.image_pattern)
+        fit = {item.name for item in items}
+        none = {item.stem for item in all_items if item.name not in fit}
+        found.left.update(dict.fromkeys(none, "not found by `image_pattern`"))
     if not loose:  # next to loose images lie dataset.yaml, README and tables
         found.left.update(others)
     for name in d.exclude:
@@ -107,6 +116,15 @@ def sort_images(found: Survey, entries: list[Entry]) -> list[Item]:
         found.error(DESCRIPTION, where, "there is no such image", "mend the name")
     _one_name_each(found, found.items, d.images)
     return items
+
+
+def named(items: Iterable[Item], pattern: str) -> list[Item]:
+    """Items that a pattern finds, called by its groups."""
+    return [
+        replace(item, stem="/".join(filter(None, match.groups())))
+        for item in items
+        if (match := re.search(pattern, item.stem))
+    ]
 
 
 def _one_name_each(found: Survey, items: Iterable[Item], place: str) -> dict[str, Item]:
@@ -132,7 +150,9 @@ def sort_beside(found: Survey, entries: list[Entry], kind: str, images: list[Ite
     """Label maps, maps or their masks by the images that they belong to."""
     place = found.description.beside[kind]
     items, others = to_items(found.folder / place, within(entries, place))
-    for name, why in others.items():
+    if pattern := found.description.pattern(kind):
+        items = named(items, pattern)
+    for name, why in others.items() if place != found.description.images else ():
         found.findings.append(
             Finding("warning", f"{place}/{name}", "", why, "take it out of the folder")
         )
