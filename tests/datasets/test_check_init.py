@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -514,3 +515,193 @@ def test_unknown_names_in_a_long_table_are_told_at_once(tmp_path):
     assert len(errors) == 20_000
     assert "did you mean patient_00000.png" in errors[0].remedy
     assert time.perf_counter() - started < 10
+
+
+# --- layouts of published data
+
+
+def mask_of(i):
+    return one_class(i) * 255
+
+
+def place(root, *paths, kind=picture):
+    """Files with these paths; the name's last number says which picture it is."""
+    for path in paths:
+        seed = int(re.findall(r"\d+", path.rsplit("/", 1)[-1].split(".")[0])[0])
+        write(root / path, kind(seed))
+
+
+def nnunet(root):
+    for i in range(4):
+        for channel in range(2):
+            name = f"x_{i:03d}_{channel:04d}.nii.gz"
+            folders.write_nifti(root / "imagesTr" / name, noisy_head(10 * i + channel))
+        mask = (noisy_head(10 * i) > 600).astype(np.uint8)
+        folders.write_nifti(root / "labelsTr" / f"x_{i:03d}.nii.gz", mask)
+    folders.write_nifti(root / "imagesTs" / "x_900_0000.nii.gz", noisy_head(900))
+    return {f"x_{i:03d}" for i in range(4)}
+
+
+def decathlon(root):
+    for i in range(4):
+        folders.write_nifti(root / "imagesTr" / f"x_{i}.nii.gz", noisy_head(i))
+        mask = (noisy_head(i) > 600).astype(np.uint8)
+        folders.write_nifti(root / "labelsTr" / f"x_{i}.nii.gz", mask)
+    return {f"x_{i}" for i in range(4)}
+
+
+def brats(root):
+    for i in range(4):
+        for k, end in enumerate(("flair", "t1", "t1ce", "t2")):
+            name = f"B_{i}/B_{i}_{end}.nii.gz"
+            folders.write_nifti(root / name, noisy_head(10 * i + k))
+        mask = (noisy_head(10 * i) > 600).astype(np.uint8) * 4
+        folders.write_nifti(root / f"B_{i}/B_{i}_seg.nii.gz", mask)
+    return {f"B_{i}/B_{i}" for i in range(4)}
+
+
+def kaggle(root):
+    names = [
+        f"{half}/KIND/a{i + 4 * k}.png"
+        for k, half in enumerate(("train", "test"))
+        for i in range(4)
+    ]
+    place(root, *(name.replace("KIND", "images") for name in names))
+    place(root, *(name.replace("KIND", "masks") for name in names), kind=mask_of)
+    return {name.replace("/KIND", "")[:-4] for name in names}
+
+
+def busi(root):
+    names = [
+        f"{kind}/{kind} ({i + 9 * k})"
+        for k, kind in enumerate(("benign", "malign"))
+        for i in range(4)
+    ]
+    place(root, *(f"{name}.png" for name in names))
+    place(root, *(f"{name}_mask.png" for name in names), kind=mask_of)
+    return set(names)
+
+
+def isic(root):
+    place(root, *(f"ISIC_Input/ISIC_{i}.jpg" for i in range(4)))
+    place(root, *(f"ISIC_GroundTruth/ISIC_{i}_segmentation.png" for i in range(4)), kind=mask_of)
+    return {f"ISIC_{i}" for i in range(4)}
+
+
+def carvana(root):
+    place(root, *(f"train/{i}.jpg" for i in range(4)), "test/9.jpg")
+    place(root, *(f"train_masks/{i}_mask.png" for i in range(4)), kind=mask_of)
+    return {str(i) for i in range(4)}
+
+
+def one_top_folder(root):
+    place(root / "Some-Set", *(f"images/{i}.png" for i in range(4)))
+    place(root / "Some-Set", *(f"masks/{i}.png" for i in range(4)), kind=mask_of)
+    return {str(i) for i in range(4)}
+
+
+@pytest.mark.parametrize(
+    "layout", [nnunet, decathlon, brats, kaggle, busi, isic, carvana, one_top_folder]
+)
+def test_masks_of_published_layouts_are_recognised(tmp_path, layout):
+    root = tmp_path / "mine"
+    wanted = layout(root)
+    init_folder(root)
+    root = next(path.parent for path in root.rglob("dataset.yaml"))
+    fill(root)
+    assert not found(root)
+    assert not [f for f in found(root, "warning") if "grey values" in f.problem]
+    frames, _ = read_all(root)
+    assert {frame.volume_id or frame.image_id for frame in frames} == wanted
+    # Each mask is that of its own picture.
+    for frame in frames:
+        inside, outside = frame.pixels[frame.mask > 0], frame.pixels[frame.mask == 0]
+        assert not inside.size or inside.mean() > outside.mean() + 20
+
+
+def test_folders_of_splits_and_classes_become_tables(tmp_path):
+    kaggle(tmp_path / "kaggle")
+    assert "wrote splits.csv" in init_folder(tmp_path / "kaggle")
+    fill(tmp_path / "kaggle")
+    frames, _ = read_all(tmp_path / "kaggle")
+    assert {(f.image_id.split("/")[0], f.split) for f in frames} == {
+        ("train", "train"),
+        ("test", "test"),
+    }
+    busi(tmp_path / "busi")
+    assert "wrote labels.csv: folders as labels (benign, malign)" in init_folder(tmp_path / "busi")
+    fill(tmp_path / "busi")
+    frames, _ = read_all(tmp_path / "busi")
+    assert {(f.image_id.split("/")[0], f.label) for f in frames} == {("benign", 0), ("malign", 1)}
+    place(
+        tmp_path / "both",
+        *(
+            f"{s}/{c}/{n}.png"
+            for n, (s, c) in enumerate(
+                [("train", "ill"), ("val", "ill"), ("train", "well"), ("val", "well")]
+            )
+        ),
+    )
+    init_folder(tmp_path / "both")
+    assert (tmp_path / "both" / "labels.csv").read_text().splitlines()[:2] == [
+        "image,label,split",
+        "train/ill/0.png,ill,train",
+    ]
+
+
+def test_boxes_of_coco(tmp_path):
+    place(tmp_path, *(f"images/a{i}.png" for i in range(3)))
+    content = {
+        "images": [{"id": i, "file_name": f"a{i}.png"} for i in range(4)],
+        "categories": [{"id": 7, "name": "polyp"}],
+        "annotations": [{"image_id": i, "category_id": 7, "bbox": [2, 3, 10, 4]} for i in range(4)],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances.json").write_text(json.dumps(content))
+    said = init_folder(tmp_path)
+    assert "3 boxes of COCO, 1 left out" in said
+    fill(tmp_path)
+    assert not found(tmp_path)
+    frames, _ = read_all(tmp_path)
+    np.testing.assert_array_equal([f.boxes for f in frames], [[[2, 3, 12, 7]]] * 3)
+
+
+def test_boxes_of_yolo(tmp_path):
+    place(tmp_path, "images/train/a0.png", "images/train/a1.png", "images/val/a2.png")
+    for name in ("train/a0", "train/a1", "val/a2"):
+        path = tmp_path / "labels" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1 0.5 0.5 0.25 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [polyp, tool]")
+    init_folder(tmp_path)
+    assert (tmp_path / "boxes.csv").read_text().splitlines()[1] == "train/a0.png,12,6,20,18,tool"
+    fill(tmp_path)
+    assert not found(tmp_path)
+    frames, _ = read_all(tmp_path)
+    np.testing.assert_array_equal([f.boxes for f in frames], [[[12, 6, 20, 18]]] * 3)
+    assert [f.split for f in frames] == ["train", "train", "val"]
+
+
+def test_polygons_of_yolo_are_refused_by_name(tmp_path):
+    place(tmp_path, "images/a0.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a0.txt").write_text("1 0.5 0.5 0.25 0.5 0.1 0.1\n")
+    assert "labels/a0.txt: is not read: not YOLO's" in init_folder(tmp_path)
+    assert not (tmp_path / "boxes.csv").exists()
+
+
+def test_label_maps_that_belong_to_nothing_are_told(tmp_path):
+    place(
+        tmp_path,
+        *(f"images/a{i}.png" for i in range(3)),
+        *(f"images/b{i}_mask.png" for i in range(3)),
+        kind=mask_of,
+    )
+    assert "3 of the images look like label maps: " in init_folder(tmp_path)
+    warned = [f.problem for f in found(tmp_path, "warning")]
+    assert any(said.startswith("6 images have 3 grey values or fewer: a0, ") for said in warned)
+
+
+def test_masks_in_the_folder_of_the_images_need_a_pattern(tmp_path):
+    root = describe(flat(tmp_path / "mine", n=1), masks="images", classes={1: "x"})
+    assert any("need a `mask_pattern`" in f.problem for f in found(root))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from medtaskatlas.core.errors import AtlasError, DataError
@@ -21,7 +22,7 @@ from medtaskatlas.datasets.folder.description import (
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
 from medtaskatlas.datasets.folder.labels import unreadable
-from medtaskatlas.datasets.folder.match import missing_files
+from medtaskatlas.datasets.folder.match import missing_files, some
 from medtaskatlas.datasets.folder.read import read_item, read_packed
 from medtaskatlas.datasets.folder.survey import survey
 from medtaskatlas.datasets.folder.tables import SPLITS_FILE, label_names
@@ -37,6 +38,7 @@ _MASK_KEYS = {"masks", "classes", "masks_optional", "mask_pattern"}
 _TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes", "maps"}
 _TOGETHER |= {"label_kind"}
 _FEW_GROUPS = 10
+_FEW_VALUES = 3  # more grey values than a label map has in most slices
 
 
 @dataclass
@@ -52,6 +54,7 @@ class _Seen:
     # Of a quantity: how many images have it, the lowest and the highest number.
     quantities: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     excluded: Counter[str] = field(default_factory=Counter)
+    few: list[str] = field(default_factory=list)  # pictures of few grey values
     pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)  # image and group
 
     def measure(self, name: str, low: float, high: float) -> None:
@@ -227,13 +230,14 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
     for name, value in frame.values.items():
         seen.measure(name, value, value)
     if frame.mask is not None:
-        import numpy as np
-
         seen.classes.update(np.flatnonzero(np.bincount(frame.mask.reshape(-1))).tolist())
     if frame.labels:
         seen.labels.update(number for number, there in enumerate(frame.labels, start=1) if there)
     elif frame.label is not None:
         seen.labels[frame.label] += 1
+    plane = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 0]
+    if np.count_nonzero(np.bincount(plane.reshape(-1), minlength=256)) <= _FEW_VALUES:
+        seen.few.append(frame.image_id)
     digest = hashlib.sha256(repr(frame.pixels.shape).encode())
     digest.update(frame.pixels.data)
     own = (frame.image_id, frame.group_id)
@@ -279,6 +283,15 @@ def _sums(seen: _Seen, units: dict[str, str]) -> Iterator[Finding]:
     if not seen.frames:
         yield Finding("error", "", "", "no image is left", "see the findings above")
         return
+    if seen.few:
+        yield Finding(
+            "warning",
+            "",
+            "images",
+            f"{len(seen.few)} images have {_FEW_VALUES} grey values or fewer: {some(seen.few)}",
+            "label maps among the images? Name their folder by `masks` (and `mask_pattern`), or "
+            "take them out",
+        )
     free = sum(split is None for split in seen.groups.values())
     if seen.unknown:
         yield Finding(

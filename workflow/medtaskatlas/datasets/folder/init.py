@@ -12,6 +12,7 @@ import yaml
 from medtaskatlas.core.errors import AtlasError, DataError
 from medtaskatlas.core.files import atomic_write, existing_folder
 from medtaskatlas.datasets.dataset import Modality
+from medtaskatlas.datasets.folder.convert import boxes_of, by_folder, write_table
 from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier
 from medtaskatlas.datasets.folder.files import FLAT, Entry, Item, list_files, to_items, within
 from medtaskatlas.datasets.folder.layouts import Layout, find_layout, looks_like_mask
@@ -67,7 +68,9 @@ def init_folder(folder: Path) -> str:
     others = [place for place in (instances, maps) if place]
     every = to_items(folder, within(entries, ".", others))[0]
     layout = find_layout(item.stem for item in every)
-    masks = layout.masks if layout else _folder_of(entries, _MASKS)
+    # A folder of labels may hold texts, too.
+    pictures = [Entry(item.name, 0, 0) for item in every]
+    masks = layout.masks if layout else _folder_of(pictures, _MASKS)
     if layout:
         images, mask_items = layout.images, _items(folder, entries, layout, others, "masks")
         items = _items(folder, entries, layout, others, "images")
@@ -85,6 +88,8 @@ def init_folder(folder: Path) -> str:
         lines.append(f"mask_pattern: {_text(layout.mask_pattern)}")
         said.append(f"mask_pattern: {layout.mask_pattern}")
     said += _not_taken(every, items, images, masks)
+    if layout and (more := len(every) - len(items) - len(mask_items)):
+        said.append(f"{more} other files are not taken: neither images with masks nor masks")
     if instances:
         lines.append(f"instances: {_text(instances)}")
         said.append(f"instances: {instances}")
@@ -93,7 +98,9 @@ def init_folder(folder: Path) -> str:
         lines += ["maps:", "  quantity:   # its name, such as dose"]
         lines += [f"    {line}" for line in (*about, "unit: TODO unit, e.g. Gy")]
         said.append(f"maps: {maps}; give the quantity its name, unit and scale")
-    lines += _table_lines(folder, entries, images, said)
+    if not images.lower().endswith(".npz"):
+        _write_tables(folder, images, entries, items, said)
+    lines += _table_lines(folder, images, said)
     modality, body_part = _dicom_facts(folder / images, items, said)
     values: dict[str, Any] = {
         "folder": folder,
@@ -224,8 +231,35 @@ def _ids(path: Path, item: Item) -> set[int]:
     return {int(v) for plane in planes for v in np.unique(plane)}
 
 
-def _table_lines(folder: Path, entries: list[Entry], images: str, said: list[str]) -> list[str]:
+def _write_tables(
+    folder: Path, images: str, entries: list[Entry], items: list[Item], said: list[str]
+) -> None:
+    """Write labels.csv, splits.csv and boxes.csv where folders or known formats tell them."""
+    if any((folder / f"{key}.csv").exists() for key in ("labels", "splits", "boxes")):
+        return
+    labels, splits = by_folder(items)
+    if labels:
+        head = ["image", "label"] + ["split"] * bool(splits)
+        rows = [(i.name, labels[i.name], *([splits[i.name]] if splits else [])) for i in items]
+        write_table(folder / "labels.csv", head, rows)
+        kinds = ", ".join(sorted(set(labels.values()))[:6])
+        said.append(f"wrote labels.csv: folders as labels ({kinds}); delete it if they are none")
+    elif splits:
+        rows = [(item.name, splits[item.name]) for item in items]
+        write_table(folder / "splits.csv", ["image", "split"], rows)
+        kinds = ", ".join(sorted(set(splits.values())))
+        said.append(f"wrote splits.csv: folders as splits ({kinds}); delete it if they are none")
+    boxes, sources = boxes_of(folder, images, entries, items)
+    said += sources
+    if boxes:
+        write_table(folder / "boxes.csv", ["image", "x0", "y0", "x1", "y1", "label"], boxes)
+        shown = len({box[0] for box in boxes})
+        said.append(f"wrote boxes.csv: {len(boxes)} boxes of {shown} images")
+
+
+def _table_lines(folder: Path, images: str, said: list[str]) -> list[str]:
     """Keys about tables."""
+    entries = list_files(folder)
     names = {entry.name for entry in entries}
     lines = []
     if images.lower().endswith(".npz"):
