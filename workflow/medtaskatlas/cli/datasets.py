@@ -87,14 +87,17 @@ def init_dataset(
 @app.command("check")
 def check_dataset(
     folder: Annotated[Path, typer.Argument(help="folder dataset, or a folder of them")],
+    pictures: Annotated[
+        Path, typer.Option(help="folder for a contact sheet of each dataset, masks drawn over")
+    ] = Path("results/check"),
 ) -> None:
-    """Read everything once and say what is wrong, line by line."""
+    """Read everything once, say what is wrong, and draw the images with their masks."""
     from medtaskatlas.datasets.own import check_own
 
     bad = 0
     existing_folder(folder)
     for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
-        findings = check_own(dataset)
+        findings = check_own(dataset, pictures / f"{dataset.resolve().name}.png")
         for finding in findings:
             typer.echo(str(finding))
         errors = sum(f.severity == "error" for f in findings)

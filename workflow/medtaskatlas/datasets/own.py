@@ -12,6 +12,7 @@ from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.folder.check import check_folder, check_frames
 from medtaskatlas.datasets.folder.description import DESCRIPTION, identifier, read_description
 from medtaskatlas.datasets.folder.files import Finding, fingerprint, list_files
+from medtaskatlas.datasets.folder.sheet import Sheet
 from medtaskatlas.datasets.sources.folder import load_folder_dataset
 
 
@@ -92,24 +93,25 @@ def load_own(folder: Path) -> Dataset:
     return checked_entry(path, str(raw.get("name", identifier(folder))), entry)
 
 
-def check_own(folder: Path) -> list[Finding]:
-    """Read a dataset of the user's own once and say what is wrong with it."""
+def check_own(folder: Path, picture: Path | None = None) -> list[Finding]:
+    """Read a dataset of the user's own once and say what is wrong with it; draw a `picture`."""
     raw, findings = read_description(folder)
     if findings or raw.get("reader", "folder") == "folder":
-        return check_folder(folder)
+        return check_folder(folder, picture)
     try:
         dataset = load_own(folder)
     except AtlasError as error:
         return [Finding("error", "", "", error.problem, error.remedy)]
-    return list(_check(dataset, Path(str(dataset.folder))))
+    return list(_check(dataset, Path(str(dataset.folder)), picture))
 
 
-def _check(dataset: Dataset, place: Path) -> Iterator[Finding]:
+def _check(dataset: Dataset, place: Path, picture: Path | None) -> Iterator[Finding]:
     """All pictures of a dataset."""
     notes: list[str] = []
     frames = dataset.read(place, image_size=64, limit=None, note=notes.append)
     units = {n: q.unit for n, q in {**dataset.maps, **dataset.values}.items()}
-    yield from check_frames(frames, place, units)
+    sheet = Sheet(dataset.classes, dataset.labels) if picture else None
+    yield from check_frames(frames, place, units, picture, sheet)
     yield from (Finding("warning", "", "", note, "") for note in notes)
 
 

@@ -24,8 +24,9 @@ from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
 from medtaskatlas.datasets.folder.labels import unreadable
 from medtaskatlas.datasets.folder.match import missing_files, some
 from medtaskatlas.datasets.folder.read import read_item, read_packed
+from medtaskatlas.datasets.folder.sheet import Sheet
 from medtaskatlas.datasets.folder.survey import survey
-from medtaskatlas.datasets.folder.tables import SPLITS_FILE, label_names
+from medtaskatlas.datasets.folder.tables import NO_FINDING, SPLITS_FILE, label_names
 from medtaskatlas.datasets.io.frame import Excluded, Frame
 
 # What stands in for a key that is missing or wrong, so that the rest can be checked.
@@ -54,6 +55,7 @@ class _Seen:
     # Of a quantity: how many images have it, the lowest and the highest number.
     quantities: dict[str, tuple[int, float, float]] = field(default_factory=dict)
     excluded: Counter[str] = field(default_factory=Counter)
+    sheet: Sheet | None = None
     few: list[str] = field(default_factory=list)  # pictures of few grey values
     pictures: dict[bytes, tuple[str, str]] = field(default_factory=dict)  # image and group
 
@@ -63,13 +65,14 @@ class _Seen:
         self.quantities[name] = (count + 1, min(lowest, low), max(highest, high))
 
 
-def check_folder(folder: Path) -> list[Finding]:
+def check_folder(folder: Path, picture: Path | None = None) -> list[Finding]:
     """Read a folder dataset once and say what is wrong with it; goes on after each mistake.
 
-    Errors stop a run; warnings weaken what it can show; the last findings tell what was read.
+    Errors stop a run; warnings weaken what it can show; the last findings tell what was read. A
+    `picture` is a PNG file to be written: images with what is drawn on them.
     """
     folder = Path(folder)
-    return _whatever_comes(_check(folder), folder)
+    return _whatever_comes(_check(folder, picture), folder)
 
 
 def _whatever_comes(check: Iterator[Finding], folder: Path) -> list[Finding]:
@@ -86,7 +89,7 @@ def _whatever_comes(check: Iterator[Finding], folder: Path) -> list[Finding]:
     return findings
 
 
-def _check(folder: Path) -> Iterator[Finding]:
+def _check(folder: Path, picture: Path | None) -> Iterator[Finding]:
     """Findings in their order."""
     raw, findings = read_description(folder)
     yield from findings
@@ -105,12 +108,28 @@ def _check(folder: Path) -> Iterator[Finding]:
     if "images" in {finding.where for finding in absent}:
         return
     description = _without(description, {finding.where for finding in absent})
-    seen = _Seen()
+    names = [description.classes[stored] for stored in sorted(description.classes)]
+    numbers = label_names([], description.label_names, description.label_kind)
+    labels = [description.label_names.get(text, NO_FINDING) for text in numbers]
+    seen = _Seen(sheet=Sheet(dict(enumerate(names, start=1)), labels) if picture else None)
     yield from _read(folder, description, entries, seen)
+    if picture:
+        yield from _draw(seen, picture)
     if seen.frames:
         yield from _unused(description, seen)
     quantities = {**description.maps, **description.values}
     yield from _sums(seen, {name: quantity.unit for name, quantity in quantities.items()})
+
+
+def _draw(seen: _Seen, picture: Path) -> Iterator[Finding]:
+    """Write the contact sheet."""
+    try:
+        if seen.sheet and (count := seen.sheet.write(picture)):
+            said = f"look at {picture}: {count} images with their annotation drawn over"
+            yield Finding("info", "", "", said, "")
+    except Exception as error:  # a picture stops no check
+        problem = error.problem if isinstance(error, DataError) else f"no picture: {error}"
+        yield Finding("warning", "", "", problem, "name another folder: --pictures FOLDER")
 
 
 def _mended(raw: dict[Any, Any]) -> Description | None:
@@ -220,6 +239,8 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
         seen.excluded[frame.reason] += 1
         return
     seen.frames += 1
+    if seen.sheet:
+        seen.sheet.take(frame)
     seen.groups[frame.group_id] = frame.split
     seen.subjects.add(frame.subject or frame.group_id)
     known = frame.group_source != "unknown" or frame.split or frame.subject
@@ -254,11 +275,17 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
 
 
 def check_frames(
-    frames: Iterable[Frame | Excluded], folder: Path, units: dict[str, str]
+    frames: Iterable[Frame | Excluded],
+    folder: Path,
+    units: dict[str, str],
+    picture: Path | None = None,
+    sheet: Sheet | None = None,
 ) -> Iterator[Finding]:
     """Read the pictures of a dataset of any source once: doubts, and what was read."""
-    seen = _Seen()
+    seen = _Seen(sheet=sheet)
     yield from _whatever_comes((f for frame in frames for f in _take(frame, seen, "")), folder)
+    if picture:
+        yield from _draw(seen, picture)
     yield from _sums(seen, units)
 
 
