@@ -12,6 +12,7 @@ from medtaskatlas.core.text import visible
 from medtaskatlas.run.plan import plan_run
 from medtaskatlas.run.products import Products
 from medtaskatlas.core.code_hash import code_hash
+from medtaskatlas.core.text import use_utf8
 from medtaskatlas.snakemake_ext.patches import patch_snakemake
 from medtaskatlas.snakemake_ext.slurm import runtime_by_attempt
 from medtaskatlas.snakemake_ext.startup import (
@@ -20,6 +21,7 @@ from medtaskatlas.snakemake_ext.startup import (
     enter_container,
 )
 
+use_utf8()
 min_version("9.27")
 patch_snakemake()
 

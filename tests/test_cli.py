@@ -1,10 +1,12 @@
 """The command line lists what there is."""
 
+import os
 import subprocess
 import sys
 
 from typer.testing import CliRunner
 
+from folders import flat
 from generated import write_dataset
 from medtaskatlas.cli import app
 
@@ -24,6 +26,24 @@ def test_datasets_are_listed_and_filtered(tmp_path) -> None:
     fetched = {line.split()[0]: " yes " in line for line in lines[1:]}
     assert {"xr_chest", "xr_leg", "chestmnist"} <= set(fetched)
     assert [name for name, there in fetched.items() if there] == ["xr_leg"]
+
+
+def test_names_beyond_ascii_need_no_locale(tmp_path):
+    """LC_ALL=C and PYTHONUTF8=0, as some clusters set them."""
+    root = flat(tmp_path / "größe", n=1, name="groesse", title="Größe", modality="XR")
+    (root / "images" / "a0.png").rename(root / "images" / "ä.png")
+    medtaskatlas = [sys.executable, "-c", "from medtaskatlas.cli import main; main()"]
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    for arguments in (["check", str(root)], ["--datasets-dir", str(root)]):
+        done = subprocess.run(
+            [*medtaskatlas, "datasets", *arguments],
+            capture_output=True,
+            cwd=tmp_path,
+            env=environment,
+            check=True,
+        )
+        assert "größe" in done.stdout.decode() or "Größe" in done.stdout.decode()
+        assert not done.stderr
 
 
 def test_tasks_are_listed() -> None:

@@ -15,6 +15,7 @@ from medtaskatlas.cli.provenance import provenance
 from medtaskatlas.cli.replay import replay
 from medtaskatlas.cli.targets import targets
 from medtaskatlas.core.errors import AtlasError
+from medtaskatlas.core.text import use_utf8
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; errors that users can act on come without a traceback."""
+    use_utf8()
     try:
         app()
     except AtlasError as error:

@@ -1,7 +1,11 @@
-"""Text for terminals, logs and pages: foreign text made harmless, tables."""
+"""Text: its encoding, foreign text made harmless, tables for a terminal or as Markdown."""
 
 from __future__ import annotations
 
+import codecs
+import locale
+import os
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +27,21 @@ def visible(text: str, keep: str = "\n\t") -> str:
         else c.encode("unicode_escape").decode()
         for c in text
     )
+
+
+def use_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode, where the locale says another encoding.
+
+    Names of files, catalogue, configuration and tables are UTF-8 on every machine; LC_ALL=C with
+    PYTHONUTF8=0, as some clusters set it, would make ASCII of them.
+    """
+    encoding = codecs.lookup(locale.getencoding()).name
+    if sys.flags.utf8_mode or encoding == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell
 
 
 def aligned_table(

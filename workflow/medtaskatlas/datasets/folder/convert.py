@@ -124,7 +124,10 @@ def _yolo(path: Path, picture: Path, name: str) -> tuple[Rows, str]:
             if line.strip():
                 return [], "is not read: not YOLO's `class x y width height` with shares of 0 to 1"
             continue
-        width, height = (width, height) if width else _size(picture)
+        try:
+            width, height = (width, height) if width else _size(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            return [], f"is not read: of {name} the size is not known ({error})"
         kind, x, y, w, h = box
         corners = [(x - w / 2) * width, (y - h / 2) * height]
         corners += [(x + w / 2) * width, (y + h / 2) * height]
@@ -145,12 +148,17 @@ def _yolo_names(folder: Path) -> dict[Any, str]:
     """Names of YOLO's classes, where a file tells them."""
     for path in (folder / "data.yaml", folder / "dataset.yml"):
         if path.is_file():
-            content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            try:
+                content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, RecursionError, ValueError):
+                continue
             named = content.get("names", {}) if isinstance(content, dict) else {}
-            return dict(named) if isinstance(named, dict) else dict(enumerate(named))
+            if isinstance(named, dict | list):
+                return named if isinstance(named, dict) else dict(enumerate(named))
     for path in (folder / "classes.txt", folder / "labels" / "classes.txt", folder / "obj.names"):
         if path.is_file():
-            return dict(enumerate(path.read_text(encoding="utf-8").split("\n")))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            return dict(enumerate(text.splitlines()))
     return {}
 
 

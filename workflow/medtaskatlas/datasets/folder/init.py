@@ -63,6 +63,34 @@ def init_folder(folder: Path) -> str:
         raise DataError(f"{path} is there already", remedy)
     entries = list_files(folder)
     said: list[str] = []
+    images, items, lines = _picture_lines(folder, entries, said)
+    told = False
+    if not images.lower().endswith(".npz"):
+        told = _write_tables(folder, images, entries, items, said)
+    lines += _table_lines(folder, images, said)
+    modality, body_part = _dicom_facts(folder / images, items, said)
+    values: dict[str, Any] = {
+        "folder": folder,
+        "name": _text(identifier(folder)),
+        "modality": modality or f"TODO one of {', '.join(get_args(Modality))}",
+        "body_part": _text(body_part or "TODO what is shown, e.g. chest"),
+        "images": _text(images),
+        "annotation": "\n".join(lines),
+        "pattern": _pattern(items, said, folders=not told),
+    }
+    with atomic_write(path) as part:
+        part.write_text(_TEMPLATE.format(**values), encoding="utf-8")
+    found = "\n".join(f"  {line}" for line in said)
+    return (
+        f"wrote {path}; guessed from what lies there:\n{found}\n"
+        f"Replace every TODO, then: medtaskatlas datasets check {folder}"
+    )
+
+
+def _picture_lines(
+    folder: Path, entries: list[Entry], said: list[str]
+) -> tuple[str, list[Item], list[str]]:
+    """Where the images are, these, and keys about them and what lies beside them."""
     instances = _folder_of(entries, ("instances",))
     maps = _folder_of(entries, ("maps",))
     others = [place for place in (instances, maps) if place]
@@ -98,26 +126,7 @@ def init_folder(folder: Path) -> str:
         lines += ["maps:", "  quantity:   # its name, such as dose"]
         lines += [f"    {line}" for line in (*about, "unit: TODO unit, e.g. Gy")]
         said.append(f"maps: {maps}; give the quantity its name, unit and scale")
-    if not images.lower().endswith(".npz"):
-        _write_tables(folder, images, entries, items, said)
-    lines += _table_lines(folder, images, said)
-    modality, body_part = _dicom_facts(folder / images, items, said)
-    values: dict[str, Any] = {
-        "folder": folder,
-        "name": _text(identifier(folder)),
-        "modality": modality or f"TODO one of {', '.join(get_args(Modality))}",
-        "body_part": _text(body_part or "TODO what is shown, e.g. chest"),
-        "images": _text(images),
-        "annotation": "\n".join(lines),
-        "pattern": _pattern(items, said),
-    }
-    with atomic_write(path) as part:
-        part.write_text(_TEMPLATE.format(**values), encoding="utf-8")
-    found = "\n".join(f"  {line}" for line in said)
-    return (
-        f"wrote {path}; guessed from what lies there:\n{found}\n"
-        f"Replace every TODO, then: medtaskatlas datasets check {folder}"
-    )
+    return images, items, lines
 
 
 def _text(value: str) -> str:
@@ -200,8 +209,7 @@ def _mask_lines(
         try:
             ids |= _ids(folder / item.files[0], item)
         except Exception as error:  # of a damaged file; `check` says which one
-            problem = error.problem if isinstance(error, AtlasError) else str(error)
-            said.append(f"could not look into a mask: {problem}")
+            said.append(f"could not look into a mask: {_problem(error)}")
         if len(ids - {0}) > _MOST_CLASSES and not with_objects:
             why = f"more than {_MOST_CLASSES} numbers are objects, not classes"
             said.append(f"instances: {masks} ({why})")
@@ -210,6 +218,11 @@ def _mask_lines(
     said.append(f"masks: {masks} ({len(items)} files; ids {sorted(ids) or 'not found'})")
     names = [f"  {i}: TODO name of class {i}" for i in sorted(ids) or [1]]
     return [f"masks: {_text(masks)}", "classes:", *names]
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a file."""
+    return error.problem if isinstance(error, AtlasError) else ascii(str(error))
 
 
 def _ids(path: Path, item: Item) -> set[int]:
@@ -233,10 +246,10 @@ def _ids(path: Path, item: Item) -> set[int]:
 
 def _write_tables(
     folder: Path, images: str, entries: list[Entry], items: list[Item], said: list[str]
-) -> None:
-    """Write labels.csv, splits.csv and boxes.csv where folders or known formats tell them."""
+) -> bool:
+    """Write labels.csv, splits.csv and boxes.csv; whether folders are labels or splits."""
     if any((folder / f"{key}.csv").exists() for key in ("labels", "splits", "boxes")):
-        return
+        return False
     labels, splits = by_folder(items)
     if labels:
         head = ["image", "label"] + ["split"] * bool(splits)
@@ -255,6 +268,7 @@ def _write_tables(
         write_table(folder / "boxes.csv", ["image", "x0", "y0", "x1", "y1", "label"], boxes)
         shown = len({box[0] for box in boxes})
         said.append(f"wrote boxes.csv: {len(boxes)} boxes of {shown} images")
+    return bool(labels or splits)
 
 
 def _table_lines(folder: Path, images: str, said: list[str]) -> list[str]:
@@ -304,8 +318,8 @@ def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, 
 
     try:
         header = read_header(place / first.files[0])
-    except AtlasError as error:
-        said.append(f"could not look into {first.files[0]}: {error.problem}")
+    except Exception as error:  # as above
+        said.append(f"could not look into {first.files[0]}: {_problem(error)}")
         return "", ""
     modality = _DICOM_MODALITY.get(str(header.get("Modality", "")), "")
     body_part = re.sub("[^A-Za-z ]", " ", str(header.get("BodyPartExamined", "") or "")).strip()
@@ -315,10 +329,14 @@ def _dicom_facts(place: Path, items: list[Item], said: list[str]) -> tuple[str, 
     return modality, body_part.lower()
 
 
-def _pattern(items: list[Item], said: list[str]) -> str:
-    """A pattern that would gather images to groups, as a suggestion that is not in force."""
+def _pattern(items: list[Item], said: list[str], *, folders: bool) -> str:
+    """A pattern that would gather images to groups, as a suggestion that is not in force.
+
+    Of sub-folders only where they are nothing else.
+    """
     plain = "# group_pattern: ^patient(\\d+)_   # on the file name; its first group is the patient"
-    for pattern in (r"^([^/]+)/", r"^([A-Za-z]+[-_]?\d+)[-_]", r"^(\d+)[-_]"):
+    tops = [r"^([^/]+)/"] if folders else []
+    for pattern in (*tops, r"^([A-Za-z]+[-_]?\d+)[-_]", r"^(\d+)[-_]"):
         found = [re.search(pattern, item.name) for item in items]
         groups = {match[1] for match in found if match}
         if items and all(found) and 1 < len(groups) < len(items):
