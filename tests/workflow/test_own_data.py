@@ -80,6 +80,14 @@ def test_data_made_by_hand_appear_in_the_atlas(run):
     assert set(measured["split"]) == {"groups", "datasets"}
 
 
+def test_a_folder_spelled_otherwise_runs_nothing_anew(run):
+    folder, again, _ = run
+    (folder / "link").symlink_to("mine")
+    for spelled in (folder / "mine", "link", "./mine/"):
+        arguments = ("--cores", "2", "tables", "--config", f"datasets_dir={spelled}")
+        assert "Nothing to be done" in snakemake(folder, *arguments, **again.keywords).stderr
+
+
 def test_again_does_nothing_and_a_new_picture_is_noticed(run):
     folder, again, _ = run
     assert "Nothing to be done" in again().stderr

@@ -238,6 +238,8 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
     if isinstance(frame, Excluded):
         seen.excluded[frame.reason] += 1
         return
+    import cv2
+
     seen.frames += 1
     if seen.sheet:
         seen.sheet.take(frame)
@@ -257,7 +259,9 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
     elif frame.label is not None:
         seen.labels[frame.label] += 1
     plane = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 0]
-    if np.count_nonzero(np.bincount(plane.reshape(-1), minlength=256)) <= _FEW_VALUES:
+    # Of a picture of 4 megapixels 2 ms, where numpy's bincount takes 36.
+    counts = cv2.calcHist([np.ascontiguousarray(plane)], [0], None, [256], [0, 256])
+    if np.count_nonzero(counts) <= _FEW_VALUES:
         seen.few.append(frame.image_id)
     digest = hashlib.sha256(repr(frame.pixels.shape).encode())
     digest.update(frame.pixels.data)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from medtaskatlas.core.files import atomic_write
@@ -119,6 +118,8 @@ def _annotated(frame: Frame) -> int:
 
 def _drawn(frame: Frame) -> np.ndarray:
     """Picture [H, W, 3] as it is shown, with outlines of masks, objects and boxes, maps tinted."""
+    import cv2
+
     height, width = frame.pixels.shape[:2]
     scale = _SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -143,6 +144,8 @@ def _drawn(frame: Frame) -> np.ndarray:
 
 def _tinted(shown: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Picture under the colours of a map, where it is not 0."""
+    import cv2
+
     low, high = float(values.min()), float(values.max())
     grey = ((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
     size = (shown.shape[1], shown.shape[0])
