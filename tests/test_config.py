@@ -78,6 +78,20 @@ def test_a_folder_is_one_however_it_is_spelled(own_data, tmp_path, monkeypatch):
     assert others[3][1:] == first[1:]
 
 
+def test_every_folder_of_a_configuration_is_one_however_it_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "mine").mkdir()
+
+    def spelled(folder):
+        encoders = {"clip": {"weights": str(folder)}}
+        multitask = {"systems": {"stl": {}}, "targets_dir": str(folder)}
+        more = {"tasks_dir": str(folder), "encoders": encoders, "multitask": multitask}
+        return parse_config(SMALLEST | more).model_dump(mode="json")
+
+    assert spelled("mine") == spelled(tmp_path / "mine") == spelled("link") == spelled("./mine/")
+
+
 def test_folders_with_datasets_of_one_name_have_manifests_of_their_own(own_data, tmp_path):
     shutil.copytree(own_data / "own", tmp_path / "other" / "own")
     raw = yaml.safe_load((REPOSITORY / "config/folder.yaml").read_text())

@@ -51,8 +51,17 @@ def _series(root):
     return root / "images" / "s" / "000.dcm"
 
 
-def _npz(root):
-    np.savez(root / "x.npz", train_images=picture(0, (3, 12, 12)), train_labels=np.zeros(3, int))
+def _cine(root):
+    (root / "images").mkdir()
+    return write_dicom(root / "images" / "a.dcm", picture(0, (5, 12, 12)), Modality="US")
+
+
+def _detached(root):
+    return folders.write_nrrd(root / "images" / "a.nhdr", VOLUME, detached="a.raw.gz")
+
+
+def _npz(root, save=np.savez):
+    save(root / "x.npz", train_images=picture(0, (3, 12, 12)), train_labels=np.zeros(3, int))
     describe(root, images="x.npz", labels="x.npz", label_names={0: "none"})
     return root / "x.npz"
 
@@ -107,7 +116,10 @@ KINDS = {
     "nrrd gzip": _nrrd(),
     "dicom": _dicom,
     "series": _series,
+    "cine": _cine,
+    "detached nrrd": _detached,
     "npz": _npz,
+    "packed npz": lambda root: _npz(root, np.savez_compressed),
     "mask": _mask(".png"),
     "mask tiff": _mask(".tif"),
     "volume mask": _volume_mask,
@@ -142,6 +154,32 @@ def damaged(data: bytes, changes) -> bytes:
             one = numbers[int(where * len(numbers))]
             data = data[: one.start()] + ODD[value % len(ODD)] + data[one.end() :]
     return data
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("nrrd", b"sizes: 9 8 9", b"sizes: 9 8 3.0"),
+        ("nrrd", b"sizes: 9 8 9", b"sizes: 9 8 nan"),
+        ("nrrd", b"sizes: 9 8 9", b"sizes: 9 8 1e400"),
+        ("nrrd", b"sizes: 9 8 9", b"sizes: 9 8 -9"),
+        ("nrrd", b"(0,0,0)", b"(0,0,x)"),
+        ("dicom", b"1\\1 ", b"a\\b "),
+        ("dicom", b"1\\1 ", b"1   "),
+        ("series", b"0\\0\\0 ", b"a\\0\\0 "),
+        ("npz", b"(3, 12, 12)", b"(-3, 12,12)"),
+        ("npz", b"(3, 12, 12)", b"(3.0,12,12)"),
+        ("png", b"IHDR", b"IHDX"),
+    ],
+)
+def test_numbers_that_are_none_stop_no_check(tmp_path, kind, old, new):
+    root = describe(tmp_path / "mine")
+    path = KINDS[kind](root)
+    whole = path.read_bytes()
+    assert old in whole
+    path.write_bytes(whole.replace(old, new))
+    findings = check_folder(root)
+    assert all(f.file for f in findings if f.severity == "error" and "is left" not in f.problem)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -31,7 +31,9 @@ def test_any_source_reads_a_copy_where_it_lies(tmp_path):
     (folder / "dataset.yaml").write_text(yaml.safe_dump(entry))
 
     dataset = load_own(folder)
-    assert not [finding for finding in check_own(folder) if finding.severity != "info"]
+    findings = check_own(folder, tmp_path / "sheet.png")
+    assert not [finding for finding in findings if finding.severity != "info"]
+    assert (tmp_path / "sheet.png").is_file()
     assert listing([dataset], tmp_path)[1][0][6] == "yes"
     fetch(dataset, tmp_path / "raw", image_size=64)
     manifest = tmp_path / "raw" / "MANIFEST.json"

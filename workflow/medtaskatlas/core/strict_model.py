@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from medtaskatlas.core.files import one_spelling
+
+# A folder that a user names; typed otherwise it is the same.
+Folder = Annotated[Path, AfterValidator(lambda path: Path(one_spelling(path)))]
 
 
 class StrictModel(BaseModel):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from medtaskatlas.core.errors import nearest
-from medtaskatlas.core.strict_model import StrictModel
+from medtaskatlas.core.strict_model import Folder, StrictModel
 from medtaskatlas.learning.options import Training
 from medtaskatlas.multitask.systems import SYSTEMS
 from medtaskatlas.multitask.systems.options import NetworkOptions
@@ -94,7 +93,7 @@ class Multitask(NetworkOptions, Training):
         le=20,
         description="grouped cross-validation instead of the images' own splits, for small sets",
     )
-    targets_dir: Path | None = Field(
+    targets_dir: Folder | None = Field(
         None, description="folder of *.py files with your own kinds of targets"
     )
     learning_rates: list[float] = Field(

@@ -9,11 +9,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.core.files import one_spelling
-from medtaskatlas.core.strict_model import StrictModel, submodels
+from medtaskatlas.core.strict_model import Folder, StrictModel, submodels
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
 from medtaskatlas.medformer.options import Medformer
@@ -101,13 +100,13 @@ class Config(StrictModel):
         description="names from the catalogue, or {name: ..., image_size: ...} for a size of its "
         "own; or a filter, or `all`",
     )
-    datasets_dir: Path | list[Path] | None = Field(
+    datasets_dir: Folder | list[Folder] | None = Field(
         None,
         description="folder of folder datasets of your own, or several ([a, b]); every one in "
         "them is added",
     )
     tasks: list[str] | Literal["all"] = Field("all", description="names of tasks, or `all`")
-    tasks_dir: Path | None = Field(None, description="folder of *.py files with your own tasks")
+    tasks_dir: Folder | None = Field(None, description="folder of *.py files with your own tasks")
     heldout: Heldout = Field(Heldout(), description="datasets and tasks kept out of training")
     licences: list[str] | None = Field(
         None, description="licences (SPDX or LicenseRef) to restrict the run to; null takes all"
@@ -190,13 +189,6 @@ class Config(StrictModel):
         "result; one that is stopped there goes on from its checkpoint",
     )
     splits: Splits = Field(Splits(), description="shares of groups")
-
-    @field_validator("datasets_dir", "tasks_dir")
-    @classmethod
-    def _spelled_alike(cls, value: Path | list[Path] | None) -> Any:
-        if isinstance(value, list):
-            return [Path(one_spelling(path)) for path in value]
-        return None if value is None else Path(one_spelling(value))
 
     @property
     def datasets_dirs(self) -> list[Path]:

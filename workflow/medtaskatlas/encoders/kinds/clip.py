@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, PlainSerializer
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.strict_model import Folder
 from medtaskatlas.encoders.kind import EncoderKind
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Clip(EncoderKind):
 
     kind: Literal["clip"] = Field("clip", description="trained on captioned images, frozen")
     # Serialised as text: options are written as JSON.
-    weights: Annotated[Path, PlainSerializer(str)] | None = Field(
+    weights: Annotated[Folder, PlainSerializer(str)] | None = Field(
         None, description="folder with config.json and model.safetensors; empty: by `model`"
     )
     model: str = Field(
