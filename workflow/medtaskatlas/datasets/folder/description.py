@@ -237,14 +237,15 @@ def read_description(folder: Path) -> tuple[dict[str, Any], list[Finding]]:
     except OSError as error:
         remedy = f"write one with: medtaskatlas datasets init {folder}"
         return {}, [description_finding("", f"cannot be read: {error.strerror}", remedy)]
-    except UnicodeDecodeError:
-        return {}, [description_finding("", "is not UTF-8 text", "save it as UTF-8")]
     except yaml.YAMLError as error:
         said = f"is not YAML: {yaml_mistake(error)}"
         return {}, [description_finding("", said, "mend that line; text with `: ` needs quotes")]
     except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
         said = f"holds a value that cannot be read: {error}"
-        return {}, [description_finding("", said, "put dates and long numbers in quotes")]
+        advice = "put dates and long numbers in quotes"
+        if isinstance(error, UnicodeDecodeError):
+            said, advice = "is not UTF-8 text", "save it as UTF-8"
+        return {}, [description_finding("", said, advice)]
     if not isinstance(raw, dict) or not isinstance(node, yaml.MappingNode):
         return {}, [
             description_finding("", "must be keys with values (key: value)", "see the manual")
