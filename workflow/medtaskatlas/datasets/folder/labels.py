@@ -83,6 +83,9 @@ def flat_labels(
         return [np.zeros(size, KINDS[kind][1])] * count
     path = found.path(found.beside[kind][item.stem], kind)
     planes = pages_beside(found, item, kind, (count, *size), read_labels)
+    # One bit says where the only class is, whatever its number; formats write True as 1 or 255.
+    only = next(iter(found.description.classes)) if _one_class(found, kind) else 1
+    planes = [p.astype(np.uint16) * np.uint16(only) if p.dtype == bool else p for p in planes]
     table = _table(found, kind, planes, path)
     # Most masks hold the numbers that they are to hold.
     same = bool((table == np.arange(len(table))).all())
@@ -191,6 +194,11 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
     table = np.zeros(int(max(ids)) + 1, np.uint8)
     table[ids] = np.arange(1, len(ids) + 1)
     return table
+
+
+def _one_class(found: Survey, kind: str) -> bool:
+    """Whether label maps tell one class from the background."""
+    return kind == "masks" and len(found.description.classes) == 1
 
 
 def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
