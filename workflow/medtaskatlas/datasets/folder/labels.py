@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.folder.files import Item
 from medtaskatlas.datasets.folder.match import Survey
 from medtaskatlas.datasets.io.frame import Excluded
-from medtaskatlas.datasets.io.volume import canonical, spacings
+from medtaskatlas.datasets.io.volume import canonical, furthest, spacings
 
 # Folder key: (field of a frame, its type).
 KINDS: dict[str, tuple[str, type]] = {
@@ -53,16 +52,14 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
         if item.kind == "nifti":
             loaded = _nifti(found, item, kind, index)
         elif item.kind == "nrrd":
-            from medtaskatlas.datasets.io.nrrd import n_volumes, read_nrrd
-
-            loaded = Loaded(
-                *canonical(*read_nrrd(path, index)), left=_others(item, n_volumes(path), index)
-            )
+            loaded = _nrrd(path, item, kind, index)
         else:
             loaded = _series(found, item, kind)
     except DataError as error:
         # Readers that serve fetched files say "delete and fetch anew": never of a user's own data.
-        said = remedy(item) if item.kind == "nifti" else error.remedy
+        said = error.remedy
+        if item.kind == "nifti" and (not said or said.startswith("delete ")):
+            said = remedy(item)
         raise DataError(error.problem, said) from error
     if loaded.values is not None and loaded.values.dtype.kind not in "iuf":
         raise DataError(f"{path}: values of {loaded.values.dtype} are no grey values", remedy(item))
@@ -156,7 +153,10 @@ def volume_beside(
             f"{path} has {has} voxels (right, front, top), {found.path(item)} has {wanted}",
             f"resample the {what} onto the image's grid ({way})",
         )
-    if loaded.affine is not None and (gap := _gap(shape, affine, loaded.affine)) > 0.5:
+    if loaded.affine is None:
+        return values
+    gap = furthest(shape, affine, loaded.affine) / (min(spacings(affine)) or 1e-6)
+    if not gap <= 0.5:
         raise DataError(
             f"{path} lies {gap:.1f} voxels away from {found.path(item)}",
             f"resample the {what} onto the image's grid ({way}), or copy the image's header if the "
@@ -201,35 +201,35 @@ def _one_class(found: Survey, kind: str) -> bool:
     return kind == "masks" and len(found.description.classes) == 1
 
 
-def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
-    """Largest distance of the corners of two grids, in sides of the smallest voxel."""
-    ends = np.array(list(itertools.product((0, 1), repeat=3))) * (np.array(shape) - 1)
-    corners = np.column_stack([ends, np.ones(len(ends))])
-    away = np.linalg.norm(((one - other) @ corners.T)[:3], axis=0).max()
-    return float(away / max(min(spacings(one)), 1e-6))
-
-
 def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
     """A NIfTI volume."""
-    import nibabel
-
-    from medtaskatlas.datasets.io.nifti import load_volume
+    from medtaskatlas.datasets.io.nifti import load_volume, volume_shape
 
     path = found.path(item, kind)
-    try:
-        shape = nibabel.load(path).shape
-    except Exception as error:  # gzip, zlib and nibabel each have their own errors
-        raise DataError(
-            f"{path} cannot be read as NIfTI ({type(error).__name__}: {error})"
-        ) from error
+    shape = volume_shape(path)
     many = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or (kind != "images" and many > 1):
         wanted = "3, or 4 with `index`, are" if kind == "images" else "a map needs 3, which is"
         raise DataError(f"{path} has {len(shape)} dimensions {shape}; {wanted} understood")
     if index >= many > 1:
         raise DataError(f"{path} holds {many} volumes, `index` is {index}")
-    values, affine = load_volume(path, index if many > 1 else 0)
+    transform = found.description.nifti_transform
+    values, affine = load_volume(path, index if many > 1 else 0, transform)
     return Loaded(values, affine, left=_others(item, many, index))
+
+
+def _nrrd(path: Path, item: Item, kind: str, index: int) -> Loaded:
+    """A NRRD volume."""
+    from medtaskatlas.datasets.io.nrrd import n_volumes, read_nrrd
+
+    many = n_volumes(path)
+    if kind != "images" and many > 1:
+        raise DataError(
+            f"{path} holds {many} layers, of which a label map or map has one",
+            "export it as one label map (3D Slicer: Segmentations, export to labelmap); segments "
+            "that overlap need a file and a dataset each",
+        )
+    return Loaded(*canonical(*read_nrrd(path, index)), left=_others(item, many, index))
 
 
 def _others(item: Item, many: int, index: int) -> list[Excluded]:

@@ -246,7 +246,7 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
         )
         return
     mm = volume.spacings(loaded.affine)
-    axis = volume.plane_of(found.description.axis, mm)
+    axis = volume.plane_of(found.description.axis, mm, values.shape)
     # As volume.display() lays them out: the lower axis runs along the columns.
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
     black_white = _grey_range(found, item, values)
