@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from folders import describe, head, picture, read_all, write_nrrd
+from medfiles import write_dicom
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.download import fetch
 from medtaskatlas.datasets.folder.read import read_volumes
@@ -62,6 +63,18 @@ def test_the_key_puts_the_mask_on_its_image(tmp_path, chosen):
     mirrored = {"qform": "sform", "sform": "qform"}[chosen]
     frames, _ = read_all(describe(tmp_path, nifti_transform=mirrored, **keys))
     assert not any(((f.pixels == 255) & (f.mask == 1)).any() for f in frames)
+
+
+def test_a_mask_without_a_place_is_not_laid_on_by_index(tmp_path):
+    keys = lesion(tmp_path, {"sform": SFORM}, {"sform": SFORM})
+    (tmp_path / "masks" / "v.nii.gz").unlink()
+    (tmp_path / "masks" / "v").mkdir()
+    for z in range(20):
+        plane = np.zeros((28, 24), np.uint16)
+        write_dicom(tmp_path / "masks" / "v" / f"{z}.dcm", plane, SeriesInstanceUID="1.2")
+    with pytest.raises(DataError, match="has no positions of its slices") as said:
+        read_all(describe(tmp_path, **keys))
+    assert "save the mask as NIfTI" in said.value.remedy
 
 
 def test_rounding_and_one_transform_alone_are_no_contradiction(tmp_path):

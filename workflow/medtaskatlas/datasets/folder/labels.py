@@ -153,8 +153,11 @@ def volume_beside(
             f"{path} has {has} voxels (right, front, top), {found.path(item)} has {wanted}",
             f"resample the {what} onto the image's grid ({way})",
         )
-    if loaded.affine is None:
-        return values
+    if loaded.affine is None:  # by index alone, it might be mirrored
+        raise DataError(
+            f"{path.parent} has no positions of its slices, {found.path(item)} has",
+            f"save the {what} as NIfTI or NRRD with the image's header",
+        )
     gap = furthest(shape, affine, loaded.affine) / (min(spacings(affine)) or 1e-6)
     if not gap <= 0.5:
         raise DataError(

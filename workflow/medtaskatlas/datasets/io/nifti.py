@@ -73,7 +73,8 @@ def _refuse_contradiction(path: Path, shape: tuple[int, ...], given: dict[str, n
             f"{path}: its qform and sform disagree by {away:.4g} mm: tools based on ITK place it "
             "by the one, nibabel and FSL by the other",
             "write `nifti_transform: qform` or `nifti_transform: sform` into dataset.yaml, "
-            "whichever the masks were drawn by, or mend the header",
+            "whichever the masks were drawn by, or mend the header (nibabel: "
+            "image.set_qform(image.get_sform()), or the other way round)",
         )
 
 
