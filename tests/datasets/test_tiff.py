@@ -214,3 +214,24 @@ def test_a_header_that_promises_more_than_can_be(tmp_path):
         patch(path, tag, "<I", 1 << 20)
     with pytest.raises(DataError, match="at most 1073741824 are read"):
         read_flat(path)
+
+
+def test_the_content_says_what_a_file_is_and_not_its_name(tmp_path):
+    tiff = save(tmp_path / "a.tif", CELL.astype(np.uint8) * 255, photometric="miniswhite")
+    tiff.rename(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png")[0], CELL * 255)
+    write(tmp_path / "b.png", GREY).rename(tmp_path / "b.tif")
+    np.testing.assert_array_equal(read_flat(tmp_path / "b.tif")[0], GREY)
+    write(tmp_path / "c.jpg", GREY).rename(tmp_path / "c.png")
+    with pytest.raises(DataError, match="label map in JPEG"):
+        read_labels(tmp_path / "c.png")
+
+
+def test_pages_of_several_sizes_are_told_with_what_a_pyramid_needs(tmp_path):
+    (tmp_path / "images").mkdir()
+    with tifffile.TiffWriter(tmp_path / "images" / "a.tif") as file:
+        for step in (1, 2):
+            file.write(np.ascontiguousarray(GREY[::step, ::step]))
+    with pytest.raises(DataError, match=r"differ in size or colour \(32 x 24, 16 x 12\)") as said:
+        read_all(describe(tmp_path))
+    assert "NewSubfileType 1" in said.value.remedy

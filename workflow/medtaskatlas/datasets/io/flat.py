@@ -27,7 +27,7 @@ def read_flat(path: Path) -> list[np.ndarray]:
     is stored as RGB is grey. Values are uint8, uint16, or what a TIFF holds.
     """
     if _is_tiff(path):
-        return [_upright(_grey_if_it_is(page), turn) for page, turn in _tiff(path, stored=False)]
+        return [_upright(_grey_if_it_is(page), turn) for page, turn in read_tiff(path)]
     data = _bytes(path)
     return [_upright(_channels(_decode(data, path), path), _orientation(data, path))]
 
@@ -44,13 +44,13 @@ def read_labels(path: Path) -> list[np.ndarray]:
 
 def read_numbers(path: Path, what: str) -> list[np.ndarray]:
     """Stored numbers [H, W] of each page of `what`, which has one channel; a palette is ignored."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if _bytes(path, 3).tobytes() == b"\xff\xd8\xff":
         raise DataError(
             f"{path} is {what} in JPEG, whose compression changes the numbers",
             "save it anew as PNG from the original",
         )
     if _is_tiff(path):
-        pages = _tiff(path, stored=True)
+        pages = read_tiff(path, stored=True)
         return [_upright(_one_channel(page, path, what), turn) for page, turn in pages]
     data = _bytes(path)
     if (bits := _packed(data)) is not None:
@@ -75,12 +75,6 @@ def _one_channel(page: np.ndarray, path: Path, what: str) -> np.ndarray:
     return np.ascontiguousarray(page[..., 0])
 
 
-def _tiff(path: Path, *, stored: bool) -> list[tuple[np.ndarray, int]]:
-    """Pages of a TIFF that can be read and is not empty."""
-    _bytes(path, 1)
-    return read_tiff(path, stored=stored)
-
-
 def _bytes(path: Path, most: int = -1) -> np.ndarray:
     """Content of a file, as OpenCV decodes it: its own reading fails on names beyond ASCII."""
     try:
@@ -95,8 +89,8 @@ def _bytes(path: Path, most: int = -1) -> np.ndarray:
 
 
 def _is_tiff(path: Path) -> bool:
-    """Whether a file may hold several pages."""
-    return path.suffix.lower() in (".tif", ".tiff")
+    """Whether a file is a TIFF, whatever it is called."""
+    return _bytes(path, 4).tobytes() in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _decode(data: np.ndarray, path: Path) -> np.ndarray:
