@@ -295,14 +295,33 @@ def test_a_few_values_that_are_not_finite_become_the_smallest(tmp_path):
     assert [(n.file, n.problem.split()[0]) for n in notes] == [("images/v.nii", "5")]
 
 
-def test_many_values_that_are_not_finite(tmp_path):
-    values = head().astype(np.float32)
-    values[:2] = np.nan
+def test_background_of_nan_is_the_smallest_value(tmp_path):
+    """SPM and others write NaN outside of their mask, in volumes and in pictures."""
+    values = head().astype(np.float32) + 5
+    clean, hole = values.copy(), np.zeros(values.shape, bool)
+    hole[:14] = True
+    values[hole], clean[hole] = np.nan, clean[~hole].min()
+    for name, stored in (("a", values), ("b", clean)):
+        folders.write_nifti(tmp_path / name / "images" / "v.nii", stored)
+        folders.write_nrrd(tmp_path / name / "images" / "w.nrrd", stored)
+        write(tmp_path / name / "images" / "x.tif", stored[:, :, 10])
+        describe(tmp_path / name, modality="MR")
+    notes = []
+    frames, _ = read_all(tmp_path / "a", notes.append)
+    wanted, _ = read_all(tmp_path / "b")
+    assert len(frames) == len(wanted) == 25
+    for a, b in zip(frames, wanted, strict=True):
+        np.testing.assert_array_equal(a.pixels, b.pixels)
+    assert [n.problem.split()[0] for n in notes] == [str(14 * 28 * 20)] * 2 + [str(14 * 28)]
+
+
+def test_nothing_but_nan(tmp_path):
+    values = np.full((9, 9, 9), np.nan, np.float32)
     folders.write_nifti(tmp_path / "images" / "v.nii", values)
-    stops(describe(tmp_path, modality="MR"), r"v\.nii: 8\.3% of its values are NaN", "exclude")
+    stops(describe(tmp_path, modality="MR"), r"v\.nii: all of its values are NaN", "exclude")
 
 
-@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 9, 2, 3)])
+@pytest.mark.parametrize("shape", [(9,), (9, 9, 9, 2, 3)])
 def test_nifti_of_other_dimensions(tmp_path, shape):
     folders.write_nifti(tmp_path / "images" / "v.nii", head((9, 9, 9)))
     import nibabel
@@ -542,6 +561,8 @@ def test_label_without_a_name(tmp_path):
         ("a0.png,9,9,5,5", "line 2: the box 9,9,5,5 is empty"),
         ("a0.png,1,2,x,4", "line 2: a corner of the box is no number"),
         ("a0.png,1,2,nan,4", "line 2: a corner of the box is no number"),
+        ("a0.png,0.25,0.3,0.6,0.75", r"line 2: the corners of 1 boxes .* are these shares of the"),
+        ("a0.png,0,0,1,1", r"line 2: the corners of 1 boxes lie between 0 and 1"),
         ("b.png,1,2,3,4", r"line 2: there is no image b\.png"),
     ],
 )
@@ -579,6 +600,33 @@ def test_npz_label_beyond_its_names(tmp_path):
     names = {0: "a", 1: "b"}
     describe(tmp_path, images="x.npz", labels="x.npz", label_names=names)
     stops(tmp_path, r"x\.npz: .* has the label 2, which is not in `label_names`", "add it")
+
+
+@pytest.mark.parametrize(
+    ("labels", "says", "remedy"),
+    [
+        (np.eye(3, dtype=np.uint8), r"train_labels is \[3, 3\]: one number an image", "argmax"),
+        (np.zeros((3, 2)), r"train_labels is \[3, 2\]: one number an image", "argmax"),
+        (np.array(["a", "b", "a"]), "train_labels are U1, not numbers", "`label_names`"),
+        (np.array([b"a", b"b", b"a"]), "train_labels are S1, not numbers", "`label_names`"),
+        (np.array([0, 1, np.nan]), "train_labels holds nan in row 2", "leave out"),
+        (np.array([[0], [np.inf], [1]]), "train_labels holds inf in row 1", "leave out"),
+        (np.array([0, 0.5, 1]), r"train_labels holds 0\.5 in row 1", "integers"),
+        (np.array([0, 1j, 1]), "train_labels are c16, not numbers", "`label_names`"),
+    ],
+)
+def test_npz_labels_that_are_no_numbers(tmp_path, labels, says, remedy):
+    images = np.stack([picture(i, (28, 28)) for i in range(3)])
+    np.savez(tmp_path / "x.npz", train_images=images, train_labels=labels)
+    describe(tmp_path, images="x.npz", labels="x.npz", label_names={0: "a", 1: "b", 2: "c"})
+    stops(tmp_path, rf"x\.npz: {says}", remedy)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 28, 28), (3, 1, 28, 28), (3, 28, 28, 4)])
+def test_npz_channels_that_are_no_slices(tmp_path, shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", train_images=images)
+    stops(describe(tmp_path, images="x.npz"), "'train_images' is .* too thin", "channels last")
 
 
 def test_yaml_never_builds_objects(tmp_path):

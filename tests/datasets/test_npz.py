@@ -361,3 +361,20 @@ def test_memory_of_200_000_images(tmp_path):
     mebibytes, seconds = prepared_in_a_process(tmp_path, 200_000)
     print(f"{mebibytes:.0f} MiB, {seconds:.0f} s of {time.perf_counter() - start:.0f} s")
     assert mebibytes < 1536
+
+
+def test_one_hot_masks_and_ids_beyond_8_bits_are_refused(tmp_path):
+    """Neither the first channel nor what is left of a number modulo 256 is the mask."""
+    images, path = noise(3, 28, 28), tmp_path / "x.npz"
+    for mask, says in (
+        (np.eye(3, dtype=np.uint8)[noise(3, 28, 28) % 3], "the 3 channels of train_label differ"),
+        (np.full((3, 28, 28), 257, np.uint16), "ids that are not 0 to 255"),
+        (np.full((3, 28, 28), 0.5, np.float32), "ids that are not 0 to 255"),
+    ):
+        np.savez(path, train_images=images, train_label=mask)
+        with pytest.raises(DataError, match=says):
+            list(read_arrays(path, masks="values"))
+    same = np.repeat(noise(3, 28, 28)[..., None] % 3, 3, axis=-1)
+    np.savez(path, train_images=images, train_label=same)
+    for row, frame in enumerate(read_arrays(path, masks="values")):
+        np.testing.assert_array_equal(frame.mask, same[row, ..., 0])

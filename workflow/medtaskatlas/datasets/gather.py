@@ -18,6 +18,7 @@ from medtaskatlas.core.seeds import generator
 from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.duplicates import connected, near_duplicates, thumbnail
 from medtaskatlas.datasets.io.frame import BEYOND, Frame
+from medtaskatlas.datasets.io.volume import rounded
 from medtaskatlas.formats.columns import MAP, VALID, VALUE
 from medtaskatlas.formats.disk_buffer import DiskBuffer
 from medtaskatlas.formats.images import SPLITS, ImageSet
@@ -238,7 +239,7 @@ class ImageCollector:
             **{name: facts(name) for name in ("volume_id", "slice_index", "axis")},
             # Of the image as written, not of the native picture.
             "spacing_mm": [
-                None if (mm := i.frame.spacing_mm) is None else round(mm * i.side / self.size, 6)
+                None if (mm := i.frame.spacing_mm) is None else rounded(mm * i.side / self.size, 6)
                 for i in self._images
             ],
             "label": facts("label"),

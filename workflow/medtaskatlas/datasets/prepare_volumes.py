@@ -18,6 +18,7 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.dataset import Dataset
 from medtaskatlas.datasets.gather import quantities
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_THIN, Cube, Excluded
+from medtaskatlas.datasets.io.volume import rounded
 from medtaskatlas.datasets.prepare import check, facts, verify
 from medtaskatlas.datasets.resample import cube_spacing, labels_to_cube, to_cube
 from medtaskatlas.formats.columns import VALUE
@@ -150,7 +151,7 @@ class VolumeCollector:
             self.highest_class = max(self.highest_class, int(cube.mask.max()))
             self._empty += not mask.any()
             self._lost += bool(cube.mask.any() and not mask.any())
-        mm = round(cube_spacing(shape, spacing, self.size), 6) if cube.spacing_mm else None
+        mm = rounded(cube_spacing(shape, spacing, self.size), 6) if cube.spacing_mm else None
         self._spacings.append(mm)
         self._extents.append(shape)
         self.cubes.append(replace(cube, voxels=np.empty((0, 0, 0), np.uint8), mask=None))

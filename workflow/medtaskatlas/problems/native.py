@@ -15,6 +15,7 @@ from medtaskatlas.datasets.folder.match import Survey
 from medtaskatlas.datasets.folder.read import is_volume, read_item
 from medtaskatlas.datasets.io import npz, volume, window
 from medtaskatlas.datasets.io.frame import SMALLEST, TOO_SMALL, TOO_THIN, Cube, Excluded, Frame
+from medtaskatlas.datasets.io.nifti import Transform, affine_of
 from medtaskatlas.datasets.prepare import shape
 from medtaskatlas.datasets.prepare_volumes import FLAT, LEAST_STD
 from medtaskatlas.datasets.resample import cube_spacing, to_cube
@@ -178,14 +179,14 @@ class Reader:
         )
         mm = volume.spacings(affine)
         cube = len(self.size) == 3
-        axis = "axial" if cube else volume.plane_of(d.axis, mm)
+        axis = "axial" if cube else volume.plane_of(d.axis, mm, values.shape)
         slices = range(values.shape[volume.AXES[axis]])
         planes = (
             window.between(volume.display(values, axis, index), *black_white) for index in slices
         )
         if loaded.inverted:
             planes = (255 - plane for plane in planes)
-        turn, written = _own_orientation(item, path, affine)
+        turn, written = _own_orientation(item, path, affine, d.nifti_transform)
         if cube:
             pixels, places = self._cube(np.stack(list(planes)), mm[::-1], str(path))
             own = _back_to(places)
@@ -275,15 +276,13 @@ def _back_to(places: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]
 
 
 def _own_orientation(
-    item: Item, path: Path, affine: np.ndarray
+    item: Item, path: Path, affine: np.ndarray, transform: Transform | None
 ) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """How a volume in RAS+ is turned to be written, and its affine then: as stored, of NIfTI."""
     from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
 
     if item.kind != "nifti":
         return lambda values: values, affine
-    import nibabel
-
-    stored = np.asarray(nibabel.load(path).affine, np.float64)
+    stored = affine_of(path, transform)
     turn = ornt_transform(io_orientation(np.eye(4)), io_orientation(stored))
     return lambda values: apply_orientation(values, turn), stored

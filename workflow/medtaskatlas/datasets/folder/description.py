@@ -101,6 +101,9 @@ class Description(Part):
     )
     slices: int = Field(12, ge=1, description="most slices of a volume")
     index: int = Field(0, ge=0, description="which volume of a 4-D file")
+    nifti_transform: Literal["qform", "sform"] | None = Field(
+        None, description="which transform of a NIfTI header holds, where the two disagree"
+    )
     content: Content | None = Field(None, description="what is left out as empty")
     exclude: dict[str, str] = Field({}, description="image: why it is left out on purpose")
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from medtaskatlas.core.limits import check_stretch
 from medtaskatlas.datasets.folder.files import Item
 from medtaskatlas.datasets.folder.match import Survey
 from medtaskatlas.datasets.io.frame import Excluded
-from medtaskatlas.datasets.io.volume import canonical, spacings
+from medtaskatlas.datasets.io.volume import canonical, furthest, spacings
 
 # Folder key: (field of a frame, its type).
 KINDS: dict[str, tuple[str, type]] = {
@@ -61,16 +60,14 @@ def load(found: Survey, item: Item, kind: str = "images") -> Loaded:
         if item.kind == "nifti":
             loaded = _nifti(found, item, kind, index)
         elif item.kind == "nrrd":
-            from medtaskatlas.datasets.io.nrrd import n_volumes, read_nrrd
-
-            loaded = Loaded(
-                *canonical(*read_nrrd(path, index)), left=_others(item, n_volumes(path), index)
-            )
+            loaded = _nrrd(path, item, kind, index)
         else:
             loaded = _series(found, item, kind)
     except DataError as error:
         # Readers that serve fetched files say "delete and fetch anew": never of a user's own data.
-        said = remedy(item) if item.kind == "nifti" else error.remedy
+        said = error.remedy
+        if item.kind == "nifti" and (not said or said.startswith("delete ")):
+            said = remedy(item)
         raise DataError(error.problem, said) from error
     except Exception as error:  # libraries raise anything on a damaged file
         raise unreadable(path, error, remedy(item)) from error
@@ -95,6 +92,9 @@ def flat_labels(
         return [np.zeros(size, KINDS[kind][1])] * count
     path = found.path(found.beside[kind][item.stem], kind)
     planes = pages_beside(found, item, kind, (count, *size), read_labels)
+    # One bit says where the only class is, whatever its number; formats write True as 1 or 255.
+    only = next(iter(found.description.classes)) if _one_class(found, kind) else 1
+    planes = [p.astype(np.uint16) * np.uint16(only) if p.dtype == bool else p for p in planes]
     table = _table(found, kind, planes, path)
     # Most masks hold the numbers that they are to hold.
     same = bool((table == np.arange(len(table))).all())
@@ -170,7 +170,13 @@ def volume_beside(
             f"{path} has {has} voxels (right, front, top), {found.path(item)} has {wanted}",
             f"resample the {what} onto the image's grid ({way})",
         )
-    if loaded.affine is not None and (gap := _gap(shape, affine, loaded.affine)) > 0.5:
+    if loaded.affine is None:  # by index alone, it might be mirrored
+        raise DataError(
+            f"{path.parent} has no positions of its slices, {found.path(item)} has",
+            f"save the {what} as NIfTI or NRRD with the image's header",
+        )
+    gap = furthest(shape, affine, loaded.affine) / (min(spacings(affine)) or 1e-6)
+    if not gap <= 0.5:
         raise DataError(
             f"{path} lies {gap:.1f} voxels away from {found.path(item)}",
             f"resample the {what} onto the image's grid ({way}), or copy the image's header if the "
@@ -210,35 +216,40 @@ def _table(found: Survey, kind: str, planes: Iterable[np.ndarray], path: Any) ->
     return table
 
 
-def _gap(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
-    """Largest distance of the corners of two grids, in sides of the smallest voxel."""
-    ends = np.array(list(itertools.product((0, 1), repeat=3))) * (np.array(shape) - 1)
-    corners = np.column_stack([ends, np.ones(len(ends))])
-    away = np.linalg.norm(((one - other) @ corners.T)[:3], axis=0).max()
-    return float(away / max(min(spacings(one)), 1e-6))
+def _one_class(found: Survey, kind: str) -> bool:
+    """Whether label maps tell one class from the background."""
+    return kind == "masks" and len(found.description.classes) == 1
 
 
 def _nifti(found: Survey, item: Item, kind: str, index: int) -> Loaded:
     """A NIfTI volume."""
-    import nibabel
-
-    from medtaskatlas.datasets.io.nifti import load_volume
+    from medtaskatlas.datasets.io.nifti import load_volume, volume_shape
 
     path = found.path(item, kind)
-    try:
-        shape = nibabel.load(path).shape
-    except Exception as error:  # gzip, zlib and nibabel each have their own errors
-        raise DataError(
-            f"{path} cannot be read as NIfTI ({type(error).__name__}: {error})"
-        ) from error
+    shape = volume_shape(path)
     many = shape[3] if len(shape) == 4 else 1
     if len(shape) not in (3, 4) or (kind != "images" and many > 1):
         wanted = "3, or 4 with `index`, are" if kind == "images" else "a map needs 3, which is"
         raise DataError(f"{path} has {len(shape)} dimensions {shape}; {wanted} understood")
     if index >= many > 1:
         raise DataError(f"{path} holds {many} volumes, `index` is {index}")
-    values, affine = load_volume(path, index if many > 1 else 0)
+    transform = found.description.nifti_transform
+    values, affine = load_volume(path, index if many > 1 else 0, transform)
     return Loaded(values, affine, left=_others(item, many, index))
+
+
+def _nrrd(path: Path, item: Item, kind: str, index: int) -> Loaded:
+    """A NRRD volume."""
+    from medtaskatlas.datasets.io.nrrd import n_volumes, read_nrrd
+
+    many = n_volumes(path)
+    if kind != "images" and many > 1:
+        raise DataError(
+            f"{path} holds {many} layers, of which a label map or map has one",
+            "export it as one label map (3D Slicer: Segmentations, export to labelmap); segments "
+            "that overlap need a file and a dataset each",
+        )
+    return Loaded(*canonical(*read_nrrd(path, index)), left=_others(item, many, index))
 
 
 def _others(item: Item, many: int, index: int) -> list[Excluded]:

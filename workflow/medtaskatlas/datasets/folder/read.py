@@ -108,8 +108,13 @@ def _flat(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]:
 
     path = found.path(item)
     pages = read_flat(path)
-    if len({page.shape for page in pages}) > 1:
-        raise DataError(f"{path}: its pages differ in size or colour", remedy(item))
+    if len(shapes := dict.fromkeys(page.shape for page in pages)) > 1:
+        sizes = ", ".join(" x ".join(map(str, (w, h, *c))) for h, w, *c in shapes)
+        raise DataError(
+            f"{path}: its pages differ in size or colour ({sizes})",
+            "save them as files of their own; reduced copies (a pyramid, a thumbnail) are known by "
+            f"the tag NewSubfileType 1; or {remedy(item)}",
+        )
     values = np.stack(pages) if len(pages) > 1 else pages[0][None]
     values = _finite(found, item, values, note)
     cut = _ramp(values, _grey_range(found, item, values, flat=True))
@@ -260,7 +265,7 @@ def _volume(found: Survey, item: Item, note: Note) -> Iterator[Frame | Excluded]
         )
         return
     mm = volume.spacings(loaded.affine)
-    axis = volume.plane_of(found.description.axis, mm)
+    axis = volume.plane_of(found.description.axis, mm, values.shape)
     # As volume.display() lays them out: the lower axis runs along the columns.
     columns_mm, rows_mm = (size for at, size in enumerate(mm) if at != volume.AXES[axis])
     black_white = _grey_range(found, item, values)

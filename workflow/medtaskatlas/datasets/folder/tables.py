@@ -149,6 +149,7 @@ def numbers_by_image(table: Table, rows: dict[str, Row], column: str) -> dict[st
 def boxes_by_image(table: Table, known: set[str]) -> dict[str, list[tuple[int, tuple[float, ...]]]]:
     """Boxes (x0, y0, x1, y1) in pixels by image, each with its line."""
     found: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
+    shares: list[tuple[int, str]] = []
     for row in table.rows:
         if row.values["image"] not in known:
             _unknown(table, row, known)
@@ -162,8 +163,18 @@ def boxes_by_image(table: Table, known: set[str]) -> dict[str, list[tuple[int, t
                 f"the box {_shown(corners)} is empty: x0 < x1 and y0 < y1 must hold",
                 "write the upper left corner first (x0,y0,x1,y1), or delete the line",
             )
+        elif min(corners) >= 0 and max(corners) <= 1:
+            shares.append((row.line, _shown(corners)))
         else:
             found.setdefault(row.values["image"], []).append((row.line, tuple(corners)))
+    if shares:
+        line, box = shares[0]
+        table.error(
+            line,
+            f"the corners of {len(shares)} boxes lie between 0 and 1 (here {box}): are these "
+            "shares of the picture?",
+            "write pixels: x times the picture's width, y times its height",
+        )
     return found
 
 

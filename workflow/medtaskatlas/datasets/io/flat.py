@@ -1,4 +1,4 @@
-"""Pictures of 8 and 16 bits: PNG, JPEG, BMP and TIFF, and label maps in them."""
+"""Pictures in PNG, JPEG, BMP and TIFF, and label maps in them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 
 from medtaskatlas.core import limits
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.datasets.io.tiff import over_black, read_tiff
 
-# Values of the EXIF tag Orientation: quarter turns counter-clockwise, then mirrored left to right.
+# Values of the tag Orientation (EXIF, TIFF): quarter turns counter-clockwise, then mirrored left to
+# right.
 _UPRIGHT = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True)}
 _UPRIGHT |= {6: (3, False), 7: (1, True), 8: (1, False)}
 _REMEDY = (
@@ -26,13 +28,10 @@ def read_flat(path: Path) -> list[np.ndarray]:
     to be drawn on that. Where a picture is transparent it is laid over black. A grey picture that
     is stored as RGB is grey. Values are uint8, uint16, or what a TIFF holds.
     """
+    if _is_tiff(path):
+        return [_upright(_grey_if_it_is(page), turn) for page, turn in read_tiff(path)]
     data = _bytes(path)
-    pages = _decode(data, path)
-    # OpenCV turns a TIFF by its own tag, but leaves the EXIF of others alone.
-    turns, mirrored = (
-        (0, False) if _is_tiff(path) else _UPRIGHT.get(_orientation(data, path), (0, False))
-    )
-    return [_upright(_channels(page, path), turns, mirrored) for page in pages]
+    return [_upright(_channels(_decode(data, path), path), _orientation(data, path))]
 
 
 def read_labels(path: Path) -> list[np.ndarray]:
@@ -47,56 +46,54 @@ def read_labels(path: Path) -> list[np.ndarray]:
 
 def read_numbers(path: Path, what: str) -> list[np.ndarray]:
     """Stored numbers [H, W] of each page of `what`, which has one channel; a palette is ignored."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if _bytes(path, 3).tobytes() == b"\xff\xd8\xff":
         raise DataError(
             f"{path} is {what} in JPEG, whose compression changes the numbers",
             "save it anew as PNG from the original",
         )
+    if _is_tiff(path):
+        pages = read_tiff(path, stored=True)
+        return [_upright(_one_channel(page, path, what), turn) for page, turn in pages]
     data = _bytes(path)
-    if _packed(data):
-        return [_indices(path, int(data[24]))]
-    planes = []
-    for page in _decode(data, path):
-        plane = page
-        if page.ndim == 3:
-            opaque = page.shape[2] == 3 or bool((page[..., 3] == np.iinfo(page.dtype).max).all())
-            if not opaque or not _same_channels(page):
-                raise DataError(
-                    f"{path} is a colour picture, not {what}",
-                    "save it with one channel that holds the numbers",
-                )
-            plane = np.ascontiguousarray(page[..., 0])
-        planes.append(plane)
-    return planes
+    if (bits := _packed(data)) is not None:
+        return [_indices(path, bits)]
+    return [_one_channel(_decode(data, path), path, what)]
 
 
-def _bytes(path: Path) -> np.ndarray:
+def _one_channel(page: np.ndarray, path: Path, what: str) -> np.ndarray:
+    """Numbers [H, W] of stored channels [H, W, C], if all say the same and none is see-through."""
+    if page.ndim == 2:
+        return page
+    colours = 3 if page.shape[2] >= 3 else 1
+    top = 1 if page.dtype.kind == "f" else np.iinfo(page.dtype).max
+    opaque = page.shape[2] == colours or (
+        page.shape[2] == colours + 1 and bool((page[..., -1] == top).all())
+    )
+    if not opaque or (colours == 3 and not _same_channels(page)):
+        raise DataError(
+            f"{path} is a colour picture, not {what}",
+            "save it with one channel that holds the numbers",
+        )
+    return np.ascontiguousarray(page[..., 0])
+
+
+def _bytes(path: Path, most: int = -1) -> np.ndarray:
     """Content of a file, as OpenCV decodes it: its own reading fails on names beyond ASCII."""
     try:
-        data = np.fromfile(path, np.uint8)
+        data = np.fromfile(path, np.uint8, most)
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror}", "give yourself permission (chmod u+r)"
         ) from error
     if not data.size:
         raise DataError(f"{path} is empty", _REMEDY)
-    _check_size(path)
+    if most < 0:
+        _check_size(path)
     return data
 
 
 def _check_size(path: Path) -> None:
     """Refuse a picture that is too large, by its header; what has none that is read is damaged."""
-    if _is_tiff(path):
-        import tifffile
-
-        try:
-            with tifffile.TiffFile(path) as file:
-                pages = [(page.imagewidth * page.imagelength, page.nbytes) for page in file.pages]
-        except Exception:  # tifffile raises almost anything on damaged files
-            return
-        limits.PIXELS.check(path, max((pixels for pixels, _ in pages), default=0))
-        limits.BYTES.check(path, sum(size for _, size in pages))
-        return
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our limit can be set
@@ -105,26 +102,21 @@ def _check_size(path: Path) -> None:
 
 
 def _is_tiff(path: Path) -> bool:
-    """Whether a file may hold several pages."""
-    return path.suffix.lower() in (".tif", ".tiff")
+    """Whether a file is a TIFF, whatever it is called."""
+    return _bytes(path, 4).tobytes() in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def _decode(data: np.ndarray, path: Path) -> list[np.ndarray]:
-    """Pages as OpenCV gives them; it finds out by itself where a file is cut short."""
+def _decode(data: np.ndarray, path: Path) -> np.ndarray:
+    """A picture as OpenCV gives it; it finds out by itself where a file is cut short."""
     import cv2
 
     try:
-        if _is_tiff(path):
-            whole, several = cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)
-            pages = list(several) if whole else []
-        else:
-            page = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-            pages = [] if page is None else [page]
+        page = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:  # e.g. more pixels than OpenCV allows
         raise DataError(f"{path} cannot be decoded: {error.err}", _REMEDY) from error
-    if not pages:
+    if page is None:
         raise _damaged(path)
-    return pages
+    return page
 
 
 def _damaged(path: Path) -> DataError:
@@ -142,25 +134,16 @@ def _channels(page: np.ndarray, path: Path) -> np.ndarray:
     if page.shape[2] not in (3, 4):
         raise DataError(f"{path} has {page.shape[2]} channels; 1, 3 and 4 are understood", _REMEDY)
     if page.shape[2] == 4:
-        page = _over_black(page)
-    if _same_channels(page):
+        page = over_black(page[..., :3], page[..., 3:], int(np.iinfo(page.dtype).max))
+    grey = _grey_if_it_is(page)
+    return grey if grey.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(page), cv2.COLOR_BGR2RGB)
+
+
+def _grey_if_it_is(page: np.ndarray) -> np.ndarray:
+    """One channel of a colour picture whose channels are the same."""
+    if page.ndim == 3 and _same_channels(page):
         return np.ascontiguousarray(page[..., 0])
-    if page.dtype in (np.uint8, np.uint16):  # several times faster than numpy's negative stride
-        return cv2.cvtColor(np.ascontiguousarray(page), cv2.COLOR_BGR2RGB)
-    return np.ascontiguousarray(page[..., 2::-1])
-
-
-def _over_black(page: np.ndarray) -> np.ndarray:
-    """Colours times opacity, rounded; most pictures with alpha are opaque and stay as they are."""
-    alpha, top = page[..., 3:], 1
-    if page.dtype.kind != "f":
-        top = int(np.iinfo(page.dtype).max)
-    if (alpha == top).all():
-        return page[..., :3]
-    if page.dtype.kind == "f":
-        return page[..., :3] * alpha
-    product = page[..., :3].astype(np.int64) * alpha
-    return ((product + top // 2) // top).astype(page.dtype)
+    return page
 
 
 def _same_channels(page: np.ndarray) -> bool:
@@ -187,22 +170,25 @@ def _orientation(data: np.ndarray, path: Path) -> int:
         return 1  # broken EXIF of a picture that decodes: as if it had none
 
 
-def _upright(page: np.ndarray, turns: int, mirrored: bool) -> np.ndarray:
+def _upright(page: np.ndarray, orientation: int) -> np.ndarray:
     """A picture turned and mirrored."""
+    turns, mirrored = _UPRIGHT.get(orientation, (0, False))
     if not turns and not mirrored:
         return page
     turned = np.rot90(page, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
 
 
-def _packed(data: np.ndarray) -> bool:
-    """Whether a PNG has a palette, or fewer than 8 bits, which OpenCV would spread over 0..255."""
-    head = data[:26].tobytes()
-    return head[:4] == b"\x89PNG" and (head[25:26] == b"\x03" or head[24] < 8)
+def _packed(data: np.ndarray) -> int | None:
+    """Bits of a PNG or BMP whose numbers OpenCV changes: by a palette, or spread over 0..255."""
+    head = data[:30].tobytes()
+    if head[:4] == b"\x89PNG" and (head[25:26] == b"\x03" or 0 < head[24] < 8):
+        return head[24]
+    return head[28] if head[:2] == b"BM" and len(head) == 30 and 0 < head[28] <= 8 else None
 
 
 def _indices(path: Path, bits: int) -> np.ndarray:
-    """Numbers of a PNG with a palette or of few bits."""
+    """Numbers of a picture with a palette or of few bits; bool of one bit."""
     from PIL import Image
 
     try:
@@ -210,7 +196,8 @@ def _indices(path: Path, bits: int) -> np.ndarray:
             plane: Any = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _damaged(path) from error
-    if image.mode == "1":
-        return np.asarray(plane, np.uint8)
-    # Pillow spreads grey of 2 and 4 bits over 0..255, too; palettes it leaves alone.
-    return plane if image.mode == "P" else (plane // (255 // (2**bits - 1))).astype(np.uint8)
+    if image.mode == "1" or bits == 1:
+        return plane.astype(bool)
+    # Pillow spreads grey of a PNG of 2 and 4 bits over 0..255, too; palettes it leaves alone.
+    spread = image.mode != "P" and image.format == "PNG"
+    return (plane // (255 // (2**bits - 1))).astype(np.uint8) if spread else plane

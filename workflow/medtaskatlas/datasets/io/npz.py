@@ -10,7 +10,7 @@ import numpy as np
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.datasets.dataset import Content, GroupSource, LabelKind, MaskKind, Split
-from medtaskatlas.datasets.io.frame import BEYOND, Cube, Excluded, Frame
+from medtaskatlas.datasets.io.frame import BEYOND, SMALLEST, Cube, Excluded, Frame
 from medtaskatlas.datasets.io.npz_stream import NpzStream
 from medtaskatlas.datasets.io.volume import lacking, spread
 
@@ -131,7 +131,7 @@ def _rows(
     others = [stream.rows(plane, at_once) for plane in planes]
     for chunk in stream.rows(images, at_once):
         pixels = _eight_bits(stream.path, images, chunk)
-        mask = _mask([next(other) for other in others], kind)
+        mask = _mask(stream.path, {p: next(o) for p, o in zip(planes, others, strict=True)}, kind)
         for i in range(len(pixels)):
             yield row, pixels[i], None if mask is None else mask[i]
             row += 1
@@ -153,19 +153,34 @@ def _eight_bits(path: Path, name: str, chunk: np.ndarray) -> np.ndarray:
             f"{path}: array {name!r} has {chunk.ndim} dimensions",
             "give [N, H, W], [N, H, W, 3] or [N, D, H, W]",
         )
+    if chunk.ndim == 4 and chunk.shape[-1] != 3 and min(chunk.shape[1], chunk.shape[-1]) < SMALLEST:
+        raise DataError(
+            f"{path}: array {name!r} is [{', '.join(map(str, chunk.shape))}]: too thin for volumes "
+            "[N, D, H, W], and no pictures [N, H, W, 3]",
+            "save grey or RGB, with channels last (numpy.moveaxis)",
+        )
     return chunk
 
 
-def _mask(planes: list[np.ndarray], kind: MaskKind) -> np.ndarray | None:
-    """Class ids uint8 [n, H, W]."""
+def _mask(path: Path, planes: Mapping[str, np.ndarray], kind: MaskKind) -> np.ndarray | None:
+    """Class ids uint8 [n, H, W] of arrays [n, H, W] or [n, H, W, C] with channels that agree."""
     if not planes:
         return None
-    planes = [p[..., 0] if p.ndim == 4 else p for p in planes]
+    flat = []
+    for name, plane in planes.items():
+        if plane.ndim == 4 and (plane[..., 1:] != plane[..., :1]).any():
+            raise DataError(
+                f"{path}: the {plane.shape[-1]} channels of {name} differ",
+                "where channels are classes, save numpy.argmax(masks, axis=-1)",
+            )
+        flat.append(plane[..., 0] if plane.ndim == 4 else plane)
+        if kind == "values" and (flat[-1].astype(np.uint8) != flat[-1]).any():
+            raise DataError(f"{path}: {name} holds ids that are not 0 to 255", "mend the masks")
     if kind == "values":
-        return planes[0].astype(np.uint8)
-    mask = np.zeros(planes[0].shape, np.uint8)
-    for number in range(len(planes), 0, -1):  # small structures have low ids and come last
-        mask[planes[number - 1] != 0] = number
+        return flat[0].astype(np.uint8)
+    mask = np.zeros(flat[0].shape, np.uint8)
+    for number in range(len(flat), 0, -1):  # small structures have low ids and come last
+        mask[flat[number - 1] != 0] = number
     return mask
 
 
@@ -178,13 +193,36 @@ def _labels(
         raise DataError(
             f"{stream.path}: {name} has {len(values)} rows for {n} images", "give one an image"
         )
-    values = values.reshape(n, -1).astype(np.int64)
+    values = _whole_numbers(stream.path, name, values).reshape(n, -1)
+    if kind != "multi_label" and values.shape[1] != 1:
+        raise DataError(
+            f"{stream.path}: {name} is [{', '.join(map(str, (n, *values.shape[1:])))}]: one number "
+            "an image is understood",
+            "where columns are classes, save numpy.argmax(labels, axis=1)",
+        )
     if kind == "multi_label":
         found = (values > 0).sum(axis=1)
         which = np.where(found == 0, 0, values.argmax(axis=1) + 1)
         one = [int(w) if f <= 1 else None for w, f in zip(which, found, strict=True)]
         return one, [tuple(row) for row in (values > 0).tolist()]
     return [int(v) for v in values[:, 0]], None
+
+
+def _whole_numbers(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """Labels as int64."""
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path}: {name} are {values.dtype.str.lstrip('<>|=')}, not numbers",
+            "write 0, 1, ... and name them in `label_names`",
+        )
+    odd = ~np.isfinite(values) | (values != np.floor(values)) if values.dtype.kind == "f" else None
+    if odd is not None and odd.any():
+        row = int(np.argwhere(odd)[0][0])
+        raise DataError(
+            f"{path}: {name} holds {values[odd][0]:g} in row {row}, which is no label",
+            "write 0, 1, ... as integers, or leave out the images that have no label",
+        )
+    return values.astype(np.int64)
 
 
 def _share(n: int, share: float) -> np.ndarray:

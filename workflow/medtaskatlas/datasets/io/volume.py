@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -71,7 +73,7 @@ def grey_range(
 def finite(values: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
     """Values without NaN and infinity, which become the smallest value, and how many there were.
 
-    1 % or more of them are an error.
+    Tools such as SPM write NaN outside of their mask, so any share but all of them may be.
     """
     if values.dtype.kind != "f":
         return values, 0
@@ -79,10 +81,10 @@ def finite(values: np.ndarray, path: Path) -> tuple[np.ndarray, int]:
     bad = int(good.size - np.count_nonzero(good))
     if not bad:
         return values, 0
-    if bad >= 0.01 * good.size:
+    if bad == good.size:
         raise DataError(
-            f"{path}: {bad / good.size:.1%} of its values are NaN or infinite",
-            "mend the file, or leave it out on purpose: `exclude` in dataset.yaml",
+            f"{path}: all of its values are NaN or infinite",
+            "replace the file, or leave it out on purpose: `exclude` in dataset.yaml",
         )
     return np.where(good, values, values[good].min()), bad
 
@@ -97,20 +99,64 @@ def canonical(values: np.ndarray, affine: np.ndarray) -> Grid:
 
 def spacings(affine: np.ndarray) -> tuple[float, float, float]:
     """Sides of a voxel along x, y and z, mm."""
-    x, y, z = np.sqrt((affine[:3, :3] ** 2).sum(axis=0)).round(4)
-    return float(x), float(y), float(z)
+    x, y, z = (rounded(side, 4) for side in np.sqrt((affine[:3, :3] ** 2).sum(axis=0)))
+    return x, y, z
+
+
+def rounded(mm: float, digits: int) -> float:
+    """A length with so many digits after the point, and at least four that are not zero."""
+    if not (math.isfinite(mm) and mm > 0):
+        return float(mm)
+    return round(float(mm), max(digits, 3 - math.floor(math.log10(mm))))
+
+
+def furthest(shape: Sequence[int], one: np.ndarray, other: np.ndarray) -> float:
+    """Largest distance between the corners of two grids of one shape, in the affines' unit."""
+    ends = np.array(list(itertools.product((0, 1), repeat=3))) * (np.array(shape) - 1)
+    corners = np.column_stack([ends, np.ones(len(ends))])
+    return float(np.linalg.norm(((one - other) @ corners.T)[:3], axis=0).max())
+
+
+def with_thickness(affine: np.ndarray, shape: Sequence[int], path: Path) -> np.ndarray:
+    """An affine whose axes span space.
+
+    A single slice without thickness gets the coarser side of its pixels; all else is an error.
+    """
+    sides = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    flat = [axis for axis in range(3) if sides[axis] == 0]
+    if len(flat) == 1 and shape[flat[0]] == 1:
+        affine, axis = affine.copy(), flat[0]
+        normal = np.cross(affine[:3, (axis + 1) % 3], affine[:3, (axis + 2) % 3])
+        length = np.sqrt((normal**2).sum())
+        affine[:3, axis] = normal * (sides.max() / length) if length else 0
+        sides[axis] = sides.max()
+    # Relative to its sides: voxels of nanometres have a volume of next to nothing.
+    unit = affine[:3, :3] / np.where(sides > 0, sides, 1)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(unit)) < 1e-6:
+        raise DataError(
+            f"{path}: its axes span no space (sides of a voxel: "
+            f"{' x '.join(f'{side:g}' for side in sides)} mm)",
+            "mend its header (NIfTI: sform and pixdim, NRRD: space directions), or leave it out "
+            "on purpose: `exclude` in dataset.yaml",
+        )
+    return affine
 
 
 def plane_of(
-    choice: Literal["axial", "coronal", "sagittal", "thickest"], mm: Sequence[float]
+    choice: Literal["axial", "coronal", "sagittal", "thickest"],
+    mm: Sequence[float],
+    shape: Sequence[int],
 ) -> str:
-    """Plane of the slices of a volume whose voxels are `mm` along x, y and z.
+    """Plane of the slices of a volume of `shape` whose voxels are `mm` along x, y and z.
 
-    Thickest: across the axis with the coarsest spacing, since such volumes were acquired slice by
-    slice; axial, unless another spacing is coarser than the axial one by a tenth.
+    Thickest: that of a single slice; else across the axis with the coarsest spacing, since such
+    volumes were acquired slice by slice; axial, unless another spacing is coarser than the axial
+    one by a tenth.
     """
     if choice != "thickest":
         return choice
+    if single := [plane for plane in AXES if shape[AXES[plane]] == 1]:
+        return single[-1]
     coarsest = max(AXES, key=lambda plane: mm[AXES[plane]])
     return coarsest if mm[AXES[coarsest]] > 1.1 * mm[AXES["axial"]] else "axial"
 
