@@ -309,6 +309,7 @@ def test_bad_volumes_are_named_and_the_rest_goes_on(run, tmp_path):
     holes[:5], few[0, 0, 0] = np.nan, np.inf
     write_nifti(folder / "holes.nii", holes)
     write_nifti(folder / "few.nii", few)
+    write_nifti(folder / "nothing.nii", np.full_like(few, np.nan))
     write_nifti(folder / "constant.nii", np.full((20, 20, 20), 7, np.int16))
     # Every voxel is brighter than the window's white.
     write_nifti(folder / "white.nii", (ball() > 4000) * np.float32(1e-3) + 5000)
@@ -325,10 +326,10 @@ def test_bad_volumes_are_named_and_the_rest_goes_on(run, tmp_path):
         "medformer/multi", folder, "--set", "cubes", "-o", tmp_path / "out", "--window", 2500, 5000
     )
     assert done.exit_code == 1
-    assert [row["image"] for row in table(tmp_path / "out")] == ["few", "good"]
+    assert [row["image"] for row in table(tmp_path / "out")] == ["few", "good", "holes"]
     left = json.loads((tmp_path / "out/predictions.json").read_text())["left_out"]
     for name, why in {
-        "holes.nii": "25.0% of its values are NaN",
+        "nothing.nii": "NaN",
         "constant.nii": "constant: all values are the same",
         "white.nii": "standard deviation below 1 in grey levels",
         "thin.nii": "fewer than 8 voxels",
@@ -343,6 +344,7 @@ def test_bad_volumes_are_named_and_the_rest_goes_on(run, tmp_path):
         assert why in left.pop(name), name
     assert not left
     assert "few.nii: 1 values are NaN or infinite" in done.output
+    assert "holes.nii: 2000 values are NaN or infinite" in done.output
     assert "notes.txt: no image" in done.output
     assert "numbers.npz: no image" in done.output
     assert "dataset.yaml" not in done.output
