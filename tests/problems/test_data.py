@@ -236,7 +236,8 @@ def test_two_datasets_count_by_their_size(dataset):
     [
         ({"mask": np.zeros((40, 32, 32), np.uint8)}, "all masks of training images are empty"),
         ({"label": [1] * 40}, "all training images are one"),
-        ({"label": [None] * 38 + [1, 0], "split": ["train"] * 30 + ["val"] * 5 + ["test"] * 5},
+        ({"label": [None] * 38 + [1, 0], "split": ["train"] * 30 + ["val"] * 5 + ["test"] * 5,
+          "groups": 40},
          "no training image has the target label"),
         ({"valid.dose": np.zeros((40, 32, 32), np.uint8)}, "no training image has the target map"),
         ({"value.area": [3.0] * 40}, "have the value 3"),
