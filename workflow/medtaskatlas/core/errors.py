@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
 from medtaskatlas.core.text import visible
 
@@ -41,6 +43,16 @@ class DivergedError(DataError):
 
 class TaskError(AtlasError):
     """A task that broke its contract on an image."""
+
+
+def unreadable(path: str | Path, error: Exception, remedy: str, kind: str = "") -> DataError:
+    """What a library raised on a damaged file, as an error that names the file.
+
+    ``kind`` is what it was read as, e.g. NIfTI.
+    """
+    said = textwrap.shorten(str(error), 200, placeholder=" ...")
+    read_as = f" as {kind}" if kind else ""
+    return DataError(f"{path} cannot be read{read_as} ({type(error).__name__}: {said})", remedy)
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:

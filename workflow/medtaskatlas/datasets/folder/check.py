@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.errors import AtlasError, DataError, unreadable
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
@@ -21,7 +21,6 @@ from medtaskatlas.datasets.folder.description import (
     read_description,
 )
 from medtaskatlas.datasets.folder.files import Entry, Finding, list_files
-from medtaskatlas.datasets.folder.labels import unreadable
 from medtaskatlas.datasets.folder.match import missing_files, some
 from medtaskatlas.datasets.folder.read import read_item, read_packed
 from medtaskatlas.datasets.folder.sheet import Sheet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.errors import AtlasError, DataError, unreadable
 from medtaskatlas.core.limits import check_stretch
 from medtaskatlas.datasets.folder.files import Item
 from medtaskatlas.datasets.folder.match import Survey
@@ -44,12 +43,6 @@ def remedy(item: Item) -> str:
         "replace the file, or leave the image out on purpose: "
         f"`exclude: {{{item.name}: <reason>}}` in dataset.yaml"
     )
-
-
-def unreadable(path: Path, error: Exception, remedy: str) -> DataError:
-    """What a library raised on a damaged file, as an error that names the file."""
-    said = textwrap.shorten(ascii(str(error))[1:-1], 200, placeholder=" ...")
-    return DataError(f"{path} cannot be read ({type(error).__name__}: {said})", remedy)
 
 
 def load(found: Survey, item: Item, kind: str = "images") -> Loaded:

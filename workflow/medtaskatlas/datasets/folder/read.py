@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.errors import AtlasError, DataError, unreadable
 from medtaskatlas.datasets.dataset import Content
 from medtaskatlas.datasets.folder.description import Description
 from medtaskatlas.datasets.folder.files import VOLUMES, Finding, Item
@@ -17,7 +17,6 @@ from medtaskatlas.datasets.folder.labels import (
     flat_labels,
     load,
     remedy,
-    unreadable,
     volume_labels,
 )
 from medtaskatlas.datasets.folder.maps import flat_map, volume_map

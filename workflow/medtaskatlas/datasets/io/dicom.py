@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from medtaskatlas.core.errors import AtlasError, DataError
+from medtaskatlas.core.errors import AtlasError, DataError, unreadable
 from medtaskatlas.core.limits import BYTES, PIXELS
 from medtaskatlas.datasets.io import window
 
@@ -35,6 +35,7 @@ _DERIVED = (
     "1.2.840.10008.5.1.4.1.1.82.1",  # corneal topography map
     "1.2.840.10008.5.1.4.1.1.481.2",  # RT dose
 )
+_REPLACE = "replace the file or take it out of the folder"
 MOSAIC = "MOSAIC: tiles of a volume in one picture; convert it with dcm2niix"
 _MOST_FRAMES = 2**16
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -54,17 +55,9 @@ def _named(read: Callable[P, T]) -> Callable[P, T]:
         except AtlasError:
             raise
         except Exception as error:  # pydicom converts a value when it is asked for
-            raise _unreadable(getattr(args[0], "filename", ""), error) from error
+            raise unreadable(getattr(args[0], "filename", ""), error, _REPLACE, "DICOM") from error
 
     return reading
-
-
-def _unreadable(path: Any, error: Exception) -> DataError:
-    """The error of a file that is damaged."""
-    return DataError(
-        f"{path} cannot be read as DICOM ({type(error).__name__}: {error})",
-        "replace the file or take it out of the folder",
-    )
 
 
 @dataclass(frozen=True)
@@ -283,11 +276,11 @@ def _open(path: Path, **how: Any) -> Any:
     except DataError:
         raise
     except Exception as error:  # pydicom raises almost anything on damaged files
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _REPLACE, "DICOM") from error
     if not header.group_dataset(8):
         raise DataError(
             f"{path} cannot be read as DICOM: it begins with no DICOM header",
-            "replace the file or take it out of the folder",
+            _REPLACE,
         )
     if "TransferSyntaxUID" not in header.file_meta:
         implicit, little = header.original_encoding

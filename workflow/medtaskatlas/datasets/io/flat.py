@@ -16,6 +16,8 @@ from medtaskatlas.datasets.io.tiff import over_black, read_tiff
 # right.
 _UPRIGHT = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True)}
 _UPRIGHT |= {6: (3, False), 7: (1, True), 8: (1, False)}
+# First bytes, whatever the file is called.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = (
     "replace the file, or leave it out on purpose: `exclude: {<file>: <reason>}` in dataset.yaml"
 )
@@ -28,7 +30,7 @@ def read_flat(path: Path) -> list[np.ndarray]:
     to be drawn on that. Where a picture is transparent it is laid over black. A grey picture that
     is stored as RGB is grey. Values are uint8, uint16, or what a TIFF holds.
     """
-    if _is_tiff(path):
+    if _bytes(path, 4).tobytes() in _TIFF:
         return [_upright(_grey_if_it_is(page), turn) for page, turn in read_tiff(path)]
     data = _bytes(path)
     return [_upright(_channels(_decode(data, path), path), _orientation(data, path))]
@@ -46,12 +48,13 @@ def read_labels(path: Path) -> list[np.ndarray]:
 
 def read_numbers(path: Path, what: str) -> list[np.ndarray]:
     """Stored numbers [H, W] of each page of `what`, which has one channel; a palette is ignored."""
-    if _bytes(path, 3).tobytes() == b"\xff\xd8\xff":
+    begins = _bytes(path, 4).tobytes()
+    if begins.startswith(b"\xff\xd8\xff"):
         raise DataError(
             f"{path} is {what} in JPEG, whose compression changes the numbers",
             "save it anew as PNG from the original",
         )
-    if _is_tiff(path):
+    if begins in _TIFF:
         pages = read_tiff(path, stored=True)
         return [_upright(_one_channel(page, path, what), turn) for page, turn in pages]
     data = _bytes(path)
@@ -99,11 +102,6 @@ def _check_size(path: Path) -> None:
     Image.MAX_IMAGE_PIXELS = None  # our limit can be set
     with suppress(OSError, ValueError, SyntaxError), Image.open(path) as image:
         limits.PIXELS.check(path, image.width * image.height)
-
-
-def _is_tiff(path: Path) -> bool:
-    """Whether a file is a TIFF, whatever it is called."""
-    return _bytes(path, 4).tobytes() in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _decode(data: np.ndarray, path: Path) -> np.ndarray:

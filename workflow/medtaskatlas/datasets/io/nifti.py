@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.errors import DataError, unreadable
 from medtaskatlas.core.limits import check_array
 from medtaskatlas.datasets.io.volume import Grid, canonical, furthest, spacings, with_thickness
 
@@ -31,7 +31,7 @@ def load_volume(path: Path, index: int = 0, transform: Transform | None = None) 
     except DataError:
         raise
     except Exception as error:  # gzip, zlib, nibabel and numpy each have their own errors
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _anew(path), "NIfTI") from error
     if values.ndim == 4:
         values = values[..., index]
     return canonical(values, _affine(image, path, transform))
@@ -58,7 +58,7 @@ def _affine(image: Any, path: Path, transform: Transform | None) -> np.ndarray:
     try:
         both = {"sform": image.get_sform(coded=True)[0], "qform": image.get_qform(coded=True)[0]}
     except Exception as error:  # a quaternion that is none
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _anew(path), "NIfTI") from error
     shape = _shape(image)[:3]
     given = {name: affine for name, affine in both.items() if affine is not None}
     if len(given) == 2 and transform is None:
@@ -90,11 +90,9 @@ def _load(path: Path) -> Any:
     try:
         return nibabel.load(path)
     except Exception as error:  # gzip, zlib and nibabel each have their own errors
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error, _anew(path), "NIfTI") from error
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path} cannot be read as NIfTI ({type(error).__name__}: {error})",
-        f"delete {path.parent} and start the run again",
-    )
+def _anew(path: Path) -> str:
+    """What to do about a damaged file that was fetched."""
+    return f"delete {path.parent} and start the run again"
