@@ -95,7 +95,9 @@ def _header(raw: bytes, path: Path) -> tuple[Header, int]:
     fields, start = _fields(raw, path)
     try:
         lines = [f"{name}: {value}" for name, value in fields.items()]
-        header: Header = dict(nrrd.read_header(["NRRD0005", *lines]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that are no numbers, which are refused below
+            header: Header = dict(nrrd.read_header(["NRRD0005", *lines]))
     except Exception as error:  # pynrrd lets errors of numbers, vectors and quotes pass
         raise DataError(f"{path}: its header is not understood: {error}", _REMEDY) from error
     for name in ("dimension", "sizes", "type"):
