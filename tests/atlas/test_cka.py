@@ -136,9 +136,9 @@ def test_noise_ceiling_bounds_what_a_model_reaches():
 def test_halves_part_the_groups_of_every_dataset():
     design = Design.of(make_frame(n_datasets=3, groups=5, per_cell=5))
     one, other = halves(design, np.random.default_rng(0), 50)
-    assert (one.group + other.group == 1).all()
+    assert (one.subject + other.subject == 1).all()
     for d in range(3):
-        size = one.group[:, design.group_dataset == d].sum(axis=1)
+        size = one.subject[:, design.subject_dataset == d].sum(axis=1)
         assert set(size) == {2, 3}
 
 

@@ -234,7 +234,7 @@ def test_shares_of_a_draw_are_those_of_the_drawn_layout():
     weights = np.concatenate([np.bincount(d, minlength=8) for d in drawn]).astype(float)
     for datasets in ([0, 1, 2], [0, 0, 2], [1, 2, 2]):
         times = np.bincount(datasets, minlength=3)[None].astype(float)
-        draws = Draws(times, weights[None] * times[0, design.group_dataset])
+        draws = Draws(times, weights[None] * times[0, design.subject_dataset])
         got = omega_squared_draws(vectors, subset, design, draws, parents=parents)
         # Rows of a cell are in the order of its groups, one a group.
         rows = np.stack([subset.rows[:, d][:, drawn[d]] for d in datasets], axis=1)
@@ -247,7 +247,7 @@ def test_shares_of_a_draw_are_those_of_the_drawn_layout():
 def test_a_cell_without_drawn_groups_is_taken_as_it_is():
     vectors, subset, design, parents = _crossed(5)
     only = np.ones((1, 24))
-    only[0, design.group_dataset == 1] = 0
+    only[0, design.subject_dataset == 1] = 0
     got = omega_squared_draws(
         vectors, subset, design, Draws(np.ones((1, 3)), only), parents=parents
     )

@@ -75,7 +75,7 @@ def test_dataset_centroids_take_common_tasks_alike():
     design = Design.of(frame)
     draws = draw(design, np.random.default_rng(0), 5, fixed_datasets=True)
     got = dataset_cosines(design, [vectors], draws, np.ones((5, 1)))
-    dataset = design.group_dataset[design.group]
+    dataset = design.subject_dataset[design.subject]
     for b in range(5):
         for one in range(4):
             for other in range(one):
@@ -84,7 +84,7 @@ def test_dataset_centroids_take_common_tasks_alike():
                         t: np.average(vectors[rows], axis=0, weights=weight)
                         for t in range(len(design.tasks))
                         if (rows := (dataset == d) & (design.task == t)).any()
-                        and (weight := draws.group[b, design.group[rows]]).sum()
+                        and (weight := draws.subject[b, design.subject[rows]]).sum()
                     }
                     for d in (one, other)
                 }

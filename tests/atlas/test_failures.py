@@ -51,7 +51,7 @@ def test_the_area_is_sklearns_of_repeated_groups():
     right_group, wrong_group = RNG.integers(0, 6, 40), RNG.integers(2, 9, 25)
     draws = _draws(9)
     got = auc_draws(right, right_group, wrong, wrong_group, draws)
-    for b, weight in enumerate(draws.group):
+    for b, weight in enumerate(draws.subject):
         weights = np.concatenate([weight[right_group], weight[wrong_group]])
         truth = np.repeat([1, 0], [40, 25])
         score = np.concatenate([right, wrong])

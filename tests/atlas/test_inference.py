@@ -72,7 +72,9 @@ def test_draws_equal_an_explicit_resampling_loop():
     for b in range(20):
         cells = []
         for d in range(4):
-            weight = draws.group[b][design.group] * (design.group_dataset[design.group] == d)
+            weight = draws.subject[b][design.subject] * (
+                design.subject_dataset[design.subject] == d
+            )
             assert weight.sum() == draws.dataset[b, d] * 6 * 15
             for t in range(3):
                 w = weight * (design.task == t)
@@ -87,8 +89,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     design = Design.of(frame)
     rng = np.random.default_rng(0)
     for trial in range(150):
-        effect = rng.normal(0, 1, 10)[design.group_dataset] + rng.normal(0, 0.5, 50)
-        values = effect[design.group] + rng.normal(0, 0.5, len(frame))
+        effect = rng.normal(0, 1, 10)[design.subject_dataset] + rng.normal(0, 0.5, 50)
+        values = effect[design.subject] + rng.normal(0, 0.5, len(frame))
         draws = draw(design, generator(trial, "coverage"), 400)
         boot = _boot(design, values[None], draws, np.ones((400, 1)))
         interval = percentile_interval(boot, n_groups=50, n_datasets=10, n_seeds=1)
@@ -100,7 +102,7 @@ def test_interval_is_wider_than_one_that_ignores_groups():
     frame = _frame(datasets=8, groups=4, tasks=1, pairs=50)
     design = Design.of(frame)
     rng = np.random.default_rng(0)
-    values = rng.normal(0, 1, 32)[design.group] + rng.normal(0, 0.1, len(frame))
+    values = rng.normal(0, 1, 32)[design.subject] + rng.normal(0, 0.1, len(frame))
     boot = _boot(design, values[None], draw(design, generator(0, "w")), np.ones((2000, 1)))
     assert boot.std() > 3 * values.std() / np.sqrt(len(values))
 
@@ -118,7 +120,7 @@ def test_paired_difference_is_narrower_than_an_unpaired_one():
     frame = _frame(datasets=10)
     design = Design.of(frame)
     rng = np.random.default_rng(0)
-    shared = rng.normal(size=10)[design.group_dataset[design.group]]
+    shared = rng.normal(size=10)[design.subject_dataset[design.subject]]
     a, b = shared + 0.1, shared + rng.normal(0, 0.1, len(frame))
     draws = draw(design, generator(0, "p"))
     one = np.ones((2000, 1))
@@ -132,7 +134,7 @@ def test_paired_difference_is_narrower_than_an_unpaired_one():
 def test_draws_are_reproducible():
     design = Design.of(_frame())
     one, two = (draw(design, generator(7, "r"), 50) for _ in range(2))
-    assert (one.group == two.group).all()
+    assert (one.subject == two.subject).all()
 
 
 def test_few_groups_give_no_interval_and_say_why():

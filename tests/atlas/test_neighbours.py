@@ -46,8 +46,8 @@ def _slow(design: Design, vectors: np.ndarray, draws: Draws, b: int) -> np.ndarr
     for t in range(len(design.tasks)):
         cells = []
         for d in range(len(design.datasets)):
-            rows = (design.task == t) & (design.group_dataset[design.group] == d)
-            weight = draws.group[b, design.group[rows]]
+            rows = (design.task == t) & (design.subject_dataset[design.subject] == d)
+            weight = draws.subject[b, design.subject[rows]]
             if weight.sum():
                 mean = np.average(vectors[rows], axis=0, weights=weight)
                 cells += [mean] * int(draws.dataset[b, d])

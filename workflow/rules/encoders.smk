@@ -109,6 +109,8 @@ rule embed:
             [] if wildcards.get("set") else RUN.config.heldout.tasks
         ),
         pairs_per_cell=None,
+        # A control, of the main pairs.
+        mismatched=lambda wildcards: not wildcards.get("set"),
         meta=lambda wildcards: {
             "run": RUN.config.run,
             "encoder": wildcards.encoder,
@@ -208,6 +210,7 @@ use rule embed as embed_point with:
         heldout_datasets=RUN.heldout,
         heldout_tasks=lambda wildcards: RUN.points[wildcards.point].unseen_tasks,
         pairs_per_cell=lambda wildcards: RUN.points[wildcards.point].pairs_per_cell,
+        mismatched=False,
         meta=lambda wildcards: {
             "run": RUN.config.run,
             "encoder": RUN.points[wildcards.point].encoder,

@@ -16,6 +16,7 @@ with job(snakemake):
             heldout_datasets=snakemake.params.heldout_datasets,
             heldout_tasks=snakemake.params.heldout_tasks,
             pairs_per_cell=snakemake.params.pairs_per_cell,
+            mismatched=snakemake.params.mismatched,
             threads=snakemake.params.torch_threads,
             meta={**snakemake.params.meta, "manifests": manifests(snakemake.input.images)},
         )

@@ -49,9 +49,9 @@ def _shares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares [B, K, T] of true tasks and of named tasks, every cell counting alike."""
     G, T = design.shape
-    B, K, S = len(draws.group), len(masks), len(named)
+    B, K, S = len(draws.subject), len(masks), len(named)
     pairs = design.sums(np.ones(len(design.task)))
-    at = (design.group * T + design.task) * (T + 1)
+    at = (design.subject * T + design.task) * (T + 1)
     answers = np.stack([np.bincount(at + row, minlength=G * T * (T + 1)) for row in named])
     answers = answers.reshape(S, G, T * (T + 1)).astype(float)
     true, answered = np.zeros((B, K, T)), np.zeros((B, K, T + 1))
@@ -61,8 +61,8 @@ def _shares(
             continue
         # Most levels ask for the same tasks of a dataset: their sums are made once.
         patterns, which = np.unique(masks[own, d], axis=0, return_inverse=True)
-        members = design.group_dataset == d
-        weight = draws.group[:, members]
+        members = design.subject_dataset == d
+        weight = draws.subject[:, members]
         total = weight @ pairs[members]
         once = np.divide(draws.dataset[:, [d]], total, out=np.zeros_like(total), where=total > 0)
         asked = once[:, None] * patterns  # [B, P, T]

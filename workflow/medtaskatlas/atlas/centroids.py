@@ -29,7 +29,7 @@ def centroid_cosines(
     are float [N, F], one a seed, ``seeds`` their weights [B, S]. 0 to 2; NaN where a draw has no
     pair of a task or its centroid is zero.
     """
-    B, T = len(draws.group), len(design.tasks)
+    B, T = len(draws.subject), len(design.tasks)
 
     def of_seed(one: np.ndarray) -> np.ndarray:
         inner = np.zeros((B, T, T))
@@ -53,7 +53,7 @@ def dataset_cosines(
     mean of its pairs of that task: two datasets never differ because one has a task more. As
     :func:`centroid_cosines`; NaN where two datasets share no task or a centroid is zero.
     """
-    B, D = len(draws.group), len(design.datasets)
+    B, D = len(draws.subject), len(design.datasets)
 
     def of_seed(one: np.ndarray) -> np.ndarray:
         inner, square = np.zeros((B, D, D)), np.zeros((B, D, D))
@@ -91,7 +91,7 @@ def as_they_are(cosines: Cosines, queries: EncoderQueries) -> np.ndarray:
     return np.stack([cosines(design, [v], once, np.ones((1, 1)))[0] for v in queries.vectors])
 
 
-def groups_of(design: Design) -> np.ndarray:
+def subjects_of(design: Design) -> np.ndarray:
     """Number of groups of each task, [T]."""
     return np.asarray((design.sums(np.ones(len(design.task))) > 0).sum(axis=0))
 
@@ -105,18 +105,18 @@ def _cell_centroids(
     """
     pairs = design.sums(np.ones(len(design.task)))
     D, T = len(design.datasets), len(design.tasks)
-    members = [np.flatnonzero(design.group_dataset == d) for d in range(D)]
+    members = [np.flatnonzero(design.subject_dataset == d) for d in range(D)]
     for first in range(0, vectors.shape[1], FEATURES):
         block = vectors[:, first : first + FEATURES]
         sums = design.sums_of_rows(block).astype(np.float32)
         flat = [sums[own].reshape(len(own), -1) for own in members]
-        for start in range(0, len(draws.group), DRAWS_AT_ONCE):
-            part = slice(start, min(start + DRAWS_AT_ONCE, len(draws.group)))
+        for start in range(0, len(draws.subject), DRAWS_AT_ONCE):
+            part = slice(start, min(start + DRAWS_AT_ONCE, len(draws.subject)))
             b = part.stop - start
             means = np.empty((b, D, T, block.shape[1]), np.float32)
             there = np.empty((b, D, T), bool)
             for d, own in enumerate(members):
-                weight = draws.group[part, own]
+                weight = draws.subject[part, own]
                 total = weight @ pairs[own]
                 there[:, d] = total > 0
                 top = (weight.astype(np.float32) @ flat[d]).reshape(b, T, -1)

@@ -71,8 +71,9 @@ ROLE = text(
 SEED = Column("seed", "Int64", "training seed; null: over all seeds", nullable=True)
 SPLIT = text(
     "split",
-    "query set: groups = test groups of trained datasets, datasets = datasets "
-    "kept out of training, tasks = tasks kept out of training",
+    "query set: groups = test groups of trained datasets, of subjects that training has not seen; "
+    "regions = of subjects that it has; datasets = datasets kept out of training; tasks = tasks "
+    "kept out of training",
     *QUERY_SETS,
 )
 ESTIMATE = (

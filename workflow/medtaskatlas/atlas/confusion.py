@@ -79,14 +79,14 @@ def _rows(
     code = {task: i for i, task in enumerate(answers)}
     named = np.array([[code[p] for p in row] for row in knn.predicted])
     S, (G, T), A = len(named), design.shape, len(answers)
-    at = (design.group * T + design.task) * A
+    at = (design.subject * T + design.task) * A
     tally = np.stack([np.bincount(at + row, minlength=G * T * A) for row in named])
     tally = tally.reshape(S, G, T * A).astype(float)
     pairs = design.sums(np.ones(len(design.task)))
     draws = draw(design, generator(seed, "bootstrap", query_set), n_draws)
     weights = draw_seeds(generator(seed, "bootstrap seeds", query_set, encoder.name), S, n_draws)
-    total = np.repeat(draws.group @ pairs, A, axis=1)
-    top = sum(weights[:, [s]] * (draws.group @ tally[s]) for s in range(S))
+    total = np.repeat(draws.subject @ pairs, A, axis=1)
+    top = sum(weights[:, [s]] * (draws.subject @ tally[s]) for s in range(S))
     with np.errstate(invalid="ignore", divide="ignore"):
         boot = np.asarray(top / total).reshape(n_draws, T, A)
     rate = (tally.sum(axis=1) / np.repeat(pairs.sum(axis=0), A)).reshape(S, T, A)
@@ -103,7 +103,9 @@ def _rows(
                     "predicted_family": family[answer],
                     "count": count[t, a],
                     **over_seeds(rate[:, t, a]),
-                    **interval_columns(boot[:, t, a], n, S),
+                    **interval_columns(
+                        boot[:, t, a], float(rate[:, t, a].mean()), n, S, low=0.0, high=1.0
+                    ),
                 }
             )
     return rows

@@ -21,7 +21,7 @@ from medtaskatlas.atlas.counts import counts, counts_of_two
 from medtaskatlas.atlas.distances import DRAWS
 from medtaskatlas.atlas.inference import (
     adjust,
-    centred_interval,
+    bootstrap_interval,
     no_interval,
     over_seeds,
     permutation_p,
@@ -115,7 +115,7 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
     """Rows of one encoder and query set."""
     design, frame = Design.of(queries.frame), queries.frame
     D = len(design.datasets)
-    dataset = design.group_dataset[design.group]
+    dataset = design.subject_dataset[design.subject]
     # Equally many of each cell as far as it reaches, the same for all encoders.
     order = generator(seed, "dataset energy", queries.query_set).permutation(len(frame))
     cell = dataset * len(design.tasks) + design.task
@@ -130,7 +130,7 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
     modality = frame.groupby("dataset")["modality"].first().to_numpy(dtype=object)
     has = np.zeros((D, len(design.tasks)), int)
     has[dataset, design.task] = 1
-    n_of, groups = counts_of_two(frame, dataset), np.bincount(design.group_dataset)
+    n_of, subjects = counts_of_two(frame, dataset), np.bincount(design.subject_dataset)
     S = len(queries.seeds)
     for metric, matrices in each.items():
         for a, b in combinations(range(D), 2):
@@ -152,22 +152,22 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int, n_permutations: int)
                 continue
             interval = no_interval(f"no interval: {SAMPLED}")
             if metric == "centroid_cosine":
-                fewest, mean = int(min(groups[a], groups[b])), float(values.mean())
-                # The two datasets are kept, so that only groups and seeds are drawn.
-                interval = centred_interval(
+                fewest, mean = int(min(subjects[a], subjects[b])), float(values.mean())
+                # The two datasets are kept, so that only subjects and seeds are drawn.
+                interval = bootstrap_interval(
                     boot[:, a, b],
                     mean,
-                    n_groups=fewest,
-                    n_datasets=1,
+                    {"n_subjects": fewest, "n_datasets": 1},
                     n_seeds=S,
                     low=0.0,
+                    centred=True,
                     side="a dataset",
                 )
             yield row | over_seeds(values) | vars(interval)
         # The same permutations for all encoders: their p differ by their distances only.
         rng = generator(seed, "modalities", queries.query_set)
         draws = boot if metric == "centroid_cosine" else None
-        few = int(groups.min())
+        few = int(subjects.min())
         for row in modality_rows(
             matrices, draws, modality, fewest=few, rng=rng, n_permutations=n_permutations
         ):
@@ -193,8 +193,8 @@ def modality_rows(
     """Mean distance of datasets of one modality and of two, and the tests of their difference.
 
     ``matrices`` [S, D, D] are distances of each seed (NaN where one is unknown), ``boot`` [B, D, D]
-    on bootstrap draws, ``modality`` [D] names, ``fewest`` the groups of the dataset that has
-    fewest.
+    on bootstrap draws, ``modality`` [D] names, ``fewest`` the subjects of the dataset that
+    has fewest.
 
     Modalities are permuted over the datasets, whose distances stay: a Mantel test with a matrix of
     likeness (Legendre and Legendre, Numerical Ecology, 2012, section 10.5), and ANOSIM (Clarke,
@@ -224,8 +224,16 @@ def modality_rows(
             return vars(no_interval(f"no interval: {SAMPLED}"))
         flat = boot[:, at[0], at[1]]
         draws = sum(sign * flat[:, sides[level]].mean(axis=1) for level, sign in of.items())
-        n = {"n_groups": fewest, "n_datasets": 1, "n_seeds": len(matrices)}
-        made = centred_interval(np.asarray(draws), estimate, **n, low=floor, side="a dataset")
+        n = {"n_subjects": fewest, "n_datasets": 1}
+        made = bootstrap_interval(
+            np.asarray(draws),
+            estimate,
+            n,
+            n_seeds=len(matrices),
+            low=floor,
+            centred=True,
+            side="a dataset",
+        )
         return vars(made)
 
     for level, rows in sides.items():

@@ -15,10 +15,10 @@ from medtaskatlas.atlas.centroids import (
     as_they_are,
     bootstrapped,
     centroid_cosines,
-    groups_of,
+    subjects_of,
 )
 from medtaskatlas.atlas.counts import counts, counts_of_two
-from medtaskatlas.atlas.inference import centred_interval, no_interval, over_seeds
+from medtaskatlas.atlas.inference import bootstrap_interval, no_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.sample_distances import energy_distances, mmd_distances, sampled_rows
@@ -143,7 +143,7 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     boot = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
     family = dict(zip(queries.frame["task"], queries.frame["family"], strict=True))
     n_of = counts_of_two(queries.frame, design.task)
-    groups, S = groups_of(design), len(queries.seeds)
+    subjects, S = subjects_of(design), len(queries.seeds)
     own = np.isin(design.tasks, queries.asked)
     for a, b in combinations(range(len(design.tasks)), 2):
         if not own[a] and not own[b]:
@@ -157,14 +157,14 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
                 yield row | {"note": UNDEFINED[metric]}
                 continue
             if metric == "centroid_cosine":
-                fewest, mean = int(min(groups[a], groups[b])), float(values.mean())
-                interval = centred_interval(
+                fewest, mean = int(min(subjects[a], subjects[b])), float(values.mean())
+                interval = bootstrap_interval(
                     boot[:, a, b],
                     mean,
-                    n_groups=fewest,
-                    n_datasets=n["n_datasets"],
+                    {"n_subjects": fewest, "n_datasets": n["n_datasets"]},
                     n_seeds=S,
                     low=0.0,
+                    centred=True,
                     side="a task",
                 )
             else:

@@ -14,12 +14,10 @@ from medtaskatlas.atlas.vectors import Scale, ScaleSum
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.embeddings import EmbeddingFile, open_embedding
 from medtaskatlas.formats.parquet import remedy
-from medtaskatlas.pairs.roles import GALLERY
+from medtaskatlas.pairs.roles import GALLERY, KNOWN_TASKS
 
 # Frame of all pairs, sorted, to the rows that are wanted, in the order wanted.
 Wanted = Callable[[pd.DataFrame], np.ndarray]
-# Roles of failures and trajectories outside training.
-SPLITS = ("groups", "datasets")
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,7 @@ def load_set(
     of = frame["failure_of"].where(frame["failure_of"].notna(), frame["task"])
     frame["known"] = of.isin(known)
     order = np.argsort(frame["pair_id"].to_numpy(dtype=str), kind="stable")
-    order = order[frame["query_set"].isin(SPLITS).to_numpy()[order]]
+    order = order[frame["query_set"].isin(KNOWN_TASKS).to_numpy()[order]]
     kept, scale = main.read(near)
     vectors, _ = _read(file, order)
     if scale is not None:

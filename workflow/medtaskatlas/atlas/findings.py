@@ -1,20 +1,28 @@
-"""Findings: functions of the tables that yield rows of `summary`, each with its sentence."""
+"""Findings: functions of the tables that yield rows of `summary`, each with its sentence.
+
+What is said of an encoder that learned has to hold against encoders that did not: a finding is
+supported where the paired interval of its statistic lies above that of every baseline, else it is
+no more than above chance.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from medtaskatlas.atlas.counts import of_subjects
-from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.inference import MIN_SUBJECTS
+from medtaskatlas.atlas.trajectories.tracks import RAW_PIXELS
 
 Tables = Mapping[str, pd.DataFrame]
 Row = Mapping[Any, Any]
 Rows = Iterator[dict[str, Any]]
 WHERE = {
-    "groups": "On patients, volumes and regions never seen in training",
+    "groups": "On subjects never seen in training",
+    "regions": "On slices and regions never seen in training, of subjects that were",
     "datasets": "On whole datasets never seen in training",
     "tasks": "For tasks never seen in training",
 }
@@ -23,6 +31,8 @@ COUNTS = ("n_pairs", "n_images", "n_groups", "n_subjects", "n_datasets")
 TEST = ("p", "p_adjusted", "p_family")
 ALPHA = 0.05
 STEADY = 0.9
+# What may become of a finding.
+VERDICTS = SUPPORTED, ABOVE_CHANCE, NOT_SUPPORTED = "supported", "above chance", "not supported"
 # The paper names brightness, rotation and noise. Noise is done by noise_addition, which no encoder
 # is trained on, and undone by denoising_gaussian; see docs/decisions.md.
 CHANGES = ("brightness", "rotation", "noise_addition", "denoising_gaussian")
@@ -57,14 +67,15 @@ def named(tables: Tables) -> Rows:
             chance = ""
             if _known(row["chance"]):
                 chance = f"; the same answers dealt out at random reach {100 * row['chance']:.0f} %"
-            # Held-out tasks have no shuffled gallery of their own: their own row is untested.
+            gains = _rows_of(tables["comparisons"], row, contrast="best_baseline", measure=measure)
             yield _finding(
                 f"{what}_named",
                 row,
                 f"{words} is named right in {_percent(row)} of cases by the nearest training pairs "
                 f"in the space of {row['encoder']}{chance}.",
                 _known(row["chance"]) and _above(row, row["chance"]),
-                control="shuffled_gallery",
+                gains=gains,
+                control="mismatched_outputs",
             )
 
 
@@ -94,7 +105,7 @@ def beats_baseline(tables: Tables) -> Rows:
                 f"{row['encoder']} names the task right {_percent(shown, ' percentage points')} "
                 f"{more} often than {other}{test}.",
                 _above(row, 0),
-                control="shuffled_gallery",
+                control="mismatched_outputs",
                 copied=TEST,
             )
 
@@ -126,42 +137,33 @@ def task_over_dataset(tables: Tables) -> Rows:
             f"silhouette by task minus that by dataset is {row['estimate']:.2f} "
             f"({_interval(row)}).{variance}",
             _above(row, 0),
+            gains=_rows_of(frame, row, measure="omega_squared_gain", within="crossed"),
             control="duplicated_task",
         )
 
 
 def families(tables: Tables) -> Rows:
-    """Whether the families that we assign appear by themselves, and more clearly than without us.
-
-    An untrained network may show them too, since the families differ in kind: so each sentence
-    names the best baseline next to it.
-    """
-    frame = tables["clusters"]
-    frame = frame[
-        (frame["measure"] == "ami")
-        & (frame["metric"] == "centroid_cosine")
-        & frame["estimate"].notna()
+    """Whether the families that we assign appear by themselves, more clearly than untrained."""
+    clusters = tables["clusters"]
+    frame = clusters[
+        (clusters["measure"] == "ami")
+        & (clusters["metric"] == "centroid_cosine")
+        & clusters["estimate"].notna()
     ]
-    about = tables["identification"]
-    baselines = frame[frame["encoder"].isin(about[about["role"] == "baseline"]["encoder"])]
     for row in frame[frame["encoder"].isin(_models(tables))].to_dict("records"):
         tested = _known(row["p_adjusted"])
         fits = tested and row["p_adjusted"] < ALPHA
         test = f"; adjusted p = {row['p_adjusted']:.3g}" if tested else "; not tested"
         words = "agree with" if fits else "do not agree, beyond chance, with"
-        rival, best = "", baselines[baselines["split"] == row["split"]]
-        if len(best):
-            top = best.loc[best["estimate"].idxmax()]
-            rival = f"; {top['encoder']}, which learned nothing of tasks, reaches "
-            rival += f"{top['estimate']:.2f}"
         yield _finding(
             "families_recovered",
             row,
             f"the distances between tasks in the space of {row['encoder']}, cut into "
             f"{row['n_clusters']} clusters, {words} the families that we assign (adjusted mutual "
-            f"information {row['estimate']:.2f}, where 0 is chance and 1 is the same{test}{rival}; "
+            f"information {row['estimate']:.2f}, where 0 is chance and 1 is the same{test}; "
             "a statistic of one clustering, without an interval).",
             fits,
+            gains=_rows_of(clusters, row, measure="ami_gain"),
             control="duplicated_task",
             copied=TEST,
             cautious=False,
@@ -170,10 +172,19 @@ def families(tables: Tables) -> Rows:
 
 def nearest_tasks(tables: Tables) -> Rows:
     """The two tasks that are most alike."""
-    frame = _of_models(tables, "task_distances")
-    chosen = frame[(frame["metric"] == "centroid_cosine") & frame["estimate"].notna()]
+    frame = tables["task_distances"]
+    frame = frame[(frame["metric"] == "centroid_cosine") & frame["estimate"].notna()]
+    nearest = frame.sort_values("estimate", kind="stable").drop_duplicates(["encoder", "split"])
+    baselines = nearest[nearest["encoder"].isin(_names(tables, "baseline"))]
+    chosen = frame[frame["encoder"].isin(_models(tables))]
     for (encoder, split), rows in chosen.groupby(["encoder", "split"]):
         row = rows.sort_values("estimate", kind="stable").iloc[0].to_dict()
+        also = baselines[
+            (baselines["split"] == split)
+            & (baselines["task_a"] == row["task_a"])
+            & (baselines["task_b"] == row["task_b"])
+        ]["encoder"]
+        told = f" So they are by {', '.join(also)}, without training." if len(also) else ""
         typical = rows["estimate"].median()
         # Held-out tasks are compared with tasks of the gallery too, and those not in turn.
         which = ", one of them at least held out," if split == "tasks" else ","
@@ -183,8 +194,10 @@ def nearest_tasks(tables: Tables) -> Rows:
             f"the two tasks most alike in the space of {encoder} are {row['task_a']} and "
             f"{row['task_b']}{which} at a cosine distance of {row['estimate']:.2f} "
             f"({_interval(row)}; the median of all {len(rows)} pairs of tasks is {typical:.2f}); "
-            "they were picked as the closest, so the interval leans low.",
+            f"they were picked as the closest, so the interval leans low.{told}",
             _known(row["ci_high"]) and row["ci_high"] < typical,
+            # No encoder that knows no task must say the same.
+            gains=None if also.empty else [],
             control="duplicated_task",
         )
 
@@ -196,6 +209,9 @@ def unseen_tasks(tables: Tables) -> Rows:
     frame = tables["unseen_tasks"]
     overall = frame[(frame["level"] == "overall") & (frame["role"] == "model")]
     shares = overall[overall["measure"] == "family_accuracy"].set_index(["encoder", "split"])
+    differences = frame[
+        (frame["level"] == "difference") & frame["other"].isin(_names(tables, "baseline"))
+    ]
     placed = overall[(overall["measure"] == "tasks_placed") & overall["estimate"].notna()]
     for row in placed.to_dict("records"):
         tested = _known(row["p_adjusted"])
@@ -214,18 +230,21 @@ def unseen_tasks(tables: Tables) -> Rows:
             "a fixed set of tasks, without an interval). Their family is named right in "
             f"{_percent(share)} of cases.",
             tested and row["p_adjusted"] < ALPHA,
+            gains=_rows_of(differences, row),
             copied=TEST,
             cautious=False,
         )
 
 
 def trajectories(tables: Tables) -> Rows:
-    """Whether an embedding moves steadily while a task is done more and more strongly."""
+    """Whether an embedding moves steadily and straight while a task is done more and more."""
     if "trajectories" not in tables:
         return
     frame = tables["trajectories"]
-    wide = frame[(frame["scope"] == "task") & frame["seed"].isna() & frame["other"].isna()]
-    wide = wide[wide["task"].isin(CHANGES) & wide["encoder"].isin(_models(tables))]
+    frame = frame[(frame["scope"] == "task") & frame["seed"].isna() & frame["task"].isin(CHANGES)]
+    frame = frame[frame["encoder"].isin(_models(tables))]
+    wide = frame[frame["other"].isna()]
+    against = frame[frame["other"].isin([*_names(tables, "baseline"), RAW_PIXELS])]
     lower = wide[wide["measure"] == "spearman_p10"].set_index(["encoder", "split", "task"])
     for row in wide[(wide["measure"] == "spearman") & wide["estimate"].notna()].to_dict("records"):
         tenth = lower["estimate"].get((row["encoder"], row["split"], row["task"]))
@@ -238,6 +257,20 @@ def trajectories(tables: Tables) -> Rows:
             f"space of {row['encoder']}: the rank correlation of severity and displacement is "
             f"{row['estimate']:.2f} in the median image ({_interval(row)}{says}). {trained}",
             _above(row, STEADY),
+            gains=_rows_of(against, row, measure="spearman_difference", task=row["task"]),
+        )
+    paths = wide[(wide["measure"] == "path_over_chord") & wide["estimate"].notna()]
+    for row in paths.to_dict("records"):
+        differences = _rows_of(against, row, measure="path_over_chord_difference", task=row["task"])
+        yield _finding(
+            f"straight_{row['task']}",
+            row,
+            f"while {row['task']} is done ever more strongly to an image, its pair takes a path in "
+            f"the space of {row['encoder']} that is {row['estimate']:.2f} times as long as the "
+            f"straight line between its ends, in the median image ({_interval(row)}).",
+            _known(row["ci_high"]),
+            gains=[_turned(one) for one in differences],
+            otherwise=NOT_SUPPORTED,
         )
 
 
@@ -245,6 +278,8 @@ def failures(tables: Tables) -> Rows:
     """Whether wrong ways of doing a task lie far from right ways."""
     if "failures" not in tables:
         return
+    whole = _of_models(tables, "failures")
+    whole = whole[(whole["failure_kind"] == "all") & (whole["measure"] == "separation_auc_gain")]
     frame = _of_models(tables, "failures")
     frame = frame[frame["seed"].isna() & (frame["task"] == "all") & frame["estimate"].notna()]
     each = frame[frame["measure"] == "separation_auc"]
@@ -265,6 +300,7 @@ def failures(tables: Tables) -> Rows:
             f"{_percent(row)} of comparisons in the space of {row['encoder']}, where chance is "
             f"50 %.{told}",
             _above(row, 0.5),
+            gains=_rows_of(whole, row),
         )
 
 
@@ -340,30 +376,62 @@ def _finding(
     name: str,
     row: Row,
     sentence: str,
-    supported: Any,
+    speaks: Any,
     *,
+    gains: list[Row] | None = None,
+    otherwise: str = ABOVE_CHANCE,
     control: str | None = None,
     copied: tuple[str, ...] = (),
     cautious: bool = True,
 ) -> dict[str, Any]:
-    """Row of `summary`: the sentence with where it holds, what it rests on and a caution."""
-    rests_on = f"{WHERE[row['split']]}, {sentence.rstrip()} {_rests_on(row)}."
+    """Row of `summary`: the sentence with where it holds, what it rests on and a caution.
+
+    ``speaks`` is whether interval or test speak for it, ``gains`` are paired differences of its
+    statistic to that of every baseline, higher being better (None: it is not about learning);
+    ``otherwise`` is the verdict where they do not hold.
+    """
+    verdict, told = SUPPORTED if speaks else NOT_SUPPORTED, ""
+    if gains:
+        least = min(gains, key=lambda one: one["ci_low"] if _known(one["ci_low"]) else -math.inf)
+        told = f" Against {least['other']}: {least['estimate']:+.2f} ({_interval(least)})."
+    if speaks and gains is not None and not (gains and all(_above(one, 0) for one in gains)):
+        verdict = otherwise
+    rests_on = f"{WHERE[row['split']]}, {sentence.rstrip()}{told} {_rests_on(row)}."
     columns = (*NUMBERS, *COUNTS, "note", *copied)
     return {
         "finding": name,
         "encoder": row["encoder"],
         "split": row["split"],
         "sentence": rests_on + (_caution(row) if cautious else ""),
-        "supported": bool(supported),
+        "verdict": verdict,
         "control": control,
         **{column: row[column] for column in columns if column in row},
     }
 
 
+def _rows_of(frame: pd.DataFrame, row: Row, **where: str) -> list[Row]:
+    """Rows of a table of the encoder and split of another row, with a number."""
+    where |= {"encoder": row["encoder"], "split": row["split"]}
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return [*frame[frame["estimate"].notna()].to_dict("records")]
+
+
+def _turned(row: Row) -> Row:
+    """A difference of which less is better."""
+    ends = {"ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
+    return {**row, "estimate": -row["estimate"], **ends}
+
+
+def _names(tables: Tables, role: str) -> list[str]:
+    """Encoders of a role, sorted."""
+    frame = tables["identification"]
+    return sorted(set(frame[frame["role"] == role]["encoder"]))
+
+
 def _models(tables: Tables) -> list[str]:
     """Encoders that learned from tasks and are neither controls nor ablations, sorted."""
-    frame = tables["identification"]
-    return sorted(set(frame[frame["role"] == "model"]["encoder"]))
+    return _names(tables, "model")
 
 
 def _of_models(tables: Tables, name: str) -> pd.DataFrame:
@@ -408,7 +476,9 @@ def _rests_on(row: Row) -> str:
 
 
 def _caution(row: Row) -> str:
-    """Note of a row as a caution; too few groups are told by its control instead."""
+    """Note of a row as a caution; too few subjects are told by its control instead."""
     return (
-        f" Caution: {row['note']}." if _known(row["note"]) and row["n_groups"] >= MIN_GROUPS else ""
+        f" Caution: {row['note']}."
+        if _known(row["note"]) and row["n_subjects"] >= MIN_SUBJECTS
+        else ""
     )

@@ -149,7 +149,7 @@ class Level:
 
 def levels(frame: pd.DataFrame, design: Design, given_away: Collection[str]) -> list[Level]:
     """All levels of some pairs; without the given-away tasks at all levels but ``task``."""
-    dataset = design.group_dataset[design.group]
+    dataset = design.subject_dataset[design.subject]
     tasks = np.array(design.tasks, dtype=object)
     kinds = {
         "overall": np.full(len(frame), "all", dtype=object),
@@ -207,7 +207,7 @@ class _Setting:
         at = [k for k, level in enumerate(self.levels) if level.kind not in ("family", "task")]
 
         def agreement(draws: Draws, seeds: np.ndarray) -> np.ndarray:
-            found = np.full((len(draws.group), len(self.levels)), np.nan)
+            found = np.full((len(draws.subject), len(self.levels)), np.nan)
             found[:, at] = kappa(self.design, said.predicted, draws, seeds, self.masks[at])
             return found
 
@@ -230,7 +230,7 @@ def _rows_of(
         if query_set == "tasks" and measure != "family_balanced_accuracy":
             continue
         statistic = setting.statistic(measure, said)
-        for row in _measure(setting, encoder, statistic, each_seed=measure != "kappa"):
+        for row in _measure(setting, encoder, statistic, measure):
             known = None
             if measure in chance and row["level"] == "overall" and row["task_subset"] == "all":
                 known = chance[measure]
@@ -242,10 +242,11 @@ def _rows_of(
 
 
 def _measure(
-    setting: _Setting, encoder: EncoderPredictions, statistic: Statistic, *, each_seed: bool
+    setting: _Setting, encoder: EncoderPredictions, statistic: Statistic, measure: str
 ) -> Iterator[dict[str, Any]]:
     """Rows of one measure at all levels over seeds and, if asked, at the wide ones a seed."""
     S, weights = len(encoder.seeds), setting.seed_draws(encoder)
+    bounds = {"low": -1.0 if measure == "kappa" else 0.0, "high": 1.0}
     by_seed = np.stack([statistic(setting.as_is, np.eye(S)[[s]])[0] for s in range(S)])
     over = statistic(setting.as_is, np.full((1, S), 1 / S))[0]
 
@@ -257,17 +258,18 @@ def _measure(
         for k, level in enumerate(setting.levels):
             if np.isfinite(estimate[k]) and (n_seeds == S or level.kind in ("overall", "family")):
                 n = setting.counts[k]
+                draws = boot[n["n_datasets"] == 1][:, k]
                 yield {
                     "task_subset": level.subset,
                     "level": level.kind,
                     "name": level.name,
                     "estimate": float(estimate[k]),
                     "seed_sd": float(by_seed[:, k].std(ddof=1)) if n_seeds > 1 else None,
-                    **interval_columns(boot[n["n_datasets"] == 1][:, k], n, n_seeds),
+                    **interval_columns(draws, float(estimate[k]), n, n_seeds, **bounds),
                 }
 
     yield from rows(over, weights, S)
-    if each_seed and S > 1:
+    if measure != "kappa" and S > 1:
         for s, seed in enumerate(encoder.seeds):
             single = np.broadcast_to(np.eye(S)[[s]], weights.shape)
             yield from ({**row, "seed": seed} for row in rows(by_seed[s], single, 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,19 +25,17 @@ from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.embeddings import PAIR_COLUMNS
 from medtaskatlas.formats.predictions import write_predictions
-from medtaskatlas.pairs.roles import GALLERY, QUERY_SETS
+from medtaskatlas.pairs.roles import GALLERY, MISMATCHED, QUERY_SETS
 
 log = logging.getLogger(__name__)
-SHUFFLES = 50
 # Boosted trees cost gallery x features x classes x rounds; these bounds keep one fit near 15 s of
 # some hundred features, and at two to three minutes of four thousand.
 BOOSTED_ROWS = 6000
 BOOSTED_ROUNDS = 40
 BOOSTED_FEATURES = 0.3
 PREDICTED_AT_ONCE = 2**22  # numbers
-# Where no weight changes the mean loss faster than this, the fit has converged: on the embedded
-# data an optimum a hundred times as flat names 0.2 % of pairs otherwise.
-FLAT = 1e-5
+# Where no weight changes the mean loss faster than this, the fit has converged.
+FLAT = 1e-7
 NEWTON_STEPS = 200
 
 
@@ -51,9 +49,10 @@ def predict(
 ) -> None:
     """Predict the task of every query of one encoder and seed.
 
-    Methods: ``knn`` (majority of the k nearest gallery pairs by cosine), ``knn_shuffled`` (the same
-    with permuted labels of the gallery: a control), ``linear`` (logistic regression on the gallery,
-    fitted until it converges) and, for frozen baselines, ``boosted`` (histogram gradient boosting).
+    Methods: ``knn`` (majority of the k nearest gallery pairs by cosine), ``knn_mismatched`` (the
+    same of some of the inputs with another image's output: a control), ``linear`` (logistic
+    regression on the gallery, fitted until it converges) and, for frozen baselines, ``boosted``
+    (histogram gradient boosting).
 
     Parameters
     ----------
@@ -73,9 +72,10 @@ def predict(
     DataError
         If there is no gallery or no query.
     """
-    embedding = load_embedding(embedding_path, wanted=_gallery_then_queries)
-    size = int((embedding.frame["role"] == GALLERY).sum())
-    gallery, queries = embedding.frame.iloc[:size], embedding.frame.iloc[size:]
+    embedding = load_embedding(embedding_path, wanted=_by_role)
+    role = embedding.frame["role"]
+    size, end = int((role == GALLERY).sum()), int((role != MISMATCHED).sum())
+    gallery, queries = embedding.frame.iloc[:size], embedding.frame.iloc[size:end]
     if not len(gallery) or not len(queries):
         what = "no training pair" if not len(gallery) else "no held-out pair"
         raise DataError(
@@ -83,13 +83,13 @@ def predict(
             "give more datasets, or other `splits` or `heldout`",
         )
     # Parts of one array: an embedding may be wide, and is not to be copied.
-    known, asked = embedding.vectors[:size], embedding.vectors[size:]
+    known, asked = embedding.vectors[:size], embedding.vectors[size:end]
     tasks, truth = np.unique(gallery["task"].to_numpy(dtype=str), return_inverse=True)
     family_of = dict(zip(gallery["task"], gallery["family"], strict=True))
     task_family = np.array([family_of[task] for task in tasks], dtype=object)
     # Queries of tasks that the gallery does not hold have code -1: their task is never right.
     code = {task: i for i, task in enumerate(tasks)}
-    wanted = np.array([code.get(task, -1) for task in queries["task"]])
+    wanted = np.array([code.get(task, -1) for task in embedding.frame["task"].iloc[size:]])
     base = queries[[*PAIR_COLUMNS, "role"]].reset_index(drop=True)
     base = base.rename(columns={"role": "query_set"})
     family = queries["family"].to_numpy(dtype=object)
@@ -100,30 +100,31 @@ def predict(
             method=method,
             predicted=tasks[guess],
             predicted_family=named,
-            correct=(guess == wanted).astype(np.float32),
+            correct=(guess == wanted[: len(queries)]).astype(np.float32),
             family_correct=(named == family).astype(np.float32),
             ap_at_r=np.float32("nan"),
-            chance=np.float32("nan"),
         )
 
-    near = _neighbours(asked, known, truth, wanted, k)
-    parts = [rows("knn", vote(truth[near.rows], near.similarity, len(tasks)))]
-    parts[0]["ap_at_r"] = near.ap_at_r
-    hit, chance = _shuffled(near, truth, wanted, len(tasks), seed)
-    control: dict[str, Any] = {
-        "predicted": None,
-        "predicted_family": None,
-        "family_correct": np.nan,
-    }
-    control |= {"correct": hit, "chance": chance}
-    parts.append(rows("knn_shuffled", np.zeros(len(wanted), int)).assign(**control))
+    near = _neighbours(embedding.vectors[size:], known, truth, wanted, k)
+    guess = vote(truth[near.rows], near.similarity, len(tasks))
+    parts = [rows("knn", guess[: len(queries)])]
+    parts[0]["ap_at_r"] = near.ap_at_r[: len(queries)]
+    if end < len(role):
+        name = embedding.frame["pair_id"].iloc[end:].str.removesuffix(f"/{MISMATCHED}")
+        at = pd.Index(queries["pair_id"]).get_indexer(name)
+        other = np.full(len(queries), -1)
+        other[at] = guess[len(queries) :]
+        control = rows("knn_mismatched", other)
+        control.loc[other < 0, ["predicted", "predicted_family"]] = None
+        control.loc[other < 0, ["correct", "family_correct"]] = np.nan
+        parts.append(control)
     slope: float | None = None
     if probes and len(tasks) > 1:
         boosted = None
         if embedding.facts["role"] == "baseline":
             boosted = _boosted(known, truth, asked, seed)
         # The last to see the vectors, which it overwrites.
-        guess, slope = _linear(embedding.vectors, truth)
+        guess, slope = _linear(embedding.vectors[:end], truth)
         parts.append(rows("linear", guess))
         if caution := unconverged(slope):
             log.warning("%s: %s", out, caution)
@@ -142,10 +143,10 @@ def predict(
     log.info("%s: %d rows of %s", out, len(frame), facts["encoder"])
 
 
-def _gallery_then_queries(frame: pd.DataFrame) -> np.ndarray:
-    """Rows of the gallery, then of all queries."""
-    known, asked = frame["role"] == GALLERY, frame["role"].isin(QUERY_SETS)
-    return np.concatenate([np.flatnonzero(known), np.flatnonzero(asked)])
+def _by_role(frame: pd.DataFrame) -> np.ndarray:
+    """Rows of the gallery, then of all queries, then of those that are mismatched."""
+    parts = ([GALLERY], QUERY_SETS, [MISMATCHED])
+    return np.concatenate([np.flatnonzero(frame["role"].isin(part)) for part in parts])
 
 
 class _Near(NamedTuple):
@@ -171,25 +172,6 @@ def _neighbours(
         rows[part], similarity[part] = ranked[:, :k], cosine[:, :k]
         precision[part] = average_precision_at_r(truth[ranked], wanted[part], R[part])
     return _Near(rows, similarity, precision)
-
-
-def _shuffled(
-    near: _Near, truth: np.ndarray, wanted: np.ndarray, n_tasks: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Share of permutations of the gallery's labels that name each query right, and by chance.
-
-    One permutation would not do: an encoder with tight clusters sends all queries of a task to the
-    same neighbours, so a single permutation is right for whole clusters or for none.
-    """
-    rng = generator(seed, "knn_shuffled")
-    hit = np.zeros(len(wanted))
-    named = np.zeros(n_tasks)
-    for _ in range(SHUFFLES):
-        guess = vote(rng.permutation(truth)[near.rows], near.similarity, n_tasks)
-        hit += guess == wanted
-        named += np.bincount(guess, minlength=n_tasks) / len(guess)
-    chance = np.where(wanted >= 0, named[wanted], 0) / SHUFFLES
-    return (hit / SHUFFLES).astype(np.float32), chance.astype(np.float32)
 
 
 def _linear(vectors: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:

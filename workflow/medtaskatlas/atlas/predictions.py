@@ -15,8 +15,8 @@ from medtaskatlas.formats.embeddings import PAIR_COLUMNS
 from medtaskatlas.formats.predictions import read_predictions
 
 # Largest derivative of the mean loss at which a linear probe counts as converged.
-FLAT_ENOUGH = 1e-4
-VALUES = ("correct", "family_correct", "ap_at_r", "chance")
+FLAT_ENOUGH = 1e-6
+VALUES = ("correct", "family_correct", "ap_at_r")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class MethodPredictions:
     """What one method said, over S seeds."""
 
     values: dict[str, np.ndarray]  # name of VALUES to float32 [S, N]
-    predicted: np.ndarray  # object [S, N], names of tasks; None for the control
+    predicted: np.ndarray  # object [S, N], names of tasks; None where the control did not ask
     predicted_family: np.ndarray
 
     def only(self, mask: np.ndarray) -> MethodPredictions:

@@ -1,11 +1,12 @@
 """Intervals and tests that respect how the data hang together.
 
-Pairs of one group are not independent, nor are groups of one dataset, nor is one training seed all
-seeds. So the bootstrap is hierarchical: datasets are drawn with replacement, then groups within
+Pairs of one subject are not independent, even where they are of several groups (blocks of slices of
+one brain, regions of one picture), nor are subjects of one dataset, nor is one training seed all
+seeds. So the bootstrap is hierarchical: datasets are drawn with replacement, then subjects within
 each drawn dataset, then seeds (Davison and Hinkley, Bootstrap Methods and their Application, 1997,
 section 3.8; Saravanan, Berman and Sober, 2020). Draws are multinomial weights, so that a statistic
-over all draws is a matrix product of group-level sums. Two encoders that share the draws of
-datasets and groups are compared in pairs.
+over all draws is a matrix product of sums over subjects. Two encoders that share the draws of
+datasets and subjects are compared in pairs.
 """
 
 from __future__ import annotations
@@ -20,48 +21,48 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Design:
-    """Which pair belongs to which group and task, and which group to which dataset."""
+    """Which pair belongs to which subject and task, and which subject to which dataset."""
 
     datasets: list[str]  # names, sorted
     tasks: list[str]
-    group_dataset: np.ndarray  # int [G], dataset of each group
-    group: np.ndarray  # int [N], group of each pair
+    subject_dataset: np.ndarray  # int [G], dataset of each subject
+    subject: np.ndarray  # int [N], subject of each pair
     task: np.ndarray  # int [N], task of each pair
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Design:
-        """Design of pairs by ``dataset``, ``group_id`` and ``task``.
+        """Design of pairs by ``dataset``, ``subject_id`` and ``task``.
 
-        Groups of the same name in two datasets are two groups.
+        A subject in two datasets is drawn in each for itself.
         """
         dataset, datasets = pd.factorize(frame["dataset"], sort=True)
-        local, _ = pd.factorize(frame["group_id"], sort=True)
+        local, _ = pd.factorize(frame["subject_id"], sort=True)
         joint = dataset.astype(np.int64) * (len(frame) + 1) + local
-        _, first, group = np.unique(joint, return_index=True, return_inverse=True)
+        _, first, subject = np.unique(joint, return_index=True, return_inverse=True)
         task, tasks = pd.factorize(frame["task"], sort=True)
-        return cls(list(datasets), list(tasks), dataset[first], group, task)
+        return cls(list(datasets), list(tasks), dataset[first], subject, task)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of groups and of tasks."""
-        return len(self.group_dataset), len(self.tasks)
+        """Number of subjects and of tasks."""
+        return len(self.subject_dataset), len(self.tasks)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sums [..., G, T] of values [..., N] over the pairs of each group and task."""
-        groups, tasks = self.shape
-        at = self.group * tasks + self.task
+        """Sums [..., G, T] of values [..., N] over the pairs of each subject and task."""
+        subjects, tasks = self.shape
+        at = self.subject * tasks + self.task
         flat = np.asarray(values, float).reshape(-1, len(at))
-        out = np.stack([np.bincount(at, row, minlength=groups * tasks) for row in flat])
-        return out.reshape(*np.shape(values)[:-1], groups, tasks)
+        out = np.stack([np.bincount(at, row, minlength=subjects * tasks) for row in flat])
+        return out.reshape(*np.shape(values)[:-1], subjects, tasks)
 
     def sums_of_rows(self, vectors: np.ndarray) -> np.ndarray:
         """Sums [G, T, F] of vectors [N, F], as :meth:`sums` for many values a pair."""
         from scipy.sparse import csr_array
 
-        (groups, tasks), N = self.shape, len(self.task)
-        at = self.group * tasks + self.task
-        into = csr_array((np.ones(N), (at, np.arange(N))), shape=(groups * tasks, N))
-        return np.asarray(into @ vectors).reshape(groups, tasks, -1)
+        (subjects, tasks), N = self.shape, len(self.task)
+        at = self.subject * tasks + self.task
+        into = csr_array((np.ones(N), (at, np.arange(N))), shape=(subjects * tasks, N))
+        return np.asarray(into @ vectors).reshape(subjects, tasks, -1)
 
 
 @dataclass(frozen=True)
@@ -69,29 +70,29 @@ class Draws:
     """Weights of B bootstrap draws."""
 
     dataset: np.ndarray  # float [B, D], how often each dataset was drawn
-    group: np.ndarray  # float [B, G], how often each group was drawn
+    subject: np.ndarray  # float [B, G], how often each subject was drawn
 
 
 def draw(
     design: Design, rng: np.random.Generator, n: int = DRAWS, *, fixed_datasets: bool = False
 ) -> Draws:
-    """Draw datasets and, in each, groups; one that was drawn twice has twice as many group draws.
+    """Draw datasets and, in each, subjects; of one drawn twice, twice as many subjects.
 
     ``fixed_datasets`` keeps every dataset once: for statements about these datasets and no others.
     """
     D = len(design.datasets)
     dataset = np.ones((n, D), int) if fixed_datasets else rng.multinomial(D, np.full(D, 1 / D), n)
-    group = np.zeros((n, len(design.group_dataset)))
+    subject = np.zeros((n, len(design.subject_dataset)))
     for d in range(D):
-        members = np.flatnonzero(design.group_dataset == d)
+        members = np.flatnonzero(design.subject_dataset == d)
         size = len(members)
-        group[:, members] = rng.multinomial(dataset[:, d] * size, np.full(size, 1 / size))
-    return Draws(dataset.astype(float), group)
+        subject[:, members] = rng.multinomial(dataset[:, d] * size, np.full(size, 1 / size))
+    return Draws(dataset.astype(float), subject)
 
 
 def no_draws(design: Design) -> Draws:
     """Weights of the data as they are: the estimate itself, in the shape of one draw."""
-    return Draws(np.ones((1, len(design.datasets))), np.ones((1, len(design.group_dataset))))
+    return Draws(np.ones((1, len(design.datasets))), np.ones((1, len(design.subject_dataset))))
 
 
 def draw_seeds(rng: np.random.Generator, n_seeds: int, n: int = DRAWS) -> np.ndarray:
@@ -107,10 +108,10 @@ def cell_means(design: Design, values: np.ndarray, draws: Draws, seeds: np.ndarr
     """
     sums = design.sums(values)
     pairs = design.sums(np.ones(len(design.task)))
-    out = np.full((len(draws.group), len(design.datasets), len(design.tasks)), np.nan)
+    out = np.full((len(draws.subject), len(design.datasets), len(design.tasks)), np.nan)
     for d in range(len(design.datasets)):
-        members = design.group_dataset == d
-        weight = draws.group[:, members]
+        members = design.subject_dataset == d
+        weight = draws.subject[:, members]
         total = weight @ pairs[members]
         top = sum(seeds[:, [s]] * (weight @ sums[s][members]) for s in range(len(sums)))
         np.divide(top, total, out=out[:, d], where=total > 0)

@@ -122,7 +122,7 @@ SECTIONS: dict[str, Shown] = {
     # What is supported first, and what is of most datasets.
     "summary": Shown(
         "Findings",
-        ("supported", "sentence"),
+        ("verdict", "sentence"),
         order=lambda f: f.sort_values(["supported", "n_datasets"], ascending=False, kind="stable"),
     ),
     "identification": Shown(

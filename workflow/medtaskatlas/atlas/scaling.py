@@ -26,6 +26,7 @@ from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.predictions import read_predictions
+from medtaskatlas.pairs.roles import KNOWN_TASKS
 
 MEASURES = {"balanced_accuracy": "correct", "family_balanced_accuracy": "family_correct"}
 
@@ -98,7 +99,7 @@ def scaling(
                 "delete the run's studies/scaling and start the run again",
             )
     rows: list[dict[str, Any]] = []
-    for split in ("groups", "datasets"):
+    for split in KNOWN_TASKS:
         frame, amounts = _align(found, split)
         if not len(frame):
             continue
@@ -163,7 +164,7 @@ def _rows(
                 "train_pairs": one.pairs,
                 "seed_sd": float(by_seed.std(ddof=1)) if S > 1 else None,
                 "estimate": estimate,
-                **interval_columns(boot, n, S),
+                **interval_columns(boot, estimate, n, S, low=0.0, high=1.0),
             }
     for axis, curve in curves.items():
         yield {"axis": axis, "measure": "gain_per_doubling", **_slope(curve, n)}
@@ -176,7 +177,7 @@ def _measured(
     S, values = len(one.seeds), one.values[column]
     as_is = no_draws(design)
     by_seed = np.array([balanced_mean(design, values, as_is, np.eye(S)[[s]])[0] for s in range(S)])
-    seeds = draw_seeds(generator(*rng, "seeds"), S, len(draws.group))
+    seeds = draw_seeds(generator(*rng, "seeds"), S, len(draws.subject))
     return float(by_seed.mean()), by_seed, balanced_mean(design, values, draws, seeds)
 
 
@@ -189,4 +190,4 @@ def _slope(curve: list[tuple[float, float, np.ndarray, int]], n: Counts) -> dict
     estimate = float(weight @ np.array([value for _, value, *_ in curve]))
     boot = weight @ np.stack([boot for _, _, boot, _ in curve])
     few = min(seeds for *_, seeds in curve)
-    return {"estimate": estimate, **interval_columns(boot, n, few)}
+    return {"estimate": estimate, **interval_columns(boot, estimate, n, few)}

@@ -1,7 +1,8 @@
 """The table `summary`: the findings in sentences, each with its number and its control.
 
-A finding is a function of the tables that yields rows. It is supported only where its interval or
-test speaks for it and the control it depends on has passed.
+A finding is a function of the tables that yields rows. Its verdict is `supported` only where its
+interval or test speaks for it, it holds against every baseline where it is about learning, and the
+control it depends on has passed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from medtaskatlas.atlas import columns
-from medtaskatlas.atlas.findings import FINDINGS
-from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.findings import FINDINGS, NOT_SUPPORTED, SUPPORTED, VERDICTS
+from medtaskatlas.atlas.inference import MIN_SUBJECTS
 from medtaskatlas.atlas.medformer.findings import findings as of_medformer
 from medtaskatlas.atlas.medformer.gains import Arms
 from medtaskatlas.atlas.medformer.pretext_findings import pretexts
@@ -39,7 +40,14 @@ SPEC = columns.TableSpec(
         columns.SEED,
         columns.SPLIT,
         columns.text("sentence", "the finding for a reader"),
-        columns.yes("supported", "whether interval or test speak for it and its control passed"),
+        columns.text(
+            "verdict",
+            "supported: interval or test speak for it, its control passed, and where it is about "
+            "learning the paired interval of its statistic lies above that of every baseline; "
+            "above chance: all but the last; not supported",
+            *VERDICTS,
+        ),
+        columns.yes("supported", "whether that is its verdict"),
         columns.text("control", "control that it depends on", nullable=True),
         columns.yes(
             "control_passed",
@@ -73,17 +81,23 @@ def summary(
     tables = {name: read_table(table_paths[name], name, run=run) for name in names}
     found = [finding(tables) for finding in (*(FINDINGS if encoders else ()), *OF_MULTITASK)]
     rows = [
-        {"run": run, **_with_control(row, tables.get("controls"))}
+        {"run": run, **_judged(row, tables.get("controls"))}
         for row in chain(*found, of_medformer(tables, arms or {}), pretexts(tables))
     ]
     write_table("summary", rows, out, {"run": run})
 
 
+def _judged(row: dict[str, Any], controls: pd.DataFrame | None) -> dict[str, Any]:
+    """A finding with its verdict."""
+    row = _with_control(row, controls)
+    return row | {"supported": row["verdict"] == SUPPORTED}
+
+
 def _with_control(row: dict[str, Any], controls: pd.DataFrame | None) -> dict[str, Any]:
     """Withdraw a finding that rests on too little, or whose control did not pass."""
-    if row["n_groups"] < MIN_GROUPS:
-        row["supported"] = False
-        row["sentence"] += f" Not supported: fewer than {MIN_GROUPS} independent groups."
+    if row["n_subjects"] < MIN_SUBJECTS:
+        row["verdict"] = NOT_SUPPORTED
+        row["sentence"] += f" Not supported: fewer than {MIN_SUBJECTS} subjects."
     control = row.get("control")
     if control is None or controls is None:
         return row
@@ -96,6 +110,6 @@ def _with_control(row: dict[str, Any], controls: pd.DataFrame | None) -> dict[st
     row = row | {"control_passed": passed}
     if not passed:
         why = "failed" if passed is False else "could not be run"
-        row["supported"] = False
+        row["verdict"] = NOT_SUPPORTED
         row["sentence"] += f" Not supported: its control ({control}) {why}."
     return row

@@ -13,21 +13,18 @@ from medtaskatlas.atlas.centroids import (
     as_they_are,
     bootstrapped,
     centroid_cosines,
-    groups_of,
+    subjects_of,
 )
 from medtaskatlas.atlas.counts import counts_of_two
 from medtaskatlas.atlas.distances import DRAWS, UNDEFINED
-from medtaskatlas.atlas.inference import MIN_GROUPS, centred_interval, over_seeds
+from medtaskatlas.atlas.inference import MIN_SUBJECTS, bootstrap_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import write_table
 
 RANKS = 5
-ALONE = {
-    "groups": "undefined: no other task is asked",
-    "datasets": "undefined: no other task is asked",
-    "tasks": "undefined: no task of the gallery has held-out pairs",
-}
+ALONE = "undefined: no other task is asked"
+ALONE_HELD_OUT = "undefined: no task of the gallery has held-out pairs"
 
 SPEC = columns.TableSpec(
     "Which tasks lie nearest to each task, and how surely. The estimate is the distance. In split "
@@ -46,7 +43,7 @@ SPEC = columns.TableSpec(
         columns.yes("same_family", "task and neighbour are of one family", nullable=True),
         columns.number(
             "support",
-            "share of the bootstrap draws (dataset > group > seed) that hold both tasks in which "
+            "share of the bootstrap draws (dataset > subject > seed) that hold both tasks in which "
             "it is the nearest; null where `note` says why",
             0,
             1,
@@ -118,13 +115,14 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
     boot = bootstrapped(centroid_cosines, queries, seed, n_draws, fixed_datasets=False)
     boot[:, :, ~choice] = np.nan
     first, third = nearest_shares(boot, 1), nearest_shares(boot, 3)
-    n_of, groups = counts_of_two(frame, design.task), groups_of(design)
+    n_of, subjects = counts_of_two(frame, design.task), subjects_of(design)
     for a, task in enumerate(tasks):
         if not own[a]:
             continue
         row: dict[str, Any] = {"metric": "centroid_cosine", "task": task, "family": family[task]}
         if choice.sum() == choice[a]:
-            yield row | n_of[a][a] | {"rank": 1, "note": ALONE[queries.query_set]}
+            why = ALONE_HELD_OUT if queries.query_set == "tasks" else ALONE
+            yield row | n_of[a][a] | {"rank": 1, "note": why}
             continue
         apart = mean[a].copy()
         apart[a] = np.nan
@@ -133,18 +131,18 @@ def _rows(queries: EncoderQueries, seed: int, n_draws: int) -> Iterator[dict[str
             yield row | n_of[a][a] | {"rank": 1, "note": UNDEFINED["centroid_cosine"]}
             continue
         for rank, b in enumerate(order, 1):
-            few = int(min(groups[a], groups[b]))
+            few = int(min(subjects[a], subjects[b]))
             n = n_of[a][b]
-            interval = centred_interval(
+            interval = bootstrap_interval(
                 boot[:, a, b],
                 float(mean[a, b]),
-                n_groups=few,
-                n_datasets=n["n_datasets"],
+                {"n_subjects": few, "n_datasets": n["n_datasets"]},
                 n_seeds=S,
                 low=0.0,
+                centred=True,
                 side="a task",
             )
-            sure = few >= MIN_GROUPS
+            sure = few >= MIN_SUBJECTS
             note = interval.note
             if note and not sure:
                 note = note.replace("no interval", "no interval and no support", 1)

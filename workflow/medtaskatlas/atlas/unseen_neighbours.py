@@ -15,7 +15,7 @@ from medtaskatlas.atlas.knn import K, nearest, tally, vote
 from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.formats.embeddings import open_embedding
-from medtaskatlas.pairs.roles import GALLERY, NO_ROLE, QUERY_SETS
+from medtaskatlas.pairs.roles import GALLERY, NO_ROLE, QUERY_SETS, VAL, query_sets
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Placed:
     role: str
     tasks: list[str]  # all of them, sorted
     family: np.ndarray  # [T], theirs
-    # One row a query of any fold, by pair_id; `inside`: whether its dataset was trained on.
+    # One row a query of any fold, by pair_id; `where`: its query set if its task were known.
     frame: pd.DataFrame
     # float32 [N, T], of the k nearest gallery pairs of each query the share of each task; 0 for all
     # tasks of the query's own fold.
@@ -135,8 +135,12 @@ def _of_fold(
         query = np.repeat(np.arange(len(near)), near.shape[1])
         shares[part] = tally(query, near.ravel(), (len(near), len(tasks))) / rows.shape[1]
         named[part] = families[vote(family_code[near], cosine, len(families))]
-    inside = set(gallery["dataset"])
-    frame = queries.assign(inside=queries["dataset"].isin(inside))
+    seen = set(pairs.frame["subject_id"][role.isin([GALLERY, VAL])])
+    where = query_sets(
+        queries["dataset"].isin(set(gallery["dataset"])).to_numpy(),
+        queries["subject_id"].isin(seen).to_numpy(),
+    )
+    frame = queries.assign(where=where)
     return frame, shares, named
 
 

@@ -38,9 +38,9 @@ from medtaskatlas.atlas.unseen_neighbours import (
 )
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.pairs.roles import KNOWN_TASKS
 
 ONE_SEED = np.ones((1, 1))
-SPLITS = {"groups": True, "datasets": False}
 
 SPEC = columns.TableSpec(
     "Every task held out of training once: do its pairs fall among tasks of its own family?",
@@ -129,8 +129,8 @@ def unseen_tasks(
     _check_same(placed)
     distances = read_table(task_distances_path, "task_distances", run=run)
     rows: list[dict[str, Any]] = []
-    for split, inside in SPLITS.items():
-        chosen = {n: p.only(p.frame["inside"].to_numpy() == inside) for n, p in placed.items()}
+    for split in KNOWN_TASKS:
+        chosen = {n: p.only(p.frame["where"].to_numpy() == split) for n, p in placed.items()}
         if not chosen or not len(next(iter(chosen.values())).frame):
             continue
         common = {"run": run, "split": split}
@@ -193,7 +193,14 @@ def _rows(
             "name": name,
             "estimate": float(estimates[at]),
             "n_tasks": int(mask.sum()),
-            **interval_columns(boot[:, at], counts(one.frame, mask[design.task]), 1),
+            **interval_columns(
+                boot[:, at],
+                float(estimates[at]),
+                counts(one.frame, mask[design.task]),
+                1,
+                low=0.0,
+                high=1.0,
+            ),
         }
         yield row | (_place_of(one, votes, name, kin) if level == "task" else {})
     yield _test(one, votes, generator(*rng, "permutations"), n_permutations)
@@ -254,9 +261,10 @@ def _differences(
         one, two = chosen[name], chosen[other]
         design, draws = _drawn(one, rng, n_draws)
         values = _right(one) - _right(two)
-        estimate = balanced_mean(design, values, no_draws(design), ONE_SEED)[0]
+        estimate = float(balanced_mean(design, values, no_draws(design), ONE_SEED)[0])
         boot = balanced_mean(design, values, draws, np.ones((n_draws, 1)))
-        found = interval_columns(boot, counts(one.frame), 1)
+        n = counts(one.frame)
+        found = interval_columns(boot, estimate, n, 1)
         tested = found["ci_method"] is not None
         yield {
             "encoder": name,
@@ -266,9 +274,9 @@ def _differences(
             "level": "difference",
             "name": "all",
             "other": other,
-            "estimate": float(estimate),
+            "estimate": estimate,
             "n_tasks": len(design.tasks),
-            "p": bootstrap_p(boot) if tested else None,
+            "p": bootstrap_p(boot, estimate, n) if tested else None,
             "p_family": "unseen tasks, differences" if tested else None,
             **found,
         }

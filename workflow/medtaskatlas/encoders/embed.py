@@ -11,14 +11,18 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from medtaskatlas.core.errors import DataError
+from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import encoder_of
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.formats.embeddings import write_embeddings
 from medtaskatlas.learning.prefetch import prefetch
+from medtaskatlas.pairs.roles import MISMATCHED, QUERY_SETS
 
 if TYPE_CHECKING:
     from torch import nn
+
+MISMATCHED_PAIRS = 10  # of each dataset, task and role
 
 
 def embed(
@@ -31,6 +35,7 @@ def embed(
     heldout_datasets: Collection[str] = (),
     heldout_tasks: Collection[str] = (),
     pairs_per_cell: int | None = None,
+    mismatched: bool = False,
     threads: int,
     meta: dict[str, Any],
 ) -> None:
@@ -50,6 +55,9 @@ def embed(
         What was kept out of training, which decides the role of a pair.
     pairs_per_cell
         Training pairs of a cell that are embedded; None: all.
+    mismatched
+        Whether to add held-out pairs with the output of another image, a control: see
+        :func:`mismatched_rows`.
     threads
         Threads of torch.
     meta
@@ -79,10 +87,14 @@ def embed(
         more = np.asarray(table["draw"]) >= pairs_per_cell
         rows = rows[~(more & (np.asarray(table["split"]) == "train"))]
         table = table.take(rows)
-    parts = [rows[begin : begin + made.batch] for begin in range(0, len(rows), made.batch)]
-    read = tqdm(
-        prefetch(bank.gather, parts), f"embed {meta['encoder']}", total=len(parts), mininterval=2
-    )
+    outputs = rows
+    if mismatched:
+        of, other = mismatched_rows(table)
+        table = pa.concat_tables([table, _as_mismatched(table.take(of))])
+        rows, outputs = np.r_[rows, rows[of]], np.r_[rows, rows[other]]
+    parts = [slice(begin, begin + made.batch) for begin in range(0, len(rows), made.batch)]
+    pixels_of = prefetch(lambda part: bank.gather(rows[part], outputs=outputs[part]), parts)
+    read = tqdm(pixels_of, f"embed {meta['encoder']}", total=len(parts), mininterval=2)
     embedding = np.concatenate([function(pixels) for pixels in read])
     if not np.isfinite(embedding).all():
         raise DataError(
@@ -92,6 +104,38 @@ def embed(
     copied = ("kind", "role", "control", "standardise")
     facts = {**meta, **{name: getattr(made, name) for name in copied}}
     write_embeddings(out, table, embedding, facts)
+
+
+def mismatched_rows(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of some held-out pairs, and of those whose output each gets instead, int [M] each.
+
+    At most ten of each (dataset, task, role), the same for all encoders. The other is of the same
+    task and dataset, of another image, and of another subject where there is one.
+    """
+    names = ("dataset", "task", "role", "image_id", "subject_id")
+    frame = table.select(names).to_pandas()
+    found: list[tuple[int, int]] = []
+    for (dataset, task, role), cell in frame.groupby(["dataset", "task", "role"], sort=True):
+        if role not in QUERY_SETS:
+            continue
+        rng = generator(0, "mismatched", str(dataset), str(task), str(role))
+        image, subject = (cell[name].to_numpy(dtype=str) for name in ("image_id", "subject_id"))
+        at = cell.index.to_numpy()
+        for i in rng.permutation(len(cell))[:MISMATCHED_PAIRS]:
+            apart = np.flatnonzero(image != image[i])
+            far = apart[subject[apart] != subject[i]]
+            if len(apart):
+                found.append((at[i], at[rng.choice(far if len(far) else apart)]))
+    of, other = np.array(found, int).reshape(-1, 2).T
+    return of, other
+
+
+def _as_mismatched(pairs: pa.Table) -> pa.Table:
+    """Pairs with a name and the role of their own."""
+    names = [f"{name}/{MISMATCHED}" for name in pairs["pair_id"].to_pylist()]
+    roles = pa.array([MISMATCHED] * len(pairs), pa.string())
+    pairs = pairs.set_column(pairs.column_names.index("pair_id"), "pair_id", pa.array(names))
+    return pairs.set_column(pairs.column_names.index("role"), "role", roles)
 
 
 def _run(

@@ -76,6 +76,7 @@ class PairBank:
         return roles(
             self.strings("dataset"),
             self.strings("split"),
+            self.strings("subject_id"),
             self.strings("task"),
             np.repeat([pairs.meta["set"] == "main" for pairs in self.sets], np.diff(self.start)),
             trained_on={
@@ -86,16 +87,25 @@ class PairBank:
             heldout_tasks=heldout_tasks,
         )
 
-    def gather(self, rows: np.ndarray, unchanged: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of rows int [B]: uint8 [B, 2, H, W, 3]; twice the image where ``unchanged``."""
+    def gather(
+        self,
+        rows: np.ndarray,
+        unchanged: np.ndarray | None = None,
+        outputs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Pixels of rows int [B]: uint8 [B, 2, H, W, 3]; twice the image where ``unchanged``.
+
+        With ``outputs`` the second sides are those of other rows, of the same files.
+        """
         batch = np.empty((len(rows), 2, *self.shape), np.uint8)
         owners = np.searchsorted(self.start, rows, side="right") - 1
         for i, (owner, row) in enumerate(zip(owners, rows - self.start[owners], strict=True)):
             if unchanged is not None and unchanged[i]:
                 batch[i] = self.sets[owner].image(int(row))
                 continue
+            of = (row, row if outputs is None else outputs[i] - self.start[owner])
             for side, name in enumerate(SIDES):
-                batch[i, side] = self.sets[owner].side(name, int(row))
+                batch[i, side] = self.sets[owner].side(name, int(of[side]))
         return batch
 
 

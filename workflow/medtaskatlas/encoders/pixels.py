@@ -17,6 +17,7 @@ HISTOGRAM_BINS = 16
 SPECTRUM_RINGS = 12
 MAP_BINS = 32
 BORDER = 2
+THUMBNAIL = 16
 _TINY = 1e-6
 
 
@@ -208,3 +209,25 @@ def _colours(pairs: np.ndarray, luma: np.ndarray) -> np.ndarray:
     size = luma[0, 0].size
     black, white = counts[..., :3].sum(axis=2) / size, counts[..., 253:].sum(axis=2) / size
     return np.concatenate([spread, black, white, (counts > 0).mean(axis=2)], axis=1)
+
+
+def measures(pairs: np.ndarray) -> np.ndarray:
+    """Fixed measures of the change, as `fusion: correspondence` is given them, float32 [B, 124]."""
+    import torch
+
+    from medtaskatlas.encoders.network import to_input
+    from medtaskatlas.encoders.taco.pair_statistics import statistics
+
+    return np.asarray(statistics(to_input(pairs, torch.device("cpu"))).numpy())
+
+
+def thumbnails(pairs: np.ndarray) -> np.ndarray:
+    """Grey levels of both sides in 0..1 at 16 x 16 pixels, and of the change, float32 [B, 768]."""
+    luma = cv2.cvtColor(pairs.reshape(-1, pairs.shape[3], 3), cv2.COLOR_RGB2GRAY)
+    luma = luma.reshape(-1, *pairs.shape[2:4])
+    small = [cv2.resize(one, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA) for one in luma]
+    sides = np.stack(small).reshape(len(pairs), 2, -1).astype(np.float32) / 255
+    return np.concatenate([sides[:, 0], sides[:, 1], sides[:, 1] - sides[:, 0]], axis=1)
+
+
+FEATURES = {"statistics": pixel_features, "measures": measures, "thumbnails": thumbnails}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from medtaskatlas.atlas.findings import VERDICTS
 from medtaskatlas.core.files import atomic_write
 from medtaskatlas.figures.frames import (
     WHERE,
@@ -108,8 +109,11 @@ def _introduction(parts: Collection[str], tasks: pd.DataFrame, datasets: pd.Data
         "compared with each other and with small networks on the same test images.",
     }
     said = [text for part, text in of.items() if part in parts]
-    said.append("A finding is called supported if its interval or test speaks for it and its "
-                "control passed.")  # fmt: skip
+    said.append(
+        "A finding is called supported if its interval or test speaks for it, its control passed, "
+        "and, where it is about learning, it holds against every encoder that did not learn: the "
+        "paired interval of the difference lies above 0. Otherwise it is no more than above chance."
+    )
     return "\n".join(f"<p>{text}</p>" for text in said)
 
 
@@ -134,7 +138,7 @@ def _findings(rows: pd.DataFrame) -> str:
     parts = []
     for split in splits_of(rows["split"]):
         here = rows[rows["split"] == split]
-        here = here.sort_values("supported", ascending=False, kind="stable")
+        here = here.sort_values("verdict", key=lambda v: v.map(VERDICTS.index), kind="stable")
         items = "\n".join(_finding(row) for row in here.to_dict("records"))
         parts.append(f"<h3>On {WHERE[split]}</h3>\n<ol>{items}</ol>")
     return "\n".join(parts) or "<p>This run has no findings.</p>"
@@ -155,7 +159,8 @@ def _finding(row: Mapping[Any, Any]) -> str:
         facts.append(f"n = {counts_of(row)}")
     if pd.notna(row["note"]) and str(row["note"]) not in sentence:
         facts.append(escape(str(row["note"])))
-    verdict = _tag(row["supported"], "supported", "not supported")
+    kind = {"supported": "yes", "above chance": "open"}.get(row["verdict"], "no")
+    verdict = f'<span class="tag {kind}">{escape(str(row["verdict"]))}</span>'
     return f'<li>{verdict} {escape(sentence)}<span class="n">{"; ".join(facts)}</span></li>'
 
 

@@ -16,10 +16,11 @@ from medtaskatlas.tasks.task import FAMILIES
 WHERE = {
     "groups": "held-out groups",
     "datasets": "held-out datasets",
+    "regions": "held-out regions of known subjects",
     "tasks": "held-out tasks",
 }
 # Query sets whose tasks a training has seen.
-SEEN = ("groups", "datasets")
+SEEN = ("groups", "datasets", "regions")
 
 
 def read_frame(path: str | Path) -> pd.DataFrame:

@@ -13,8 +13,12 @@ from matplotlib.ticker import NullFormatter
 from medtaskatlas.figures import frames, style
 
 AXES = {"pairs": ("train_pairs", "training pairs"), "datasets": ("train_datasets", "datasets")}
-COLOURS = {"groups": style.OKABE_ITO["blue"], "datasets": style.OKABE_ITO["vermillion"]}
-MARKS = {"groups": "o", "datasets": "s"}
+COLOURS = {
+    "groups": style.OKABE_ITO["blue"],
+    "datasets": style.OKABE_ITO["vermillion"],
+    "regions": style.OKABE_ITO["green"],
+}
+MARKS = {"groups": "o", "datasets": "s", "regions": "^"}
 
 
 def scaling(table: str | Path, svg: str | Path, png: str | Path) -> None:

@@ -35,7 +35,8 @@ def severity_curves(
     style.use_style()
     rows = frames.read_frame(table)
     rows = rows[rows["measure"].isin(CURVES) & rows["seed"].isna() & (rows["scope"] == "task")]
-    split = "datasets" if (rows["split"] == "datasets").any() else "groups"
+    there = set(rows["split"])
+    split = next((name for name in ("datasets", "groups", "regions") if name in there), "")
     rows = rows[rows["split"] == split]
     shown = choose_encoders(rows, encoders)
     rows = rows[rows["encoder"].isin(shown)]

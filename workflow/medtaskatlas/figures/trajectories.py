@@ -39,7 +39,7 @@ def trajectories(
     style.use_style()
     loaded = load_set(main, trajectory)
     there = set(loaded.frame["query_set"])
-    split = "datasets" if "datasets" in there else "groups"
+    split = next((name for name in ("datasets", "groups", "regions") if name in there), "")
     chosen = choose_tasks(loaded.frame[loaded.frame["query_set"] == split], tasks)
     if not chosen:
         style.save_note(f"no trajectory of {encoder} outside training", svg, png)

@@ -26,9 +26,8 @@ def write_predictions(path: str | Path, frame: pd.DataFrame, facts: Mapping[str,
     frame
         One row a query and method: columns
         :data:`~medtaskatlas.formats.embeddings.PAIR_COLUMNS`, ``query_set``, ``method``,
-        ``predicted`` and ``predicted_family`` (null for the control), ``correct`` and
-        ``family_correct`` (0 or 1; for the control the share of permutations), ``ap_at_r`` (knn
-        only), ``chance`` (control only: how often a permuted gallery names this task at all).
+        ``predicted`` and ``predicted_family``, ``correct`` and ``family_correct`` (0 or 1; all
+        four are null where the method did not ask), ``ap_at_r`` (knn only).
     facts
         Facts of the encoder and of how it was asked.
     """

@@ -1,7 +1,7 @@
 """Who is asked and who answers: the role of every pair in the evaluation.
 
 The gallery is what an encoder may know: training groups of training datasets. Queries are what it
-has never seen, in three sets that are never mixed.
+has never seen, in sets that are never mixed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ from collections.abc import Collection
 import numpy as np
 
 GALLERY = "gallery"
-# Test groups (patients, volumes, regions) of datasets that were trained on; all pairs of datasets
-# that were not; held-out pairs of tasks that the gallery lacks: only their family can be named.
-QUERY_SETS = ("groups", "datasets", "tasks")
+# Of datasets that were trained on: test groups of subjects that neither training nor validation has
+# seen, and of subjects that it has (other slices of a brain, other parts of a picture). All pairs
+# of datasets that were not trained on.
+KNOWN_TASKS = ("groups", "regions", "datasets")
+# And held-out pairs of tasks that the gallery lacks: only their family can be named.
+QUERY_SETS = (*KNOWN_TASKS, "tasks")
 VAL = "val"  # validation groups: for choices, so that no table has them
+# The input of a query with the output of another image: a control.
+MISMATCHED = "mismatched"
 NO_ROLE = "none"  # training groups where the gallery has none of it: held-out tasks, failures
 
 
 def roles(
     dataset: np.ndarray,
     split: np.ndarray,
+    subject: np.ndarray,
     task: np.ndarray,
     main: np.ndarray,
     *,
@@ -31,7 +37,7 @@ def roles(
 
     Parameters
     ----------
-    dataset, split, task
+    dataset, split, subject, task
         [N] of strings, one a pair.
     main
         bool [N], whether it is of the main set. Failures and trajectories are never in the gallery,
@@ -53,7 +59,12 @@ def roles(
     role = np.full(len(task), NO_ROLE, dtype=object)
     role[inside & (split == "val")] = VAL
     role[gallery] = GALLERY
-    role[asked & inside] = "groups"
-    role[asked & ~inside] = "datasets"
+    seen = np.isin(subject, sorted(set(subject[inside & (split != "test")])))
+    role[asked] = query_sets(inside, seen)[asked]
     role[asked & ~known] = "tasks"
     return role
+
+
+def query_sets(inside: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Query set [N] by whether the dataset was trained on, and the subject seen, bool [N]."""
+    return np.where(seen, "regions", np.where(inside, "groups", "datasets")).astype(object)

@@ -39,6 +39,20 @@ def agreement_test(
     }
 
 
+def family_ami(distance: np.ndarray, family: np.ndarray) -> float:
+    """AMI of labels [T] and as many clusters of distances [T, T]; NaN where they have none.
+
+    Tasks of which a distance is unknown, as in a draw that lacks them, are left out.
+    """
+    there = np.isfinite(distance).sum(axis=1) > 1
+    distance, family = distance[np.ix_(there, there)], family[there]
+    k = len(set(family.tolist()))
+    if not 1 < k < len(family) or not np.isfinite(distance).all() or np.ptp(distance) == 0:
+        return float("nan")
+    found = fcluster(linkage(squareform(distance, checks=False), "average"), k, "maxclust")
+    return float(adjusted_mutual_info_score(family, found))
+
+
 def tables_of(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Contingency tables [P, K1, K2] of P partitions [P, T] with one [T]."""
     first = np.eye(one.max() + 1)[one]

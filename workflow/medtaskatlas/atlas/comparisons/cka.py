@@ -11,7 +11,7 @@ import numpy as np
 
 from medtaskatlas.atlas.comparisons.mantel import both, ordered_pairs
 from medtaskatlas.atlas.counts import Counts
-from medtaskatlas.atlas.inference import centred_interval, over_seeds
+from medtaskatlas.atlas.inference import bootstrap_interval, over_seeds
 from medtaskatlas.atlas.queries import EncoderQueries
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
 from medtaskatlas.atlas.vectors import CONSTANT, l2_normalize, leading, row_blocks
@@ -207,7 +207,7 @@ class _Side:
             self.own.append(debiased_hsic(self.kernels[-1], self.kernels[-1]))
             self.short.append(leading(v, COMPONENTS))
             self.own_draws.append(
-                hsic_draws(self.short[-1], self.short[-1], design.group, draws.group)
+                hsic_draws(self.short[-1], self.short[-1], design.subject, draws.subject)
             )
 
 
@@ -215,7 +215,7 @@ def _row(
     one: _Side, two: _Side, *, design: Design, draws: Draws, n: Counts, seed: int
 ) -> dict[str, Any]:
     """Estimate and interval of two encoders, or of one whose seeds are compared."""
-    B, itself = len(draws.group), one is two
+    B, itself = len(draws.subject), one is two
     S, T = len(one.own), len(two.own)
     each = np.full((S, T), np.nan)
     drawn = np.zeros(B)
@@ -228,19 +228,19 @@ def _row(
         for t in range(s + 1, T) if itself else range(T):
             whole = debiased_hsic(one.kernels[s], two.kernels[t])
             each[s, t] = cka_ratio(whole, one.own[s], two.own[t])
-            cross = hsic_draws(one.short[s], two.short[t], design.group, draws.group)
+            cross = hsic_draws(one.short[s], two.short[t], design.subject, draws.subject)
             ratio = cka_ratio(cross, one.own_draws[s], two.own_draws[t])
             weight = 2 / (S * (S - 1)) if itself else weights[0][:, s] * weights[1][:, t]
             drawn += np.where(np.asarray(weight) > 0, weight * ratio, 0)
     found = each[np.triu_indices(S, 1)] if itself else each.ravel()
     if not np.isfinite(found).all():
         return {"note": "undefined: the pairs are too few or too alike"}
-    interval = centred_interval(
+    interval = bootstrap_interval(
         drawn,
         float(found.mean()),
-        n_groups=n["n_groups"],
-        n_datasets=n["n_datasets"],
+        n,
         n_seeds=1 if itself else max(S, T),
         high=1.0,
+        centred=True,
     )
     return over_seeds(found) | vars(interval)

@@ -200,10 +200,10 @@ def halves(design: Design, rng: np.random.Generator, n: int = HALVES) -> tuple[D
     A dataset of one group is in one half only; of an odd number of groups, the larger part falls to
     either half.
     """
-    G = len(design.group_dataset)
+    G = len(design.subject_dataset)
     first = np.zeros((n, G), bool)
     for d in range(len(design.datasets)):
-        members = np.flatnonzero(design.group_dataset == d)
+        members = np.flatnonzero(design.subject_dataset == d)
         place = rng.permuted(np.tile(np.arange(len(members)), (n, 1)), axis=1)
         extra = rng.integers(0, 2, (n, 1)) * (len(members) % 2)
         first[:, members] = place < len(members) // 2 + extra

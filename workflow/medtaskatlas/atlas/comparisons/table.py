@@ -22,10 +22,18 @@ from medtaskatlas.atlas.comparisons.mantel import (
 )
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
-from medtaskatlas.atlas.inference import adjust, bootstrap_p, percentile_interval
+from medtaskatlas.atlas.inference import adjust, bootstrap_interval, bootstrap_p, sign_flip_p
 from medtaskatlas.atlas.predictions import Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
-from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
+from medtaskatlas.atlas.resampling import (
+    DRAWS,
+    Design,
+    balanced_mean,
+    cell_means,
+    draw,
+    draw_seeds,
+    no_draws,
+)
 from medtaskatlas.atlas.tables import read_table, write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
@@ -56,6 +64,13 @@ SPEC = columns.TableSpec(
         columns.text("other_method", "its method"),
         columns.SEED,
         columns.SPLIT,
+        columns.number(
+            "p_sign_flip",
+            "of a difference: exact p of flipping the signs of the datasets' differences, which "
+            "assumes nothing of few datasets; at least 2 / 2^n_datasets; null of one dataset",
+            0,
+            1,
+        ),
         columns.text(
             "measure",
             "differences of balanced_accuracy, family_balanced_accuracy or map_at_r; "
@@ -205,6 +220,13 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
         weights = draw_seeds(generator(seed, "bootstrap seeds", query_set, name), S, n_draws)
         return np.array(each), balanced_mean(design, values, draws, weights)
 
+    @cache
+    def of_datasets(name: str, method: str, measure: str) -> np.ndarray:
+        """Mean over the tasks of each dataset, over seeds, [D]."""
+        values = encoders[name].methods[method].values[MEASURES[measure]]
+        seeds = np.full((1, len(values)), 1 / len(values))
+        return np.asarray(np.nanmean(cell_means(design, values, as_is, seeds)[0], axis=1))
+
     encoders = {e.name: e for e in chosen.encoders}
     baselines = [e for e in chosen.encoders if e.is_baseline]
     trained = [e for e in chosen.encoders if not e.is_baseline]
@@ -223,22 +245,22 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
         for contrast, one, other, how in contrasts:
             each, boot = found(one.name, "knn", measure)
             other_each, other_boot = found(other.name, how, measure)
-            interval = percentile_interval(
-                boot - other_boot,
-                n_groups=n["n_groups"],
-                n_datasets=n["n_datasets"],
-                n_seeds=max(len(each), len(other_each)),
-            )
+            gain, drawn = float(each.mean() - other_each.mean()), boot - other_boot
+            interval = bootstrap_interval(drawn, gain, n, n_seeds=max(len(each), len(other_each)))
             row = {
                 "contrast": contrast,
                 **both(one, other, "knn"),
                 "other_method": how,
                 "measure": measure,
-                "estimate": each.mean() - other_each.mean(),
+                "estimate": gain,
                 "seed_sd": _spread(each, other_each),
                 **vars(interval),
                 # Without an interval there is no test either.
-                "p": None if interval.ci_low is None else bootstrap_p(boot - other_boot),
+                "p": None if interval.ci_low is None else bootstrap_p(drawn, gain, n),
+                "p_sign_flip": sign_flip_p(
+                    of_datasets(one.name, "knn", measure) - of_datasets(other.name, how, measure),
+                    generator(seed, "sign flips", query_set),
+                ),
                 "p_family": f"comparisons, {contrast}: {query_set}",
                 **n,
             }

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.embeddings import SPLITS, EmbeddingSet, Wanted
+from medtaskatlas.atlas.embeddings import EmbeddingSet, Wanted
 from medtaskatlas.atlas.knn import at_once, vote_of_nearest
 from medtaskatlas.atlas.resampling import Draws
 from medtaskatlas.atlas.vectors import l2_normalize
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.pairs.roles import GALLERY
+from medtaskatlas.pairs.roles import GALLERY, KNOWN_TASKS
 
 K = 20
 # Right pairs of a task and query set: enough for an AUC, and a tenth of the time of all of them.
@@ -48,7 +48,7 @@ def gallery_and_right(seed: int) -> Wanted:
 
 def right_pairs(frame: pd.DataFrame, seed: int) -> np.ndarray:
     """Held-out right pairs to compare with, at most 100 a task and query set, over all datasets."""
-    asked = np.flatnonzero(frame["role"].isin(SPLITS))
+    asked = np.flatnonzero(frame["role"].isin(KNOWN_TASKS))
     order = generator(seed, "right pairs").permutation(asked)
     rows = frame.iloc[order][["role", "task", "dataset"]].assign(at=order)
     rows["turn"] = rows.groupby(["role", "task", "dataset"]).cumcount()
@@ -161,7 +161,7 @@ def auc_draws(
     into_one = np.eye(len(one))[one_of].T
     into_two = np.eye(len(two))[two_of]
     table = into_one @ wins @ into_two
-    weight_one, weight_two = draws.group[:, one], draws.group[:, two]
+    weight_one, weight_two = draws.subject[:, one], draws.subject[:, two]
     top = ((weight_one @ table) * weight_two).sum(axis=1)
     bottom = (weight_one @ into_one.sum(axis=1)) * (weight_two @ into_two.sum(axis=0))
     return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
@@ -169,7 +169,7 @@ def auc_draws(
 
 def rate_draws(hit: np.ndarray, group: np.ndarray, draws: Draws) -> np.ndarray:
     """Share [B] of pairs with a property on every draw of groups; NaN where a draw has none."""
-    n = draws.group.shape[1]
-    bottom = draws.group @ np.bincount(group, minlength=n)
-    top = draws.group @ np.bincount(group, hit, minlength=n)
+    n = draws.subject.shape[1]
+    bottom = draws.subject @ np.bincount(group, minlength=n)
+    top = draws.subject @ np.bincount(group, hit, minlength=n)
     return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)

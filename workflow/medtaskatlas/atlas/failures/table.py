@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import Counts, counts
-from medtaskatlas.atlas.embeddings import SPLITS, load_sets
+from medtaskatlas.atlas.embeddings import load_sets
 from medtaskatlas.atlas.failures.scores import (
     Scored,
     auc_draws,
@@ -19,14 +20,16 @@ from medtaskatlas.atlas.failures.scores import (
     rate_draws,
     score,
 )
-from medtaskatlas.atlas.inference import over_seeds, percentile_interval
+from medtaskatlas.atlas.inference import bootstrap_interval, over_seeds
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
+from medtaskatlas.pairs.roles import KNOWN_TASKS
 from medtaskatlas.tasks.failure import FAILURES
 
 ALL = "all"
 MEASURES = ("separation_auc", "accepted_rate")
+GAIN = "separation_auc_gain"
 NOTHING = "undefined: no task has such a failure that can be measured"
 DRAWS = 1000
 UNKNOWN = "undefined: the task is held out, so that no right pair of it is known"
@@ -34,16 +37,17 @@ NEVER = "undefined: no such failure is held out, or it would be a right way of t
 NO_RIGHT = "undefined: no right pair of the task is held out"
 SPEC = columns.TableSpec(
     "Are wrong ways of doing a task far from the right ways?",
-    ("run", "encoder", "seed", "split", "task", "failure_kind", "measure"),
+    ("run", "encoder", "other", "seed", "split", "task", "failure_kind", "measure"),
     (
         columns.RUN,
         columns.ENCODER,
         columns.ROLE,
+        columns.text("other", "of a gain: the baseline that is taken off", nullable=True),
         columns.SEED,
         columns.text(
             "split",
-            "groups: test groups of trained datasets; datasets: datasets kept out of training",
-            *SPLITS,
+            "query set, as in `identification`",
+            *KNOWN_TASKS,
         ),
         columns.text("task", "task that goes wrong; `all`: mean over tasks, each counting alike"),
         columns.text("family", "its family; null for all tasks", nullable=True),
@@ -53,8 +57,9 @@ SPEC = columns.TableSpec(
             "separation_auc: probability that a held-out right pair is nearer to the task's right "
             "pairs than a failure is (mean cosine of its 20 nearest in the gallery; 1: all "
             "failures are farther, 0.5: no farther). accepted_rate: share of failures that "
-            "kNN over all tasks still names as the task; low is good",
-            *MEASURES,
+            "kNN over all tasks still names as the task; low is good. separation_auc_gain: "
+            "separation_auc over all tasks minus that of a baseline",
+            *(*MEASURES, GAIN),
         ),
         *columns.ESTIMATE,
         columns.number(
@@ -113,13 +118,14 @@ def failures(
     near = gallery_and_right(seed)
     frame, scored, tasks = score(load_sets(main_paths, failure_paths, run=run, near=near))
     rows: list[dict[str, Any]] = []
-    for split in SPLITS:
+    for split in KNOWN_TASKS:
         here = (frame["query_set"] == split).to_numpy()
         if frame.loc[here, "failure_kind"].notna().any():
             setting = FailureCells(frame, here, tasks, split=split, seed=seed, n_draws=n_draws)
             for encoder in scored:
                 about = {"encoder": encoder.name, "role": encoder.role, "split": split}
                 rows += [{"run": run} | about | row for row in _rows(setting, encoder)]
+            rows += [{"run": run, "split": split} | row for row in _gain_rows(setting, scored)]
     write_table("failures", rows, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
@@ -139,12 +145,14 @@ class FailureCells:
         self.here, self.tasks = here, tasks
         self.frame = frame[here].reset_index(drop=True)
         design = Design.of(self.frame.rename(columns={"of": "task"}))
-        self.group = design.group
+        self.subject = design.subject
         rng = generator(seed, "bootstrap", split)
         self.draws = draw(design, rng, n_draws, fixed_datasets=len(design.datasets) == 1)
         self.as_is = no_draws(design)
         self._key = (seed, split, n_draws)
         self._counted: dict[bytes, Counts] = {}
+        # Of each kind of failure and encoder, over all tasks: estimates, draws and counts.
+        self.separations: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, dict[str, Any]]] = {}
         kind = self.frame["failure_kind"].to_numpy(dtype=object)
         of = self.frame["of"].to_numpy(dtype=object)
         fails = np.array([k is not None for k in kind])
@@ -230,7 +238,9 @@ def _auc(
     def over(draws: Draws) -> np.ndarray:
         return np.stack(
             [
-                auc_draws(one[right], setting.group[right], one[rows], setting.group[rows], draws)
+                auc_draws(
+                    one[right], setting.subject[right], one[rows], setting.subject[rows], draws
+                )
                 for one in similarity
             ],
             axis=1,
@@ -243,8 +253,8 @@ def _rate(
     setting: FailureCells, hit: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of failures that are accepted, of each seed [S] and on every draw [B, S]."""
-    group = setting.group[rows]
-    draws = [rate_draws(one[rows].astype(float), group, setting.draws) for one in hit]
+    subject = setting.subject[rows]
+    draws = [rate_draws(one[rows].astype(float), subject, setting.draws) for one in hit]
     return hit[:, rows].mean(axis=1), np.stack(draws, axis=1)
 
 
@@ -252,11 +262,13 @@ def _numbers(
     each: np.ndarray, boot: np.ndarray, weights: np.ndarray, n: dict[str, Any]
 ) -> dict[str, Any]:
     """Estimate over seeds, and its interval."""
-    interval = percentile_interval(
+    interval = bootstrap_interval(
         (boot * weights).sum(axis=1),
-        n_groups=n["n_groups"],
-        n_datasets=n["n_datasets"],
+        float(each.mean()),
+        n,
         n_seeds=len(each),
+        low=0.0,
+        high=1.0,
     )
     return over_seeds(each) | vars(interval)
 
@@ -303,7 +315,27 @@ def _over_tasks(
         others = (
             np.concatenate(went, axis=1) if measure == "accepted_rate" else np.empty((S, 0), int)
         )
+        if measure == "separation_auc":
+            drawn = (boot * weights).sum(axis=1)
+            setting.separations[kind, encoder.name] = each, drawn, row.copy()
         yield row | _goes_to(setting.tasks, others) | _numbers(each, boot, weights, row)
         for s, seed in enumerate(encoder.seeds if S > 1 else []):
             numbers = _numbers(each[[s]], boot[:, [s]], np.ones((1, 1)), row)
             yield row | _goes_to(setting.tasks, others[[s]]) | numbers | {"seed": seed}
+
+
+def _gain_rows(setting: FailureCells, scored: list[Scored]) -> Rows:
+    """Separation over all tasks by every trained encoder minus that by every baseline."""
+    trained = [e for e in scored if e.role != "baseline"]
+    for one, other in product(trained, [e for e in scored if e.role == "baseline"]):
+        for kind in setting.kinds:
+            if (kind, one.name) not in setting.separations:
+                continue
+            each, draws, n = setting.separations[kind, one.name]
+            other_each, other_draws, _ = setting.separations[kind, other.name]
+            gain, n_seeds = float(each.mean() - other_each.mean()), max(len(each), len(other_each))
+            made = bootstrap_interval(
+                draws - other_draws, gain, n, n_seeds=n_seeds, low=-1.0, high=1.0
+            )
+            about = {"encoder": one.name, "role": one.role, "other": other.name, "measure": GAIN}
+            yield n | about | {"estimate": gain, "reference": None} | vars(made)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from medtaskatlas.atlas.columns import ESTIMATE, NOTE, RUN, P, TableSpec, count, text
-from medtaskatlas.atlas.inference import adjust, percentile_interval, permutation_p
+from medtaskatlas.atlas.inference import adjust, bootstrap_interval, permutation_p
 from medtaskatlas.atlas.medformer import columns
 from medtaskatlas.atlas.medformer.means import ALL
 from medtaskatlas.atlas.multitask.columns import COUNTS
@@ -185,8 +185,14 @@ def _together(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def _measured(ranks: Ranks, n_pretexts: int, family: str) -> dict[str, Any]:
     """Columns of a rank correlation: estimate, interval, test and note."""
-    interval = percentile_interval(
-        ranks.draws, n_groups=n_pretexts, n_datasets=1, n_seeds=1, unit="pretext"
+    interval = bootstrap_interval(
+        ranks.draws,
+        float(ranks.estimate),
+        {"n_subjects": n_pretexts, "n_datasets": 1},
+        n_seeds=1,
+        low=-1.0,
+        high=1.0,
+        unit="pretext",
     )
     few = f"only {n_pretexts} pretexts: a rank correlation of under {ENOUGH} says little"
     notes = [interval.note, few if n_pretexts < ENOUGH else None]

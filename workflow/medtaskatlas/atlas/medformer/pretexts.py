@@ -15,8 +15,9 @@ from medtaskatlas.atlas.medformer.duplicates import KEPT
 from medtaskatlas.atlas.multitask.columns import SPLIT, TESTED
 from medtaskatlas.atlas.tables import read_table, write_table
 
-# By what the distances of the tasks are measured: test groups of datasets that were trained on.
-QUERY_SET = "groups"
+# By what the distances of the tasks are measured, the first that has both: test groups of datasets
+# that were trained on.
+QUERY_SETS = ("groups", "regions")
 DISTANCE = {"estimate": "distance", "ci_low": "distance_low", "ci_high": "distance_high"}
 
 SPEC = TableSpec(
@@ -102,7 +103,9 @@ def medformer_pretexts(
 
 def _distances(table: pd.DataFrame) -> pd.DataFrame:
     """Distance of every pretext to every task, both ways and to itself, in every encoder."""
-    chosen = table[(table["split"] == QUERY_SET) & (table["metric"] == METRIC)]
+    chosen = table[(table["metric"] == METRIC) & table["estimate"].notna()]
+    chosen = pd.concat([chosen[chosen["split"] == name] for name in QUERY_SETS])
+    chosen = chosen.drop_duplicates(["encoder", "task_a", "task_b"])
     chosen = chosen[["encoder", "task_a", "task_b", *DISTANCE]].rename(columns=DISTANCE)
     there = chosen.rename(columns={"task_a": "pretext", "task_b": "task"})
     back = chosen.rename(columns={"task_a": "task", "task_b": "pretext"})

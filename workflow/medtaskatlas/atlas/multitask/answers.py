@@ -73,13 +73,13 @@ class Problem:
     def design(self) -> Design:
         """Subjects within datasets: they are drawn together for all targets and systems."""
         rows = self._joined[["dataset", "subject"]]
-        return Design.of(rows.rename(columns={"subject": "group_id"}).assign(task=""))
+        return Design.of(rows.rename(columns={"subject": "subject_id"}).assign(task=""))
 
     @cached_property
     def subjects(self) -> dict[Asked, np.ndarray]:
         """Subject int [N] of every image of an answer, as the design numbers them."""
         ends = np.cumsum([len(a.images) for a in self.answers.values()])
-        parts = np.split(self.design.group, ends[:-1])
+        parts = np.split(self.design.subject, ends[:-1])
         return dict(zip(self.answers, parts, strict=True))
 
     @cached_property

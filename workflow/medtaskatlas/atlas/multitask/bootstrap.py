@@ -1,6 +1,6 @@
 """Scores of trainings on bootstrap draws that all systems of a problem share.
 
-The bootstrap is that of :mod:`medtaskatlas.atlas.resampling` with subjects in the place of groups.
+The bootstrap is that of :mod:`medtaskatlas.atlas.resampling`.
 Subjects are drawn once a problem and split, so that systems and targets are compared on the same
 ones. Seeds are drawn in pairs: seed 0 of one system goes with seed 0 of the other, since both start
 from the same folds and the same order of images.
@@ -74,7 +74,7 @@ class Bootstrap:
         subjects = self.problem.subjects[asked][rows]
         size = max(1, BLOCK // len(rows))
         blocks = [
-            score.compute(statistics, self.draws.group[start : start + size][:, subjects])
+            score.compute(statistics, self.draws.subject[start : start + size][:, subjects])
             for start in range(0, 1 + self.n_draws, size)
         ]
         return np.concatenate(blocks)
@@ -141,7 +141,9 @@ class Bootstrap:
         terms = np.where(weights.T > 0, weights.T * draws, 0)
         absent = self.absent[asked]
         caution = f"{asked.target} leaves out what no image has: {absent}" if absent else None
-        return Value(each, float(each.mean()), terms.sum(axis=0), note, caution)
+        low = -np.inf if score.low is None else score.low
+        high = np.inf if score.high is None else score.high
+        return Value(each, float(each.mean()), terms.sum(axis=0), note, caution, low, high)
 
 
 def _where(dataset: str, fold: int) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from medtaskatlas.atlas.findings import NUMBERS, TEST, WHERE, Row, Rows, Tables
-from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.findings import NOT_SUPPORTED, NUMBERS, SUPPORTED, TEST, Row, Rows, Tables
+from medtaskatlas.atlas.inference import MIN_SUBJECTS
 
 AGAINST = {
     "stl": "single-task networks",
@@ -92,19 +92,19 @@ def finding(
     name: str, row: Row, sentence: str, supported: bool, *, copied: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Row of `summary`; an image with its truths counts as a pair."""
-    images, groups, subjects, datasets = (int(row[column]) for column in COUNTS)
+    images, _, subjects, datasets = (int(row[column]) for column in COUNTS)
     n = f"n = {images:,} images of {subjects:,} subjects in {datasets} "
     n += "dataset" if datasets == 1 else "datasets"
     caution = ""
-    if pd.notna(row["note"]) and groups >= MIN_GROUPS:
+    if pd.notna(row["note"]) and subjects >= MIN_SUBJECTS:
         caution = f" Caution: {row['note']}."
     columns = (*NUMBERS, *COUNTS, "note", *copied)
     return {
         "finding": name,
         "encoder": row["system"],
         "split": "groups",
-        "sentence": f"{WHERE['groups']}, {sentence} {n}.{caution}",
-        "supported": bool(supported),
+        "sentence": f"On test images, {sentence} {n}.{caution}",
+        "verdict": SUPPORTED if supported else NOT_SUPPORTED,
         "control": None,
         "n_pairs": images,
         **{column: row[column] for column in columns},

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medtaskatlas.atlas.inference import MIN_GROUPS, Interval, bootstrap_p, no_interval
+from medtaskatlas.atlas.inference import (
+    MIN_SUBJECTS,
+    Interval,
+    n_units,
+    no_interval,
+)
 from medtaskatlas.atlas.multitask.answers import counts
 from medtaskatlas.atlas.multitask.references import Systems
-from medtaskatlas.atlas.multitask.values import Value, subject_interval
+from medtaskatlas.atlas.multitask.values import Value, subject_interval, subject_p
 from medtaskatlas.core.seeds import generator
 
 
@@ -43,25 +48,21 @@ def over_problems(
         values = {p.name: p.deltas[key] for p in problems if key in p.deltas}
         about = {"reference_kind": kind, "measure": "delta_m", "target": "all"}
         for row in _means(system, values, problems, seed):
-            there = row["ci_low"] is not None
             family = f"multitask_gains, delta_m against {kind}: {row['scope']}"
-            draws = row.pop("draws")
-            p = {"p": bootstrap_p(draws), "p_family": family} if there else {}
-            yield about | row | p
+            yield about | row | ({} if row["p"] is None else {"p_family": family})
     everywhere = [name for name in systems if all(name in p.systems for p in problems)]
     ranks = {p.name: p.ranks(everywhere) for p in problems} if everywhere else {}
     for system in everywhere:
         about = {"reference_kind": "none", "measure": "mean_rank", "target": "all"}
         values = {name: of[system] for name, of in ranks.items()}
         for row in _means(system, values, problems, seed):
-            del row["draws"]
-            yield about | row
+            yield about | row | {"p": None}
 
 
 def _means(
     system: str, values: Mapping[str, Value], problems: Sequence[OneProblem], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Two rows of a mean over problems, each with its draws [B]."""
+    """Two rows of a mean over problems, each with p of its difference from 0."""
     known = {name: value for name, value in values.items() if value.note is None}
     chosen = [p for p in problems if p.name in known]
     weighting = next(p.weightings[system] for p in problems if system in p.weightings)
@@ -70,7 +71,7 @@ def _means(
         n = counts(pd.concat([p.images for p in problems if p.name in values]))
         why = no_interval(f"no mean: {len(known)} of {len(values)} problems have a number")
         for scope in ("these_problems", "problems"):
-            yield about | {"scope": scope, "estimate": None, "draws": None} | vars(why) | n
+            yield about | {"scope": scope, "estimate": None, "p": None} | vars(why) | n
         return
     draws = np.stack([value.draws for value in known.values()], axis=1)
     P = len(known)
@@ -78,36 +79,37 @@ def _means(
     weights = rng.multinomial(P, np.full(P, 1 / P), len(draws)) / P
     left_out = [f"without {name}: {v.note}" for name, v in values.items() if v.note]
     spreads = [v.each.var(ddof=1) for v in known.values() if len(v.each) > 1]
+    longest = max((v.each for v in known.values()), key=len)
+    mean = Value(longest, float(np.mean([v.estimate for v in known.values()])), draws.mean(axis=1))
     about |= {
-        "estimate": float(np.mean([v.estimate for v in known.values()])),
+        "estimate": mean.estimate,
         "seed_sd": float(np.sqrt(np.sum(spreads)) / P) if len(spreads) == P else None,
         **counts(pd.concat([p.images for p in chosen])),
     }
-    for scope, drawn in (
-        ("these_problems", draws.mean(axis=1)),
-        ("problems", (weights * draws).sum(axis=1)),
-    ):
-        made = _interval(drawn, chosen, known, drawn_problems=scope == "problems")
+    drawn = replace(mean, draws=(weights * draws).sum(axis=1))
+    for scope, value, n_problems in (("these_problems", mean, 1), ("problems", drawn, P)):
+        made, p = _interval(value, chosen, n_problems)
         note = "; ".join(filter(None, [made.note, *left_out])) or None
-        yield about | {"scope": scope, "draws": drawn} | vars(made) | {"note": note}
+        yield about | {"scope": scope, "p": p} | vars(made) | {"note": note}
 
 
 def _interval(
-    draws: np.ndarray,
-    problems: Sequence[OneProblem],
-    values: Mapping[str, Value],
-    *,
-    drawn_problems: bool,
-) -> Interval:
-    """Interval of a mean over problems; none where any problem, or their number, is too small."""
-    if drawn_problems and len(problems) < MIN_GROUPS:
-        return no_interval(
-            f"no interval: {len(problems)} problems, at least {MIN_GROUPS} are needed"
-        )
-    least = min(problems, key=lambda p: counts(p.images)["n_subjects"])
+    value: Value, problems: Sequence[OneProblem], n_problems: int
+) -> tuple[Interval, float | None]:
+    """Interval and p of a mean over problems; none where one, or their number, is too small."""
+    if 1 < n_problems < MIN_SUBJECTS:
+        few = f"no interval: {n_problems} problems, at least {MIN_SUBJECTS} are needed"
+        return no_interval(few), None
+    least = _least(problems)
     n = counts(least.images)
-    n["n_datasets"] = max(counts(p.images)["n_datasets"] for p in problems)
-    n_seeds = max(len(value.each) for value in values.values())
-    return subject_interval(
-        draws, n, n_seeds, len(problems) if drawn_problems else 1, f"problem {least.name}"
-    )
+    made = subject_interval(value, n, n_problems, f"problem {least.name}")
+    return made, None if made.ci_low is None else subject_p(value, n, n_problems)
+
+
+def _least(problems: Sequence[OneProblem]) -> OneProblem:
+    """The problem that rests on the fewest independent things."""
+
+    def units(problem: OneProblem) -> int:
+        return n_units(counts(problem.images))
+
+    return min(problems, key=units)

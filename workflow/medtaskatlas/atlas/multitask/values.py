@@ -11,9 +11,9 @@ import numpy as np
 from medtaskatlas.atlas.inference import (
     LEVEL,
     Interval,
+    bootstrap_interval,
     bootstrap_p,
     no_interval,
-    percentile_interval,
 )
 from medtaskatlas.atlas.multitask.answers import Counts
 
@@ -27,23 +27,37 @@ class Value:
     draws: np.ndarray  # [B]
     note: str | None = None
     caution: str | None = None  # what is to be known of the number where there is one
+    low: float = -np.inf  # bounds of the number
+    high: float = np.inf
 
 
 def subject_interval(
-    draws: np.ndarray, n: Counts, n_seeds: int, n_problems: int = 1, side: str | None = None
+    value: Value, n: Counts, n_problems: int = 1, side: str | None = None
 ) -> Interval:
-    """Percentile interval of draws [B] of subjects, and of problems where there are several."""
-    made = percentile_interval(
-        draws,
-        n_groups=n["n_subjects"],
-        n_datasets=n["n_datasets"],
-        n_seeds=n_seeds,
+    """Interval of a number from draws of subjects, and of problems where these are drawn."""
+    made = bootstrap_interval(
+        value.draws,
+        value.estimate,
+        _units(n, n_problems),
+        n_seeds=len(value.each),
+        low=value.low,
+        high=value.high,
         side=side,
-        unit="subject",
     )
     if n_problems > 1 and made.ci_method:
         made = replace(made, ci_method=made.ci_method.replace("over ", "over problem > ", 1))
     return made
+
+
+def subject_p(value: Value, n: Counts, n_problems: int = 1) -> float:
+    """P of a difference from 0, of the same draws as :func:`subject_interval`."""
+    return bootstrap_p(value.draws, value.estimate, _units(n, n_problems))
+
+
+def _units(n: Counts, n_problems: int) -> dict[str, int]:
+    """What is independent: where problems are drawn, these."""
+    many = n_problems if n_problems > 1 else n["n_datasets"]
+    return {"n_subjects": n["n_subjects"], "n_datasets": many}
 
 
 def measured(value: Value, n: Counts) -> dict[str, Any]:
@@ -53,7 +67,7 @@ def measured(value: Value, n: Counts) -> dict[str, Any]:
     if value.note is not None:
         none = no_interval(value.note)
         return {"estimate": None, "seed_sd": None, **vars(none), **n}
-    interval = subject_interval(value.draws, n, n_seeds)
+    interval = subject_interval(value, n)
     notes = "; ".join(filter(None, [interval.note, value.caution])) or None
     return {"estimate": value.estimate, "seed_sd": spread, **vars(interval), **n, "note": notes}
 
@@ -104,6 +118,8 @@ def mean_of(values: Sequence[Value]) -> Value:
         float(np.mean([v.estimate for v in values])),
         np.mean([v.draws for v in values], axis=0),
         caution="; ".join(dict.fromkeys(v.caution for v in values if v.caution)) or None,
+        low=min(v.low for v in values),
+        high=max(v.high for v in values),
     )
 
 
@@ -111,5 +127,5 @@ def with_test(value: Value, n: Counts, family: str) -> dict[str, Any]:
     """Columns of a change, with its test where it has an interval."""
     row = measured(value, n)
     there = row["ci_low"] is not None
-    p = bootstrap_p(value.draws) if there else None
+    p = subject_p(value, n) if there else None
     return row | {"p": p, "p_family": family if there else None}

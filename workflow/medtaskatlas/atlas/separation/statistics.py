@@ -187,7 +187,7 @@ def omega_squared_draws(
     is that of the subset's pairs.
     """
     T, D, n = subset.rows.shape
-    B = len(draws.group)
+    B = len(draws.subject)
     # Around the grand mean, lest squares lose digits; shares do not depend on it.
     chosen = vectors[subset.rows.ravel()]
     chosen -= chosen.mean(axis=0, dtype=np.float64).astype(chosen.dtype)
@@ -195,8 +195,8 @@ def omega_squared_draws(
     # Scatter within cells is kept whole; means of cells hardly leave the first components.
     chosen = leading(chosen, COMPONENTS)
     dim = chosen.shape[1]
-    G = len(design.group_dataset)
-    at = design.group * T + design.task
+    G = len(design.subject_dataset)
+    at = design.subject * T + design.task
     sums = design.sums_of_rows(chosen).astype(np.float32)
     squares = np.bincount(at, lengths, G * T).reshape(G, T)
     size = np.bincount(at, minlength=G * T).reshape(G, T).astype(float)
@@ -205,7 +205,7 @@ def omega_squared_draws(
     step = max(1, NUMBERS_AT_ONCE // (T * D * dim))
     for start in range(0, B, step):
         part = slice(start, start + step)
-        cells, square = _weighted_cells(sums, squares, size, design, draws.group[part])
+        cells, square = _weighted_cells(sums, squares, size, design, draws.subject[part])
         found = _shares(cells, square, draws.dataset[part], n, coded)
         for factor, values in found.items():
             out[factor][part] = values
@@ -219,7 +219,7 @@ def _weighted_cells(
     B, (T, dim), D = len(weights), sums.shape[1:], len(design.datasets)
     cells, square = np.zeros((B, D, T, dim), np.float32), np.zeros((B, D, T))
     for d in range(D):
-        members = design.group_dataset == d
+        members = design.subject_dataset == d
         weight, own = weights[:, members], sums[members].reshape(members.sum(), -1)
         total, lengths = weight @ size[members], weight @ squares[members]
         cells[:, d] = (weight.astype(np.float32) @ own).reshape(B, T, dim)

@@ -14,11 +14,10 @@ from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.inference import (
     Interval,
     adjust,
+    bootstrap_interval,
     bootstrap_p,
-    centred_draws,
-    centred_interval,
+    interval_columns,
     over_seeds,
-    percentile_interval,
 )
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import DRAWS, Design, balanced_mean, draw, draw_seeds, no_draws
@@ -155,13 +154,8 @@ def _balanced(
     rng = generator(seed, "bootstrap", queries.query_set)
     draws = draw(design, rng, n_draws, fixed_datasets=n["n_datasets"] == 1)
     rng = generator(seed, "bootstrap seeds", queries.query_set, queries.name)
-    interval = percentile_interval(
-        balanced_mean(design, values, draws, draw_seeds(rng, S, n_draws)),
-        n_groups=n["n_groups"],
-        n_datasets=n["n_datasets"],
-        n_seeds=S,
-    )
-    return over_seeds(np.array(each)) | vars(interval) | n
+    boot = balanced_mean(design, values, draws, draw_seeds(rng, S, n_draws))
+    return over_seeds(np.array(each)) | interval_columns(boot, float(np.mean(each)), n, S)
 
 
 class TaskShare(NamedTuple):
@@ -257,14 +251,20 @@ def _difference(each: np.ndarray, draws: np.ndarray, n: Counts, n_seeds: int) ->
     estimate = float(each.mean())
     interval = _interval(draws, estimate, n, n_seeds)
     # Without an interval there is no test either.
-    p = None if interval.ci_low is None else bootstrap_p(centred_draws(draws, estimate))
+    p = None
+    if interval.ci_low is not None:
+        p = bootstrap_p(draws, estimate, n, centred=True)
     return {"factor": "task", "p": p} | over_seeds(each) | vars(interval)
 
 
 def _interval(draws: np.ndarray, estimate: float, n: Counts, n_seeds: int) -> Interval:
     """Interval of a share or of a difference of shares."""
-    return centred_interval(
-        draws, estimate, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
+    return bootstrap_interval(
+        draws,
+        estimate,
+        n,
+        n_seeds=n_seeds,
+        centred=True,
     )
 
 
@@ -282,7 +282,7 @@ def dispersion_rows(queries: EncoderQueries, seed: int) -> Rows:
         yield row | {"note": "undefined: too few tasks or pairs"}
         return
     vectors = np.stack([v[chosen] for v in queries.vectors])
-    each, p = permdisp(vectors, design.task, design.group, rng)
+    each, p = permdisp(vectors, design.task, design.subject, rng)
     if not np.isfinite(each).all():
         yield row | {"note": "undefined: no scatter within tasks"}
         return

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import counts
-from medtaskatlas.atlas.inference import percentile_interval
+from medtaskatlas.atlas.inference import interval_columns
 from medtaskatlas.atlas.resampling import (
     DRAWS,
     Design,
@@ -36,14 +36,13 @@ from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
-from medtaskatlas.pairs.roles import GALLERY
+from medtaskatlas.pairs.roles import GALLERY, KNOWN_TASKS
 
 ROUNDS = 24
 LEAVES = 8
 FEATURES_A_SPLIT = 0.3
 # How far the lower end of the interval must lie above what chance and meaning explain.
 MARGIN = 0.1
-SPLITS = ("groups", "datasets")
 CONTROLS = {
     "all": "for comparison: both sides whole, features of the `pixels` baseline",
     "shuffled": "control: the same with labels permuted in training, must be at chance",
@@ -278,7 +277,7 @@ def score(
 
 def _means(design: Design, values: np.ndarray, draws: Draws, masks: np.ndarray) -> np.ndarray:
     """Balanced means of a value a pair over sets of cells [draws, sets]."""
-    seeds = np.broadcast_to(_ONE_SEED, (len(draws.group), 1))
+    seeds = np.broadcast_to(_ONE_SEED, (len(draws.subject), 1))
     return average_cells(cell_means(design, values[None], draws, seeds), draws.dataset, masks)
 
 
@@ -286,7 +285,7 @@ def _rows(
     name: str, p: np.ndarray, known: list[str], frame: pd.DataFrame, role: np.ndarray, **draws: int
 ) -> Iterator[Row]:
     """Rows of one view: in each query set all tasks together, then each."""
-    for split in SPLITS:
+    for split in KNOWN_TASKS:
         asked = role == split
         if not asked.any():
             continue
@@ -301,18 +300,13 @@ def _rows(
 def _numbers(scores: Scores, at: int, frame: pd.DataFrame, mask: np.ndarray | None) -> Row:
     """Estimate, interval and counts at one place of the scores."""
     n = counts(frame, mask)
-    interval = percentile_interval(
-        scores.draws[n["n_datasets"] == 1][:, at],
-        n_groups=n["n_groups"],
-        n_datasets=n["n_datasets"],
-        n_seeds=1,
-    )
+    estimate = float(scores.estimate[at])
+    draws = scores.draws[n["n_datasets"] == 1][:, at]
     return {
-        "estimate": float(scores.estimate[at]),
-        **vars(interval),
+        "estimate": estimate,
+        **interval_columns(draws, estimate, n, 1, low=0.0, high=1.0),
         "chance": float(scores.chance[at]),
         "named_right": float(scores.named_right[at]),
-        **n,
     }
 
 

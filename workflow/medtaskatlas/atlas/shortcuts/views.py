@@ -19,7 +19,7 @@ from medtaskatlas.core.seeds import generator
 from medtaskatlas.encoders.pairbank import PairBank
 from medtaskatlas.encoders.pixels import pixel_features
 from medtaskatlas.formats.pairs import SIDES, PairSet
-from medtaskatlas.pairs.roles import GALLERY
+from medtaskatlas.pairs.roles import GALLERY, KNOWN_TASKS
 
 VIEWS = ("border", "histogram", "input_only", "output_only", "residue")
 STRIP = 2
@@ -54,7 +54,7 @@ def choose(frame: pd.DataFrame, role: np.ndarray, seed: int) -> np.ndarray:
         cells = pd.DataFrame({"task": frame["task"].to_numpy()[rows], "role": role[rows]})
         place[rows[order]] = cells.iloc[order].groupby(["task", "role"]).cumcount().to_numpy()
     limit = np.where(role == GALLERY, GALLERY_PAIRS, QUERY_PAIRS)
-    asked = np.isin(role, [GALLERY, "groups", "datasets"])
+    asked = np.isin(role, [GALLERY, *KNOWN_TASKS])
     return np.where(asked & (place < limit), place, -1)
 
 

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medtaskatlas.atlas.inference import MIN_GROUPS
+from medtaskatlas.atlas.inference import MIN_SUBJECTS
 from medtaskatlas.atlas.resampling import Design, draw, draw_seeds
 from medtaskatlas.atlas.trajectories.tracks import Tracks, Trajectories
 from medtaskatlas.core.seeds import generator
 
 # Next to the median the tail where an encoder does badly.
 TAIL = {"spearman": ("_p10", 0.1), "path_over_chord": ("_p90", 0.9), "turning_angle": ("_p90", 0.9)}
-DIFFERENCE = "path_over_chord"
+DIFFERENCES = ("spearman", "path_over_chord")
 # Columns that name a cell of each scope.
 SCOPES = {"task": ["task"], "dataset": ["task", "dataset"]}
 
@@ -22,7 +22,7 @@ class Summary(NamedTuple):
     """Quantiles over the images of each cell."""
 
     estimate: np.ndarray  # float64 [S, C, Q], NaN where a cell has no image
-    draws: np.ndarray  # float64 [B, S, C, Q] under the bootstrap; NaN in cells of too few groups
+    draws: np.ndarray  # float64 [B, S, C, Q] under the bootstrap; NaN in cells of too few subjects
 
 
 class SplitTrajectories:
@@ -46,14 +46,15 @@ class SplitTrajectories:
         one = len(design.datasets) == 1
         # Statements about one dataset keep that dataset; all others draw datasets too.
         self._draws = {
-            scope: draw(design, rng, n_draws, fixed_datasets=fixed).group.astype(np.int32)
+            scope: draw(design, rng, n_draws, fixed_datasets=fixed).subject.astype(np.int32)
             for scope, fixed in (("task", one), ("dataset", True))
         }
         self._image = self.frame.groupby(["dataset", "image_id"]).ngroup().to_numpy()
+        self._group = self.frame.groupby(["dataset", "group_id"]).ngroup().to_numpy()
         self._subject = self.frame.groupby("subject_id").ngroup().to_numpy()
-        self._dataset = design.group_dataset[design.group]
+        self._dataset = design.subject_dataset[design.subject]
         self._key = (seed, split, n_draws)
-        self._compared: dict[tuple[str, bytes], Summary] = {}
+        self._compared: dict[tuple[str, str, bytes], Summary] = {}
 
     def seed_weights(self, tracks: Tracks) -> np.ndarray:
         """Seed weights [B, S] of an encoder."""
@@ -75,7 +76,7 @@ class SplitTrajectories:
                 {
                     "n_pairs": int(levels[own].sum()),
                     "n_images": len(np.unique(self._image[own])),
-                    "n_groups": len(np.unique(self._design.group[own])),
+                    "n_groups": len(np.unique(self._group[own])),
                     "n_subjects": len(np.unique(self._subject[own])),
                     "n_datasets": len(np.unique(self._dataset[own])),
                 }
@@ -87,10 +88,10 @@ class SplitTrajectories:
         values = tracks.values[measure][:, self.at]
         quantiles = (0.5, TAIL[measure][1]) if scope == "task" else (0.5,)
         rows, there = self._rectangle(scope, valid)
-        groups = np.array([n["n_groups"] for n in self.counts(scope, valid)])
-        enough = np.flatnonzero(groups >= MIN_GROUPS)
+        subjects = np.array([n["n_subjects"] for n in self.counts(scope, valid)])
+        enough = np.flatnonzero(subjects >= MIN_SUBJECTS)
         draws = self._draws[scope]
-        weights = draws[:, self._design.group[rows[enough]]] * there[enough]
+        weights = draws[:, self._design.subject[rows[enough]]] * there[enough]
         shape = (len(values), len(rows), len(quantiles))
         estimate, boot = np.full(shape, np.nan), np.full((len(draws), *shape), np.nan)
         for s, one in enumerate(values):
@@ -100,11 +101,11 @@ class SplitTrajectories:
                 boot[:, s, enough] = weighted_quantiles(padding[enough], weights, quantiles)
         return Summary(estimate, boot)
 
-    def compared(self, tracks: Tracks, valid: np.ndarray) -> Summary:
+    def compared(self, tracks: Tracks, measure: str, valid: np.ndarray) -> Summary:
         """Summary that differences are made from; once, since most encoders share the images."""
-        key = (tracks.name, valid.tobytes())
+        key = (tracks.name, measure, valid.tobytes())
         if key not in self._compared:
-            self._compared[key] = self.summary(tracks, DIFFERENCE, "task", valid)
+            self._compared[key] = self.summary(tracks, measure, "task", valid)
         return self._compared[key]
 
     def left_out(self, scope: str, valid: np.ndarray, why: str) -> list[str | None]:

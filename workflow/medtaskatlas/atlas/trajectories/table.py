@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas import columns
-from medtaskatlas.atlas.embeddings import SPLITS, load_sets
-from medtaskatlas.atlas.inference import over_seeds, percentile_interval
+from medtaskatlas.atlas.embeddings import load_sets
+from medtaskatlas.atlas.inference import bootstrap_interval, over_seeds
 from medtaskatlas.atlas.tables import write_table
-from medtaskatlas.atlas.trajectories.summaries import DIFFERENCE, TAIL, SplitTrajectories
+from medtaskatlas.atlas.trajectories.summaries import DIFFERENCES, TAIL, SplitTrajectories
 from medtaskatlas.atlas.trajectories.tracks import (
     MEASURES,
     RAW_PIXELS,
@@ -24,6 +24,7 @@ from medtaskatlas.atlas.trajectories.tracks import (
     encoder_tracks,
     pixel_tracks,
 )
+from medtaskatlas.pairs.roles import KNOWN_TASKS
 
 SPEC = columns.TableSpec(
     "Does an embedding move steadily when a task is done more and more strongly to one image?",
@@ -41,8 +42,8 @@ SPEC = columns.TableSpec(
         columns.SEED,
         columns.text(
             "split",
-            "groups: test groups of trained datasets; datasets: datasets kept out of training",
-            *SPLITS,
+            "query set, as in `identification`",
+            *KNOWN_TASKS,
         ),
         columns.text(
             "scope",
@@ -66,9 +67,11 @@ SPEC = columns.TableSpec(
             "raw_pixels: mean absolute grey levels); turning_angle: mean angle between successive "
             "steps, degrees; displacement: from the level-0 embedding (1 - cosine; raw_pixels: "
             "grey levels). Over images: the median, with _p10 or _p90 that percentile. "
-            "path_over_chord_difference: difference of two encoders' medians over the same images",
+            "spearman_difference, path_over_chord_difference: differences of two encoders' "
+            "medians over the same images",
             *("spearman", "spearman_p10", "path_over_chord", "path_over_chord_p90"),
-            *("path_over_chord_difference", "turning_angle", "turning_angle_p90"),
+            *("spearman_difference", "path_over_chord_difference"),
+            *("turning_angle", "turning_angle_p90"),
             *("displacement", "displacement_p10", "displacement_p90"),
         ),
         columns.count("level", "of a displacement: step of the trajectory", nullable=True),
@@ -77,6 +80,7 @@ SPEC = columns.TableSpec(
     ),
 )  # fmt: skip
 DRAWS = 1000
+BOUNDS = {"spearman": (-1.0, 1.0), "path_over_chord": (1.0, np.inf), "turning_angle": (0.0, 180.0)}
 Rows = Iterator[dict[str, Any]]
 
 
@@ -126,14 +130,15 @@ def trajectories(
     tracks.sort(key=_rank)
     frames = [frame for one in tracks for frame in _image_frames(found, one)]
     rows: list[dict[str, Any]] = []
-    for split in SPLITS:
+    for split in KNOWN_TASKS:
         if (found.frame["query_set"] == split).any():
             setting = SplitTrajectories(found, split, seed, n_draws)
             for one in tracks:
                 rows += _summary_rows(setting, one)
                 rows += _curve_rows(setting, one)
             for one, other in combinations(tracks, 2):
-                rows += _difference_rows(setting, one, other)
+                for measure in DIFFERENCES:
+                    rows += _difference_rows(setting, one, other, measure)
     names = [column.name for column in SPEC.columns if column.name != "asked_for"]
     parts = [pd.DataFrame(rows), *frames]
     whole = {
@@ -172,22 +177,39 @@ def _summary_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
                     row = {"encoder": tracks.name, "role": tracks.role, **names, **n[c]}
                     row["measure"] = measure + ("", suffix)[q]
                     each = summary.estimate[:, c, q]
-                    yield row | _numbers(each, over[:, c, q], n[c], S, notes[c])
+                    yield row | _numbers(
+                        each, over[:, c, q], n[c], S, notes[c], bounds=BOUNDS[measure]
+                    )
                     if S == 1 or scope != "task":
                         continue
                     for s, seed in enumerate(tracks.seeds):
                         one, draws = each[[s]], summary.draws[:, s, c, q]
-                        yield row | {"seed": seed} | _numbers(one, draws, n[c], 1, notes[c])
+                        yield (
+                            row
+                            | {"seed": seed}
+                            | _numbers(one, draws, n[c], 1, notes[c], bounds=BOUNDS[measure])
+                        )
 
 
 def _numbers(
-    each: np.ndarray, draws: np.ndarray, n: dict[str, int], n_seeds: int, note: str | None
+    each: np.ndarray,
+    draws: np.ndarray,
+    n: dict[str, int],
+    n_seeds: int,
+    note: str | None,
+    *,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> dict[str, Any]:
     """Estimate over seeds and its interval."""
     if not np.isfinite(each).all():
         return {"note": note}
-    interval = percentile_interval(
-        draws, n_groups=n["n_groups"], n_datasets=n["n_datasets"], n_seeds=n_seeds
+    interval = bootstrap_interval(
+        draws,
+        float(each.mean()),
+        n,
+        n_seeds=n_seeds,
+        low=bounds[0],
+        high=bounds[1],
     )
     return (
         over_seeds(each)
@@ -216,16 +238,16 @@ def _curve_rows(setting: SplitTrajectories, tracks: Tracks) -> Rows:
                 yield row | none | over_seeds(values)
 
 
-def _difference_rows(setting: SplitTrajectories, one: Tracks, other: Tracks) -> Rows:
-    """Difference of the medians of path / chord of two encoders, over the images both have."""
-    valid = setting.valid(one, DIFFERENCE) & setting.valid(other, DIFFERENCE)
-    both = [setting.compared(tracks, valid) for tracks in (one, other)]
+def _difference_rows(setting: SplitTrajectories, one: Tracks, other: Tracks, measure: str) -> Rows:
+    """Difference of the medians of a measure of two encoders, over the images both have."""
+    valid = setting.valid(one, measure) & setting.valid(other, measure)
+    both = [setting.compared(tracks, measure, valid) for tracks in (one, other)]
     draws = [
         np.einsum("bs,bsc->bc", setting.seed_weights(tracks), summary.draws[..., 0])
         for tracks, summary in zip((one, other), both, strict=True)
     ]
     n = setting.counts("task", valid)
-    notes = setting.left_out("task", valid, REASONS[DIFFERENCE])
+    notes = setting.left_out("task", valid, REASONS[measure])
     for c, names in enumerate(setting.names["task"]):
         each = [summary.estimate[:, c, 0] for summary in both]
         variances = [values.var(ddof=1) for values in each if len(values) > 1]
@@ -235,7 +257,7 @@ def _difference_rows(setting: SplitTrajectories, one: Tracks, other: Tracks) -> 
         row |= {"encoder": one.name, "role": one.role, "other": other.name}
         if variances and "estimate" in row:
             row["seed_sd"] = float(np.sqrt(sum(variances)))
-        yield row | {"measure": f"{DIFFERENCE}_difference"}
+        yield row | {"measure": f"{measure}_difference"}
 
 
 def _image_frames(found: Trajectories, tracks: Tracks) -> Iterator[pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""The baseline without learning."""
+"""The baselines without learning."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ class Pixels(EncoderKind):
     """Baseline without learning: image statistics that an engineer would write down."""
 
     kind: Literal["pixels"] = Field("pixels", description="hand-made features of both sides")
+    made_of: list[Literal["statistics", "measures", "thumbnails"]] = Field(
+        ["statistics"],
+        min_length=1,
+        description="statistics of an engineer; the fixed measures that `fusion: correspondence` "
+        "is given; the grey levels themselves, at 16 pixels a side",
+    )
 
     def features(self, pairs: np.ndarray) -> np.ndarray:
-        """Describe pairs; see :func:`~medtaskatlas.encoders.pixels.pixel_features`."""
-        from medtaskatlas.encoders.pixels import pixel_features
+        """Describe pairs; see :mod:`medtaskatlas.encoders.pixels`."""
+        from medtaskatlas.encoders.pixels import FEATURES
 
-        return pixel_features(pairs)
+        return np.concatenate([FEATURES[name](pairs) for name in self.made_of], axis=1)
