@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medtaskatlas.formats.embeddings import write_embeddings
-from medtaskatlas.pairs.roles import roles
+from medtaskatlas.pairs.roles import MISMATCHED, QUERY_SETS, roles
 
 FAMILY_OF = {
     "segmentation": "semantic",
@@ -55,16 +55,29 @@ def make_frame(n_datasets=6, groups=8, per_cell=16, tasks=FAMILY_OF, test_only=1
     return pd.DataFrame(rows)
 
 
-def make_vectors(frame, seed=0, dim=32, task=1.0, family=1.0, dataset=0.5, noise=0.3):
-    """Sum of a random direction of the task, of the family, of the dataset, and noise."""
+def make_vectors(frame, seed=0, dim=32, task=1.0, family=1.0, dataset=0.5, noise=0.3, debris=0.0):
+    """Sum of a random direction of the task, of the family, of the dataset, and noise.
+
+    Of pairs with another image's output the task and the family are told by a share of `debris`.
+    """
     fixed = np.random.default_rng(99)  # directions are the same for all seeds
     total = np.zeros((len(frame), dim))
+    wrong = frame["role"] == MISMATCHED if "role" in frame else np.zeros(len(frame), bool)
+    told = np.where(wrong, debris, 1.0)[:, None]
     for column, size in (("task", task), ("family", family), ("dataset", dataset)):
         names = sorted(set(frame[column]))
         directions = fixed.normal(size=(len(names), dim)) / np.sqrt(dim)
-        total += size * directions[np.searchsorted(names, frame[column].to_numpy(dtype=str))]
+        part = size * directions[np.searchsorted(names, frame[column].to_numpy(dtype=str))]
+        total += part if column == "dataset" else part * told
     total += noise * np.random.default_rng(seed).normal(size=total.shape) / np.sqrt(dim)
     return total.astype(np.float32)
+
+
+def with_mismatched(frame, every=2) -> pd.DataFrame:
+    """Pairs with roles, and every second query with the output of another image besides."""
+    more = frame[frame["role"].isin(QUERY_SETS)].iloc[::every]
+    names = more["pair_id"] + f"/{MISMATCHED}"
+    return pd.concat([frame, more.assign(pair_id=names, role=MISMATCHED)], ignore_index=True)
 
 
 def with_roles(frame, heldout_datasets=(), heldout_tasks=(), trained_on=None) -> pd.DataFrame:
@@ -72,7 +85,10 @@ def with_roles(frame, heldout_datasets=(), heldout_tasks=(), trained_on=None) ->
     inside = set(frame.loc[frame["split"] == "train", "dataset"])
     main = frame["failure_of"].isna() & frame["level"].isna()
     role = roles(
-        *(frame[name].to_numpy(dtype=object) for name in ("dataset", "split", "task")),
+        *(
+            frame[name].to_numpy(dtype=object)
+            for name in ("dataset", "split", "subject_id", "task")
+        ),
         main.to_numpy(),
         trained_on=(inside if trained_on is None else trained_on) - set(heldout_datasets),
         heldout_tasks=heldout_tasks,

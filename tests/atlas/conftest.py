@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
+from atlas_synthetic import make_frame, make_vectors, with_mismatched, with_roles, write_embedding
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def run(tmp_path_factory):
     from medtaskatlas.atlas.predict import predict
 
     folder = tmp_path_factory.mktemp("run")
-    frame = with_roles(make_frame(), ["d4"])
+    frame = with_mismatched(with_roles(make_frame(), ["d4"]))
     kinds = {
         "taco": ([0, 1, 2], {"task": 1.0, "noise": 1.0}),
         "pixels": ([0], {"task": 0.5, "dataset": 1.0, "noise": 1.5}),

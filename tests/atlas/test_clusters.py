@@ -192,12 +192,12 @@ def test_few_groups_give_no_support_and_one_dataset_is_enough_for_a_tree(tmp_pat
     few = rows["members"].str.contains("shear") & ~rows["note"].str.contains("the root")
     assert few.any()
     assert rows.loc[few, "estimate"].isna().all()
-    assert rows.loc[few, "note"].str.contains("under 5 groups of shear").all()
+    assert rows.loc[few, "note"].str.contains("under 5 subjects of shear").all()
     assert rows.loc[~few, "estimate"].notna().all()
     apart = read_table(distances, "task_distances")
     alone = apart[(apart["task_b"] == "shear") & (apart["metric"] == "centroid_cosine")]
     assert alone["ci_low"].isna().all()
-    assert alone["note"].str.contains("a task has 1 group").all()
+    assert alone["note"].str.contains("a task has 1 subject").all()
 
 
 def test_tasks_that_coincide_have_reasons_instead_of_numbers(tmp_path):

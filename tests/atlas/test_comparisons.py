@@ -11,7 +11,7 @@ from skbio.stats.distance import permdisp as skbio_permdisp
 from atlas_synthetic import make_frame, make_vectors, with_roles, write_embedding
 from medtaskatlas.atlas.comparisons.table import comparisons
 from medtaskatlas.atlas.distances import encoder_matrix, task_distances
-from medtaskatlas.atlas.inference import centred_interval
+from medtaskatlas.atlas.inference import bootstrap_interval
 from medtaskatlas.atlas.predict import predict
 from medtaskatlas.atlas.resampling import Design, Draws, draw, no_draws
 from medtaskatlas.atlas.separation.statistics import (
@@ -190,7 +190,8 @@ def test_shares_have_intervals_and_beat_the_baselines(tables):
     assert {"task", "family", "dataset", "modality"} <= set(shares["factor"])
     assert (shares["ci_low"] <= shares["estimate"]).all()
     assert (shares["estimate"] <= shares["ci_high"]).all()
-    assert shares["ci_method"].str.endswith(", centred").all()
+    # Of four datasets.
+    assert shares["ci_method"].str.startswith("t of 3 degrees of freedom").all()
     within = frame[(frame["within"] == "crossed") & (frame["split"] == "groups")]
     gain = within[within["measure"] == "omega_squared_gain"].set_index("other")
     assert set(gain.index) == {"pixels", "random"}
@@ -280,15 +281,14 @@ def test_a_constant_embedding_has_a_reason_instead_of_shares(tmp_path):
 
 
 def test_a_centred_interval_holds_its_estimate():
-    n = {"n_groups": 9, "n_datasets": 2, "n_seeds": 1}
     draws = np.r_[np.random.default_rng(0).normal(0.9, 0.1, 500), np.nan]
-    made = centred_interval(draws, 0.8, high=1.0, **n)
+    n = {"n_subjects": 99, "n_datasets": 1}
+    made = bootstrap_interval(draws, 0.8, n, n_seeds=1, high=1.0, centred=True)
     assert made.ci_low == pytest.approx(0.6, abs=0.03)
     assert made.ci_high == pytest.approx(1.0, abs=0.03)
     assert made.ci_high <= 1
-    assert "only 2 datasets" in made.note
-    assert centred_interval(draws, 0.8, **n | {"n_groups": 4}).ci_low is None
-    nothing = centred_interval(np.full(3, np.nan), 0.8, **n)
+    assert bootstrap_interval(draws, 0.8, n | {"n_subjects": 4}, n_seeds=1).ci_low is None
+    nothing = bootstrap_interval(np.full(3, np.nan), 0.8, n, n_seeds=1)
     assert nothing.note == "no interval: the statistic is undefined"
 
 

@@ -17,7 +17,10 @@ def asked(guess):
     correct = (named == frame["task"].to_numpy(dtype=object)).astype(np.float32)[None]
     said = MethodPredictions({"correct": correct}, named[None], named[None])
     encoder = EncoderPredictions("blind", "taco", "control", "input_only", [0], {"knn": said})
-    return Predictions(frame, [encoder]), encoder
+    truth = frame["task"].to_numpy(dtype=object)[None]
+    right = MethodPredictions({"correct": np.ones(truth.shape, np.float32)}, truth, truth)
+    model = EncoderPredictions("taco", "taco", "model", None, [0], {"knn": right})
+    return Predictions(frame, [encoder, model]), encoder
 
 
 def run(guess):
@@ -64,10 +67,25 @@ def test_training_must_help_and_shuffled_labels_must_not():
         {**common, "encoder": "leaky", "ci_low": 0.05},
         {**common, "encoder": "pixels", "ci_low": 0.05},
     ]
-    found = list(against_untrained(pd.DataFrame(rows), ["taco", "weak"], ["shuffled", "leaky"]))
+    beaten = {**common, "other": "shuffled", "other_kind": "taco"}
+    rows += [
+        {**beaten, "encoder": "taco", "ci_low": 0.05},
+        {**beaten, "encoder": "taco", "other": "leaky", "ci_low": 0.05},
+    ]
+    role = {"taco": "model", "weak": "model", "pixels": "baseline", "random": "baseline"}
+    role |= dict.fromkeys(["shuffled", "leaky"], "control")
+    found = list(against_untrained(pd.DataFrame(rows), role, ["shuffled", "leaky"]))
     assert [(row["encoder"], row["control"].split()[0], row["passed"]) for row in found] == [
         ("taco", "beats_untrained", True),
         ("weak", "beats_untrained", False),
         ("shuffled", "shuffled_labels", True),
         ("leaky", "shuffled_labels", False),
     ]
+    # Where no model is better than it, that it does not help proves nothing.
+    (row,) = [
+        row
+        for row in against_untrained(pd.DataFrame(rows[:-2]), role, ["shuffled"])
+        if row["encoder"] == "shuffled"
+    ]
+    assert row["passed"] is None
+    assert "proves nothing" in row["note"]

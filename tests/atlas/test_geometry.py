@@ -9,8 +9,7 @@ from scipy.stats import f_oneway
 from skbio.stats.distance import permdisp as skbio_permdisp
 from sklearn.metrics import silhouette_samples
 
-from atlas_synthetic import make_frame, make_vectors
-from medtaskatlas.atlas.controls import halves_ratio
+from atlas_synthetic import make_frame
 from medtaskatlas.atlas.distances import centroid_cosines, energy_distances
 from medtaskatlas.atlas.resampling import Design, no_draws
 from medtaskatlas.atlas.separation.statistics import (
@@ -133,21 +132,10 @@ def test_energy_is_zero_for_equal_and_large_for_distant_distributions():
 
 def test_centroid_distances_balance_datasets():
     frame = pd.DataFrame(
-        {"dataset": list("aaab") + list("aaab"), "group_id": "g", "task": ["s"] * 4 + ["t"] * 4}
+        {"dataset": list("aaab") + list("aaab"), "subject_id": "g", "task": ["s"] * 4 + ["t"] * 4}
     )
     vectors = np.array([[1, 0]] * 3 + [[0, 1]] + [[1, 0]] * 4, np.float32)
     design = Design.of(frame)
     got = centroid_cosines(design, [vectors], no_draws(design), np.ones((1, 1)))[0]
     assert got[0, 1] == pytest.approx(1 - np.cos(np.pi / 4), abs=1e-6)  # not 1 - cos(18°)
     assert squareform(got, checks=True) is not None
-
-
-def test_halves_of_a_task_coincide_and_those_of_noise_do_not():
-    frame = make_frame(n_datasets=3)
-    design = Design.of(frame)
-    own = np.ones(len(design.tasks), bool)
-    rng = np.random.default_rng(0)
-    good = halves_ratio(make_vectors(frame), design, own, rng, 10)
-    noise = halves_ratio(make_vectors(frame, task=0, family=0, dataset=0), design, own, rng, 10)
-    assert good.max() < 0.05
-    assert 0.8 < noise.mean() < 1.2

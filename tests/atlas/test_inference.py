@@ -9,10 +9,12 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, coh
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
 from medtaskatlas.atlas.clusters.statistics import agreement_test, tables_of
 from medtaskatlas.atlas.inference import (
+    MANY,
     adjust,
+    bootstrap_interval,
     bootstrap_p,
-    percentile_interval,
     permutation_p,
+    sign_flip_p,
 )
 from medtaskatlas.atlas.resampling import (
     Design,
@@ -34,7 +36,7 @@ def _frame(datasets=4, groups=6, tasks=3, pairs=5):
             for t in range(tasks)
             for _ in range(pairs)
         ],
-        columns=["dataset", "group_id", "task"],
+        columns=["dataset", "subject_id", "task"],
     )
 
 
@@ -48,7 +50,7 @@ def _boot(design, values, draws, seeds):
     )[:, 0]
 
 
-def test_groups_of_one_name_in_two_datasets_are_two_groups():
+def test_a_subject_of_two_datasets_is_drawn_in_each():
     design = Design.of(_frame(datasets=3, groups=2))
     assert design.shape == (6, 3)
 
@@ -93,9 +95,10 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         values = effect[design.subject] + rng.normal(0, 0.5, len(frame))
         draws = draw(design, generator(trial, "coverage"), 400)
         boot = _boot(design, values[None], draws, np.ones((400, 1)))
-        interval = percentile_interval(boot, n_groups=50, n_datasets=10, n_seeds=1)
+        n = {"n_subjects": 50, "n_datasets": 10}
+        interval = bootstrap_interval(boot, float(values.mean()), n, n_seeds=1)
         covered += interval.ci_low <= 0 <= interval.ci_high
-    assert 0.85 <= covered / 150 <= 0.99
+    assert 0.89 <= covered / 150 <= 0.99
 
 
 def test_interval_is_wider_than_one_that_ignores_groups():
@@ -128,7 +131,8 @@ def test_paired_difference_is_narrower_than_an_unpaired_one():
     other = draw(design, generator(1, "p"))
     unpaired = _boot(design, a[None], draws, one) - _boot(design, b[None], other, one)
     assert paired.std() < unpaired.std() / 5
-    assert bootstrap_p(paired) < 0.01
+    n = {"n_subjects": 40, "n_datasets": 10}
+    assert bootstrap_p(paired, float((a - b).mean()), n) < 0.02
 
 
 def test_draws_are_reproducible():
@@ -137,12 +141,51 @@ def test_draws_are_reproducible():
     assert (one.subject == two.subject).all()
 
 
-def test_few_groups_give_no_interval_and_say_why():
-    interval = percentile_interval(np.ones(10), n_groups=4, n_datasets=2, n_seeds=3)
+def test_few_subjects_give_no_interval_and_say_why():
+    n = {"n_subjects": 4, "n_datasets": 2}
+    interval = bootstrap_interval(np.ones(10), 1.0, n, n_seeds=3)
     assert interval.ci_low is None
-    assert "4 groups" in interval.note
-    few = percentile_interval(np.ones(10), n_groups=9, n_datasets=2, n_seeds=1)
-    assert "only 2 datasets" in few.note
+    assert "4 subjects" in interval.note
+
+
+def test_datasets_that_show_one_subject_are_not_independent():
+    draws = np.random.default_rng(0).normal(0, 1, 500)
+    apart, same = (
+        bootstrap_interval(draws, 0.0, {"n_subjects": s, "n_datasets": 9}, n_seeds=1)
+        for s in (30, 5)
+    )
+    assert "t of 8 degrees" in apart.ci_method
+    assert "t of 4 degrees" in same.ci_method
+    assert same.ci_high > apart.ci_high
+
+
+def test_intervals_stay_within_bounds():
+    draws = np.random.default_rng(0).normal(0.97, 0.05, 500)
+    n = {"n_subjects": 12, "n_datasets": 4}
+    interval = bootstrap_interval(draws, 0.97, n, n_seeds=1, low=0.0, high=1.0)
+    assert interval.ci_high == 1
+    assert interval.ci_low < 0.97
+
+
+@pytest.mark.parametrize("units", [5, MANY])
+def test_interval_and_p_agree(units):
+    rng = np.random.default_rng(1)
+    n = {"n_subjects": units, "n_datasets": 1}
+    for shift in np.linspace(-3, 3, 25):
+        draws = rng.normal(shift, 1, 2000)
+        interval = bootstrap_interval(draws, shift, n, n_seeds=1)
+        apart = interval.ci_low > 0 or interval.ci_high < 0
+        assert apart == (bootstrap_p(draws, shift, n) < 0.05)
+
+
+def test_signs_of_five_datasets_cannot_say_more_than_a_sixteenth():
+    rng = np.random.default_rng(0)
+    assert sign_flip_p(np.array([0.2, 0.3, 0.1, 0.4, 0.2]), rng) == 2 / 2**5
+    assert sign_flip_p(np.array([0.2, 0.3, -0.1, 0.4, 0.2]), rng) == 4 / 2**5
+    assert sign_flip_p(np.array([0.2]), rng) is None
+    many = rng.normal(1, 1, 30)
+    assert sign_flip_p(many, rng) < 0.001
+    assert sign_flip_p(rng.normal(0, 1, 30), rng) > 0.05
 
 
 def test_permutation_p_is_never_zero():

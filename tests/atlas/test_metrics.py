@@ -17,11 +17,12 @@ ROW = {
 }  # fmt: skip
 ROWS = [
     ROW | {"finding": "named", "encoder": "taco", "split": "groups", "estimate": 0.5}
-    | {"supported": True},
+    | {"supported": True, "verdict": "supported"},
     ROW | {"finding": "named", "encoder": "pixels", "split": "groups", "estimate": 0.25}
-    | {"supported": False},
+    | {"supported": False, "verdict": "above chance"},
     ROW | {"finding": "named", "encoder": "taco", "split": "datasets", "estimate": None}
-    | {"supported": False, "ci_low": None, "ci_high": None, "ci_method": None, "note": "too few"},
+    | {"supported": False, "verdict": "not supported", "ci_low": None, "ci_high": None}
+    | {"ci_method": None, "note": "too few"},
 ]  # fmt: skip
 
 
@@ -35,7 +36,8 @@ def test_estimates_by_finding_split_and_encoder(table, tmp_path) -> None:
     metrics(table, tmp_path / "m.json", tmp_path / "m.csv", run="r")
     assert json.loads((tmp_path / "m.json").read_text()) == {
         "supported": 1,
-        "not_supported": 2,
+        "above_chance": 1,
+        "not_supported": 1,
         "named": {"groups": {"taco": 0.5, "pixels": 0.25}, "datasets": {"taco": None}},
     }
     rows = pd.read_csv(tmp_path / "m.csv")

@@ -8,7 +8,7 @@ from atlas_synthetic import FAMILY_OF, make_frame, make_vectors, with_roles, wri
 from medtaskatlas.atlas.centroids import centroid_cosines
 from medtaskatlas.atlas.counts import counts, counts_of_two, of_subjects
 from medtaskatlas.atlas.distances import task_distances
-from medtaskatlas.atlas.inference import centred_interval
+from medtaskatlas.atlas.inference import bootstrap_interval
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.task_neighbours import nearest_shares, neighbours
@@ -143,7 +143,7 @@ def test_a_task_of_one_pair_has_neighbours_but_no_support(tmp_path):
     assert len(rows) == 5
     assert rows["estimate"].notna().all()
     assert rows[["support", "support_top3", "ci_low"]].isna().all().all()
-    assert rows["note"].str.startswith("no interval and no support: a task has 1 group").all()
+    assert rows["note"].str.startswith("no interval and no support: a task has 1 subject").all()
     others = groups[(groups["task"] != "shear") & (groups["neighbour"] != "shear")]
     assert others["support"].notna().all()
     # The other metrics need two pairs of a task.
@@ -264,10 +264,10 @@ def test_bad_embeddings_are_a_clear_error(tmp_path, value, message):
 
 def test_an_interval_of_a_distance_holds_it_and_needs_groups():
     draws = np.random.default_rng(0).normal(0.5, 0.1, 500)
-    n = {"n_datasets": 6, "n_seeds": 1, "low": 0.0}
-    got = centred_interval(draws, 0.2, n_groups=9, **n)
+    n = {"n_seeds": 1, "low": 0.0, "centred": True}
+    got = bootstrap_interval(draws, 0.2, {"n_subjects": 99, "n_datasets": 1}, **n)
     assert got.ci_low < 0.2 < got.ci_high
-    assert got.ci_method.endswith("> group, 95%, centred")
-    assert centred_interval(draws, 0.01, n_groups=9, **n).ci_low == 0
-    few = centred_interval(draws, 0.2, n_groups=1, side="a dataset", **n)
-    assert few.note == "no interval: a dataset has 1 group, at least 5 are needed"
+    assert got.ci_method.endswith("over subject, 95%, centred")
+    assert bootstrap_interval(draws, 0.01, {"n_subjects": 99, "n_datasets": 1}, **n).ci_low == 0
+    few = bootstrap_interval(draws, 0.2, {"n_subjects": 1, "n_datasets": 1}, side="a dataset", **n)
+    assert few.note == "no interval: a dataset has 1 subject, at least 5 are needed"

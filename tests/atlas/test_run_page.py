@@ -47,7 +47,7 @@ def rows_of() -> dict[str, list[dict[str, Any]]]:
     probe = {k: v for k, v in COMMON.items() if k != "encoder"} | {
         "view": "border", "level": "task", "reason": "it sees a strip", "flagged": False,
     }  # fmt: skip
-    control = COMMON | {"control": "shuffled_gallery", "expectation": "chance", "passed": True}
+    control = COMMON | {"control": "mismatched_outputs", "expectation": "chance", "passed": True}
     unseen = named | {"measure": "family_accuracy", "n_tasks": 30}
     for key in ("method", "task_subset"):
         unseen.pop(key)
@@ -60,8 +60,10 @@ def rows_of() -> dict[str, list[dict[str, Any]]]:
     seed = {"seed": 1, "encoder": "hidden"}
     return {
         "summary": [
-            COMMON | {"finding": "task_named", "sentence": "It names 70 %.", "supported": True},
-            COMMON | {"finding": "other", "sentence": "It does not.", "supported": False},
+            COMMON | {"finding": "task_named", "sentence": "It names 70 %.", "supported": True}
+            | {"verdict": "supported"},
+            COMMON | {"finding": "other", "sentence": "It does not.", "supported": False}
+            | {"verdict": "not supported"},
         ],
         "identification": [
             named,
@@ -243,8 +245,8 @@ def test_the_page_is_small(page) -> None:
 def test_findings_controls_and_shortcuts_keep_their_verdicts(page) -> None:
     found = sections(page)
     assert records(found["Findings"]) == [
-        {"supported": "True", "sentence": "It names 70 %."},
-        {"supported": "False", "sentence": "It does not."},
+        {"verdict": "supported", "sentence": "It names 70 %."},
+        {"verdict": "not supported", "sentence": "It does not."},
     ]
     assert [row["passed"] for row in records(found["Controls"])] == ["True", ""]
     flagged = {row["name"]: row["flagged"] for row in records(found["Shortcuts"])}
@@ -281,7 +283,7 @@ def test_text_cannot_break_a_table(tmp_path) -> None:
     rows[0]["sentence"] = "It names a|b.\nTwice."
     found = sections(page_of(write_run(tmp_path, summary=rows), tmp_path / "page.md"))
     assert records(found["Findings"]) == [
-        {"supported": "True", "sentence": r"It names a\|b. Twice."}
+        {"verdict": "supported", "sentence": r"It names a\|b. Twice."}
     ]
 
 

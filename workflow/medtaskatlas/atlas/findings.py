@@ -393,7 +393,7 @@ def _finding(
     verdict, told = SUPPORTED if speaks else NOT_SUPPORTED, ""
     if gains:
         least = min(gains, key=lambda one: one["ci_low"] if _known(one["ci_low"]) else -math.inf)
-        told = f" Against {least['other']}: {least['estimate']:+.2f} ({_interval(least)})."
+        told = f" Gain over {least['other']}: {least['estimate']:.2f} ({_interval(least)})."
     if speaks and gains is not None and not (gains and all(_above(one, 0) for one in gains)):
         verdict = otherwise
     rests_on = f"{WHERE[row['split']]}, {sentence.rstrip()}{told} {_rests_on(row)}."
