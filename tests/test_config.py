@@ -263,6 +263,14 @@ UNKNOWN = {
     "modality": ({"datasets": {"modality": ["CTT"]}}, ["modality", "'CTT'", "CT"]),
     "task": ({"tasks": ["rotaton"]}, ["tasks", "'rotaton'", "rotation"]),
     "dataset held out": ({"heldout": {"datasets": ["ct_dicm"]}}, ["heldout.datasets", "'ct_dicm'"]),
+    "held out though choices were made on it": (
+        {
+            "datasets": ["xr_leg", "ct_dicom"],
+            "heldout": {"datasets": ["xr_leg"]},
+            "development": ["xr_leg"],
+        },
+        ["xr_leg", "`development`", "not unseen"],
+    ),
     "task held out": ({"heldout": {"tasks": ["rotaton"]}}, ["heldout.tasks", "rotation"]),
     "everything held out": (
         {"datasets": ["xr_leg"], "heldout": {"datasets": ["xr_leg"]}},

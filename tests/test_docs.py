@@ -5,6 +5,7 @@ import re
 import pytest
 
 from medtaskatlas.atlas import controls, distances, inference, predict, resampling, task_neighbours
+from medtaskatlas.atlas.clusters import table as clusters
 from medtaskatlas.atlas.comparisons import cka, mantel
 from medtaskatlas.atlas.failures import scores as failure_scores
 from medtaskatlas.atlas.failures import table as failures
@@ -15,6 +16,7 @@ from medtaskatlas.atlas.shortcuts import views as shortcut_views
 from medtaskatlas.atlas.trajectories import geometry
 from medtaskatlas.atlas.trajectories import table as trajectories
 from medtaskatlas.core.files import REPOSITORY
+from medtaskatlas.encoders import embed
 from medtaskatlas.site.links import section
 from medtaskatlas.site.pages import pages, sections
 
@@ -52,12 +54,13 @@ FEW_DRAWS = {distances.DRAWS, separation.SHARE_DRAWS, trajectories.DRAWS, failur
         f"So each of {resampling.DRAWS:,} draws takes",
         f"failures use {FEW_DRAWS.pop():,} draws and CKA {cka.DRAWS},",
         f"the smallest that {resampling.DRAWS:,} draws can give is {2 / resampling.DRAWS:g}",
-        f"Under {COUNT[inference.MIN_GROUPS]} groups there is no interval",
-        f"Two to {COUNT[inference.FEW_DATASETS - 1]} datasets",
+        f"Under {COUNT[inference.MIN_SUBJECTS]} subjects there is no interval",
+        f"where $n \\geq {inference.MANY}$",
+        f"with fewer than {inference.MANY} datasets",
         f"its $k = {predict.K}$ nearest gallery pairs",
-        f"labels permuted ({predict.SHUFFLES} times)",
-        f"down to chance + {controls.CHANCE_MARGIN}",
-        f"97.5 % of {controls.SPLITS} splits",
+        f"({COUNT[embed.MISMATCHED_PAIRS]} a cell,",
+        f"97.5 % of up to {controls.SPLITS} ways",
+        f"`ami_gain` ({clusters.GAIN_DRAWS} draws)",
         f"(at least {COUNT[statistics.MIN_CELL]})",
         f"in more than {statistics.COMPONENTS} dimensions",
         f"at most {separation.DISPERSION_PAIRS:,} pairs",

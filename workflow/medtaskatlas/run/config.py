@@ -108,6 +108,11 @@ class Config(StrictModel):
     tasks: list[str] | Literal["all"] = Field("all", description="names of tasks, or `all`")
     tasks_dir: Folder | None = Field(None, description="folder of *.py files with your own tasks")
     heldout: Heldout = Field(Heldout(), description="datasets and tasks kept out of training")
+    development: list[str] = Field(
+        [],
+        description="datasets on which choices were made, of methods or options: the run refuses "
+        "to hold them out, for what is told of held-out datasets must not rest on them",
+    )
     licences: list[str] | None = Field(
         None, description="licences (SPDX or LicenseRef) to restrict the run to; null takes all"
     )

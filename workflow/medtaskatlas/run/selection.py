@@ -154,8 +154,8 @@ def heldout_datasets(
 ) -> tuple[list[str], list[str]]:
     """Datasets that no encoder sees in training, with all that overlap them, and messages.
 
-    A held-out dataset that is not among the `chosen` is an error, and so is to leave none to train
-    on.
+    A held-out dataset that is not among the `chosen`, or that choices were made on, is an error,
+    and so is to leave none to train on.
     """
     held = set(config.heldout.datasets)
     for name in config.heldout.datasets:
@@ -174,6 +174,13 @@ def heldout_datasets(
                 messages.append(f"held out {other} as well: it overlaps {name}")
                 held.add(other)
                 queue.append(other)
+    if known := sorted(held & set(config.development)):
+        raise ConfigError(
+            f"config: heldout.datasets holds out {', '.join(known)}, which `development` names: "
+            "choices were made on it, so that it is not unseen",
+            "take it out of heldout.datasets, or what it overlaps; train on it, or leave it out of "
+            "the run",
+        )
     if len(held) == len(chosen):
         raise ConfigError(
             "config: heldout.datasets holds out every dataset", "leave some to train on"
