@@ -66,7 +66,7 @@ def write_dataset(
     columns = {
         "image_id": [ids.format(i) for i in range(n)],
         "group_id": [f"group{i % groups}" for i in range(n)],
-        "subject_id": [f"toy/group{i % groups}" for i in range(n)],
+        "subject_id": [f"{path.stem}/group{i % groups}" for i in range(n)],
         "group_source": ["published"] * n,
         "split": [cycle[i % groups % len(cycle)] for i in range(n)],
         "image": np.stack([s.image for s in samples]),

@@ -162,7 +162,7 @@ def test_datasets_of_one_modality_are_nearer_where_the_encoder_sees_it(tmp_path)
     cosine = by.loc["taco", "centroid_cosine"]
     assert (cosine.loc[["pair"], "ci_low"] <= cosine.loc[["pair"], "estimate"]).all()
     assert cosine.loc["modality_difference", "ci_low"] > 0
-    assert cosine.loc["modality_difference", "ci_method"].endswith("group > seed, 95%, centred")
+    assert cosine.loc["modality_difference", "ci_method"].endswith("subject > seed, 95%")
     again = tmp_path / "again"
     pd.testing.assert_frame_equal(table, _table(again, *reversed(paths)))
 

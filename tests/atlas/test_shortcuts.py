@@ -149,7 +149,7 @@ def test_scores_agree_with_group_means():
     frame = pd.DataFrame(
         {
             "dataset": rng.choice(["a", "b", "c"], n),
-            "group_id": rng.choice(list("ghijklm"), n),
+            "subject_id": rng.choice(list("ghijklm"), n),
             "task": rng.choice(["x", "y", "z"], n, p=[0.6, 0.3, 0.1]),
         }
     )
@@ -172,7 +172,7 @@ def test_scores_agree_with_group_means():
 def test_an_answer_that_ignores_the_pair_is_at_chance():
     frame = pd.DataFrame(
         [
-            {"dataset": d, "group_id": str(g), "task": t}
+            {"dataset": d, "subject_id": str(g), "task": t}
             for d in "ab"
             for g in range(6)
             for t in "xy"
@@ -321,7 +321,7 @@ def test_a_planted_mark_is_flagged_where_it_can_be_seen(tables):
 def test_summary_says_it_in_a_sentence(tables):
     found = next(iter(finding({"shortcuts": tables["marked"]})))
     assert "horizontal_flip by border" in found["sentence"]
-    assert not found["supported"]
+    assert found["verdict"] == "not supported"
     assert 0 < found["estimate"] < 1
     assert list(finding({})) == []
 

@@ -203,7 +203,7 @@ def test_the_median_is_that_of_the_images_and_a_mean_over_seeds(table):
     assert over["ci_low"] <= over["estimate"] <= over["ci_high"]
     assert over["n_images"] == images["image_id"].groupby(images["dataset"]).nunique().sum()
     assert over["n_pairs"] == 11 * over["n_images"]
-    assert "dataset > group > seed" in over["ci_method"]
+    assert "dataset > subject > seed" in over["ci_method"]
 
 
 def test_what_training_asked_for_is_told(table):

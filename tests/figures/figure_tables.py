@@ -94,12 +94,14 @@ def make_tables(folder, tasks=TASKS, datasets=DATASETS, heldout=HELDOUT):
         common
         | {"finding": "identification", "encoder": "taco", "split": "groups",
            "sentence": "The task is named right in 70 % of pairs, <b>well</b> above chance.",
-           "supported": True, "control": "shuffled_labels", "control_passed": True,
+           "supported": True, "verdict": "supported",
+           "control": "shuffled_labels", "control_passed": True,
            "estimate": 0.7, "ci_low": 0.64, "ci_high": 0.75, "p": 0.001, "p_adjusted": 0.002,
            "note": None, **n},
         common
         | {"finding": "family_structure", "encoder": "taco", "split": "datasets",
            "sentence": "The families are found again by clustering.", "supported": False,
+           "verdict": "not supported",
            "control": None, "control_passed": None, "estimate": 0.1, "ci_low": None,
            "ci_high": None, "p": None, "p_adjusted": None, "note": "too few groups", **n},
     ]  # fmt: skip

@@ -62,17 +62,20 @@ def test_pre_training_is_judged_against_as_many_more_steps():
         gain("ssl", "longer", "matched"), gain("ssl", "longer", "matched", NEITHER, labels=10)
     )
     full, few = rows["medformer_pretraining_100_longer"], rows["medformer_pretraining_10_longer"]
-    assert full["supported"] is True
+    assert full["verdict"] == "supported"
     assert (full["encoder"], full["estimate"], full["p_adjusted"]) == ("ssl", 0.03, 0.02)
     for words in (
         *("ssl scores higher", "+0.010 to +0.050", "longer took as many more steps", "macro AUC"),
         *("60 images of 50 subjects in 2 datasets", "100 % of the labels"),
     ):
         assert words in full["sentence"]
-    assert few["supported"] is False
+    assert few["verdict"] != "supported"
     assert "no difference is shown" in few["sentence"]
     assert "higher" not in few["sentence"]
-    assert len(conform("summary", [{"run": "r", **row} for row in rows.values()])) == 2
+    assert (
+        len(conform("summary", [{"run": "r", "supported": True, **row} for row in rows.values()]))
+        == 2
+    )
 
 
 def test_more_steps_alone_are_no_finding():
@@ -99,7 +102,7 @@ def test_one_model_for_all_is_the_first_of_the_two_in_either_order(number, words
 def test_wrong_latents_must_hurt():
     rows = found(gain("multi", "multi_wrong_latents", "wrong_latents", NEITHER))
     row = rows["medformer_latents_100_multi_wrong_latents"]
-    assert row["supported"] is False
+    assert row["verdict"] != "supported"
     assert "the latents of another set" in row["sentence"]
 
 
@@ -140,7 +143,7 @@ def test_without_an_interval_nothing_is_claimed():
     none = {"ci_low": None, "ci_high": None, "ci_method": None, "note": "no interval: 3 subjects"}
     untried = dict.fromkeys(TRIED)
     (row,) = found(gain("ssl", "longer", "matched", HIGHER | none | untried)).values()
-    assert row["supported"] is False
+    assert row["verdict"] != "supported"
     assert "no difference is shown (macro AUC +0.030, no interval)" in row["sentence"]
     (row,) = found(gain("ssl", "longer", "matched", none | untried | {"estimate": None})).values()
     assert "cannot be compared (no interval: 3 subjects)" in row["sentence"]

@@ -222,7 +222,7 @@ def ranked(**estimates):
 
 def test_a_finding_holds_where_no_control_says_as_much():
     (row,) = finding_of(ranked(taco=(-0.6, 0.01), pixels=(-0.2, 0.3), family=(-0.1, 0.6)))
-    assert row["supported"] is True
+    assert row["verdict"] == "supported"
     assert row["encoder"] == "taco"
     for words in (
         "of 12 pretexts, those that lie nearer to a target in the space of taco help it more",
@@ -230,7 +230,7 @@ def test_a_finding_holds_where_no_control_says_as_much():
         "pixels -0.20", "being of another family -0.10", "n = 50 images",
     ):  # fmt: skip
         assert words in row["sentence"]
-    assert len(conform("summary", [{"run": "r", **row}])) == 1
+    assert len(conform("summary", [{"run": "r", "supported": True, **row}])) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_finding_holds_where_no_control_says_as_much():
 )
 def test_nothing_is_claimed_by_chance_or_where_a_control_says_as_much(estimates, words):
     (row,) = finding_of(ranked(**estimates))
-    assert row["supported"] is False
+    assert row["verdict"] != "supported"
     assert words in row["sentence"]
 
 

@@ -37,7 +37,7 @@ def test_a_gain_is_supported_where_wider_networks_and_tuned_weights_do_not_expla
     assert (row["finding"], row["encoder"], row["split"]) == (
         "multitask_gain_lungs", "ctan", "groups",
     )  # fmt: skip
-    assert row["supported"] is True
+    assert row["verdict"] == "supported"
     # The number is that of the control that leaves least.
     assert (row["estimate"], row["ci_low"]) == (0.02, 0.005)
     assert row["p_adjusted"] == 0.02
@@ -47,13 +47,13 @@ def test_a_gain_is_supported_where_wider_networks_and_tuned_weights_do_not_expla
     for number in ("+4.0 %", "+2.0 %", "95 % interval +0.5 to +4.0", "60 images", "30 subjects"):
         assert number in row["sentence"]
     assert "mask +1.0 %" in row["sentence"]
-    assert len(conform("summary", [{"run": "r", **row}])) == 1
+    assert len(conform("summary", [{"run": "r", "supported": True, **row}])) == 1
 
 
 @pytest.mark.parametrize("control", ["stl_wide", "hps"])
 def test_a_gain_that_a_control_explains_is_not_supported(control):
     (row,) = gains(gained(**{"stl": GOOD, "stl_wide": GOOD, "hps": GOOD, control: BAD}))
-    assert row["supported"] is False
+    assert row["verdict"] != "supported"
     assert row["estimate"] == BAD["estimate"]
 
 
@@ -61,10 +61,10 @@ def test_a_gain_that_a_control_explains_is_not_supported(control):
 def test_a_gain_without_a_control_is_not_supported_and_says_so(control):
     none = {"estimate": None, "note": "there is none here"}
     (row,) = gains(gained(**{"stl": GOOD, "stl_wide": GOOD, "hps": GOOD, control: none}))
-    assert row["supported"] is False
+    assert row["verdict"] != "supported"
     assert "there is none here" in row["sentence"]
     assert "nan" not in row["sentence"]
-    assert len(conform("summary", [{"run": "r", **row}])) == 1
+    assert len(conform("summary", [{"run": "r", "supported": True, **row}])) == 1
 
 
 def test_what_is_the_control_of_another_system_is_no_finding():
@@ -87,7 +87,8 @@ def test_over_problems_the_interval_is_that_of_drawn_problems():
     fixed = gained(scope="these_problems", stl=BAD, stl_wide=BAD, hps=BAD)["multitask_gains"]
     both = pd.concat([table, fixed]).assign(problem="all")
     (row,) = gains({"multitask_gains": both})
-    assert (row["finding"], row["estimate"], row["supported"]) == ("multitask_gain", 0.04, True)
+    assert (row["finding"], row["estimate"]) == ("multitask_gain", 0.04)
+    assert row["verdict"] == "supported"
 
 
 def strategy(delta, **ratios):
@@ -117,11 +118,11 @@ def test_a_strategy_saves_time_only_where_nothing_is_lost_and_pre_training_is_co
     delta, ratios, supported
 ):
     (row,) = strategies(strategy(delta, **(CHEAP | ratios)))
-    assert row["supported"] is supported
+    assert (row["verdict"] == "supported") is supported
     assert row["estimate"] == delta["estimate"]
     assert row["finding"] == "ums_rep_lungs"
     assert "20 % of its CPU seconds" in row["sentence"]
-    assert len(conform("summary", [{"run": "r", **row}])) == 1
+    assert len(conform("summary", [{"run": "r", "supported": True, **row}])) == 1
 
 
 def test_a_strategy_without_numbers_is_no_finding():

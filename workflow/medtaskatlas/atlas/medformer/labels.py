@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,8 @@ class Curves:
             return mean
         factors = np.array(list(weights.values()))
         each, draws = factors @ [v.each for v in values], factors @ [v.draws for v in values]
-        return replace(mean, each=each, estimate=float(each.mean()), draws=draws)
+        # A sum of scores has no bounds.
+        return Value(each, float(each.mean()), draws, caution=mean.caution)
 
     def curve(self, arm: str, shares: Sequence[int], measure: str) -> dict[str, float]:
         """Systems of an arm with the weights that make a measure of its curve."""

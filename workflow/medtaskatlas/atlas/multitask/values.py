@@ -45,7 +45,9 @@ def subject_interval(
         side=side,
     )
     if n_problems > 1 and made.ci_method:
-        made = replace(made, ci_method=made.ci_method.replace("over ", "over problem > ", 1))
+        below = "dataset > " if n["n_datasets"] > 1 else ""
+        method = made.ci_method.replace("over dataset > ", f"over problem > {below}", 1)
+        made = replace(made, ci_method=method)
     return made
 
 
