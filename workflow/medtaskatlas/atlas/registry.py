@@ -328,6 +328,14 @@ _TABLES = (
         when="medformer_pretexts",
     ),
     Table(
+        "functional_distance",
+        "atlas.transfer.functional_distance:functional_distance",
+        {"kernel_paths": "transfer_kernels"},
+        MEASURED,
+        when="transfer",
+        memory={"kernels": 1},
+    ),
+    Table(
         "summary",
         "atlas.summary:summary",
         same(

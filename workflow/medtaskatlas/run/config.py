@@ -17,6 +17,7 @@ from medtaskatlas.encoders.kind import EncoderKind
 from medtaskatlas.encoders.kinds import KINDS, Encoder
 from medtaskatlas.medformer.options import Medformer
 from medtaskatlas.multitask.options import Multitask
+from medtaskatlas.transfer.options import Transfer
 
 
 class Splits(StrictModel):
@@ -166,6 +167,9 @@ class Config(StrictModel):
     medformer: Medformer | None = Field(
         None, description="one transformer for pictures and volumes of all sets; null: none"
     )
+    transfer: Transfer | None = Field(
+        None, description="what tasks have in common as functions of an image; null: nothing"
+    )
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="training seeds of each encoder")
     seed: int = Field(0, ge=0, description="seed of everything that is not training")
     torch_threads: int = Field(
@@ -226,14 +230,17 @@ class Config(StrictModel):
             )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("`seeds` names a seed twice")
-        if not self.encoders and self.multitask is None and self.medformer is None:
+        parts = (self.multitask, self.medformer, self.transfer)
+        if not self.encoders and all(part is None for part in parts):
             raise ValueError(
-                "`encoders` is missing or empty: name at least one, or `multitask` or `medformer`"
+                "`encoders` is missing or empty: name at least one, or `multitask`, `medformer` or "
+                "`transfer`"
             )
-        if self.keep_duplicates and (self.encoders or self.multitask is not None):
+        others = (self.multitask, self.transfer)
+        if self.keep_duplicates and (self.encoders or any(part is not None for part in others)):
             raise ValueError(
-                "`keep_duplicates`: `encoders` and `multitask` would train on copies of what they "
-                "test; leave it out, or give `medformer` a run of its own"
+                "`keep_duplicates`: `encoders`, `multitask` and `transfer` would learn from "
+                "copies of what they test; leave it out, or give `medformer` a run of its own"
             )
         for name in self.encoders:
             if not name.isidentifier():

@@ -155,6 +155,15 @@ class RunPlan:
         """All trainings of Medformer's arms."""
         return self.medformer.runs if self.medformer else []
 
+    def cells_on(self, dataset: str) -> list[tuple[str, str]]:
+        """Cells of one dataset."""
+        return [cell for cell in self.cells if cell[1] == dataset]
+
+    @property
+    def transfer_datasets(self) -> list[str]:
+        """Datasets on which tasks are described as functions."""
+        return list(dict.fromkeys(dataset for _, dataset in self.cells))
+
     @property
     def results(self) -> str:
         """Folder of the run, relative to the working directory."""

@@ -104,13 +104,16 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
         f"medformer_{name}": partial(_of_pictures, name)
         for name in ("reconstructions", "occlusions", "latents")
     },
+    "transfer_kernels": lambda p: [
+        f"{p.results}/transfer/kernel/{dataset}.safetensors" for dataset in p.transfer_datasets
+    ],
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
 # Sources that rest on no pairs and no encoder.
 WITHOUT_ENCODERS = {
     "images",
-    *(name for name in SOURCES if name.startswith(("multitask_", "medformer_"))),
+    *(name for name in SOURCES if name.startswith(("multitask_", "medformer_", "transfer_"))),
 }
 
 FACTS: dict[str, Callable[[RunPlan], Any]] = {
@@ -127,6 +130,7 @@ FACTS: dict[str, Callable[[RunPlan], Any]] = {
         *(["atlas"] if p.encoders else []),
         *(["multitask"] if p.multitask_runs else []),
         *(["medformer"] if p.medformer_runs else []),
+        *(["transfer"] if p.config.transfer else []),
     ],
     "baseline": _baseline,
     "unseen_tasks_encoder": lambda p: (
@@ -157,6 +161,7 @@ class Products:
             SCALING: self.plan.config.scaling is not None,
             "multitask": bool(self.plan.multitask_runs),
             "medformer": bool(self.plan.medformer_runs),
+            "transfer": self.plan.config.transfer is not None,
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]

@@ -49,6 +49,7 @@ def jobs_of(counts: Counts, *, on_cluster: bool = False) -> list[Job]:
         *_points(counts),
         *_multitask(counts),
         *_medformer(counts),
+        *_transfer(counts),
         *_products(counts),
     ]
 
@@ -149,6 +150,17 @@ def _together(
         gpu_mb=made.read_mb(steps, tuning=tuning),
         mapped_mb=made.mapped_mb,
     )
+
+
+def _transfer(counts: Counts) -> Iterator[Job]:
+    """In megapixels of pairs."""
+    plan = counts.plan
+    section = plan.config.transfer
+    for dataset in plan.transfer_datasets if section else ():
+        assert section is not None
+        n = len(plan.cells_on(dataset)) * (section.fitted_pairs + section.asked_pairs)
+        work, file = n * counts.megapixels, f"transfer/kernel/{dataset}"
+        yield Job("transfer_kernel", "tables", "transfer_kernel", work, benchmark=file)
 
 
 def _medformer(counts: Counts) -> Iterator[Job]:

@@ -22,6 +22,8 @@ from medtaskatlas.run.studies import UNSEEN_TASKS
 NAMED_BYTES = 64
 # Of an image's statistics of one target of multi-task systems, as a table reads them.
 STATISTICS_BYTES = 800
+# Of a task on a dataset as a function: sums over its pairs.
+KERNEL_MB = 0.8
 # Python with what a table imports.
 LIBRARIES_MB = 800
 
@@ -96,6 +98,7 @@ class Memory(Counts):
             "statistics": sum(made.rows for made in all_trainings(self)) * STATISTICS_BYTES / 1e6,
             "medformer": sum(made.rows for made in all_arms(self)) * STATISTICS_BYTES / 1e6,
             "pairs": n * EMBEDDING_ROW_BYTES / 1e6,
+            "kernels": len(plan.cells) * KERNEL_MB,
         }
 
     def table_mb(self, table: Table) -> float:
