@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Tests run beside each other: threads that wait for each other would take twenty times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

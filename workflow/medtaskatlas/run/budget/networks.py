@@ -45,6 +45,8 @@ def cost_of(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -
     kind = options["kind"]
     if kind == "taco":
         return _taco(options, side, counted)
+    if kind == "taco_graded":
+        return _graded(options, side)
     if kind == "random":
         return _apart(_trunk(options, 3, side))
     if kind not in counted:
@@ -65,6 +67,22 @@ def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> 
         body += Cost(macs, more["parameters"], 0, body.features + more["features"])
     n, dim = body.features, options["embedding_dim"]
     return body + Cost(n * (n + dim), n * (n + dim) + 2 * n + dim, 0, dim)
+
+
+def _graded(options: Mapping[str, Any], side: int) -> Cost:
+    """The encoder of a pair, and what does its task: once each."""
+    body = _trunk(options, CHANNELS["texture"], side)
+    w, dim, pixels = options["doing_width"], options["embedding_dim"], side**2
+    # Channels given and made, and how many times a side is halved.
+    layers = [
+        *((3, w, 0), (w, 2 * w, 1), (2 * w, 4 * w, 2), (4 * w, 4 * w, 2)),
+        *((6 * w, 2 * w, 1), (3 * w, w, 0), (w + 3, w, 0)),
+    ]
+    macs = sum(9 * a * b * pixels / 4**halved for a, b, halved in layers)
+    weights = sum(9 * a * b + 2 * b * (dim + 2) for a, b, _ in layers)
+    made = sum(b * pixels / 4**halved for _, b, halved in layers)
+    done = Cost(macs, weights, made, 0)
+    return body + Cost(body.features * dim, body.features * dim, 0, dim) + done
 
 
 def _apart(one: Cost) -> Cost:
