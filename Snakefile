@@ -67,6 +67,8 @@ wildcard_constraints:
     pretraining="|".join(RUN.medformer.options.pretrainings if RUN.medformer else ())
     or "none",
     percent=r"\d+",
+    source="|".join(RUN.transfer_sources) or "none",
+    target="|".join(RUN.transfer.targets if RUN.transfer else ()) or "none",
 
 
 include: "workflow/rules/data.smk"

@@ -4,6 +4,7 @@
 rule transfer:
     input:
         PRODUCTS.files_when("transfer"),
+        PRODUCTS.files_when("transfer_warm"),
 
 
 # What every task does to the images of one dataset, as linear maps of fixed features.
@@ -31,3 +32,69 @@ rule transfer_kernel:
         "functions of tasks on {wildcards.dataset}"
     script:
         "../scripts/transfer_kernel.py"
+
+
+rule transfer_source:
+    input:
+        pairs=lambda wildcards: RUN.pair_files(RUN.transfer_cells(wildcards.source)),
+        images=lambda wildcards: RUN.image_files(RUN.transfer_cells(wildcards.source)),
+    output:
+        weights=f"{RESULTS}/transfer/sources/{{source}}/seed{{seed}}.safetensors",
+    log:
+        f"{RESULTS}/logs/transfer/sources/{{source}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/sources/{{source}}/seed{{seed}}.tsv"
+    priority: 1
+    conda:
+        "../../envs/torch.yaml"
+    threads: RUN.config.torch_threads
+    resources:
+        mem_mb=3000,
+        runtime=RUN.config.train_minutes,
+        gpu=1,
+    params:
+        run=RUN.config.run,
+        options=RUN.transfer.warm_params() if RUN.transfer_sources else {},
+        seed=lambda wildcards: int(wildcards.seed),
+        torch_threads=RUN.config.torch_threads,
+        state=f"{RESULTS}/checkpoints/transfer/sources/{{source}}/seed{{seed}}.safetensors",
+        code=code_hash("medtaskatlas.transfer.warm"),
+    message:
+        "train the source {wildcards.source}, seed {wildcards.seed}"
+    script:
+        "../scripts/transfer_source.py"
+
+
+rule transfer_warm:
+    input:
+        sources=lambda wildcards: [
+            f"{RESULTS}/transfer/sources/{source}/seed{wildcards.seed}.safetensors"
+            for source in RUN.transfer_sources
+        ],
+        pairs=lambda wildcards: RUN.pair_files(RUN.target_cells(wildcards.target)),
+        images=lambda wildcards: RUN.image_files(RUN.target_cells(wildcards.target)),
+    output:
+        errors=f"{RESULTS}/transfer/warm/{{target}}/seed{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/transfer/warm/{{target}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/warm/{{target}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: RUN.config.torch_threads
+    resources:
+        mem_mb=3000,
+        runtime=RUN.config.train_minutes,
+        gpu=1,
+    params:
+        run=RUN.config.run,
+        options=RUN.transfer.warm_params() if RUN.transfer_sources else {},
+        seed=lambda wildcards: int(wildcards.seed),
+        split_seed=RUN.config.seed,
+        torch_threads=RUN.config.torch_threads,
+        state=f"{RESULTS}/checkpoints/transfer/warm/{{target}}/seed{{seed}}.safetensors",
+        code=code_hash("medtaskatlas.transfer.warm"),
+    message:
+        "start {wildcards.target} from every task, seed {wildcards.seed}"
+    script:
+        "../scripts/transfer_warm.py"

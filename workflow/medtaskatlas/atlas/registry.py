@@ -336,6 +336,13 @@ _TABLES = (
         memory={"kernels": 1},
     ),
     Table(
+        "transfer_gains",
+        "atlas.transfer.gains:transfer_gains",
+        {"warm_paths": "transfer_warm"},
+        MEASURED | same("families", "heldout_datasets"),
+        when="transfer_warm",
+    ),
+    Table(
         "summary",
         "atlas.summary:summary",
         same(

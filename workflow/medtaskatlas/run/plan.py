@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from medtaskatlas.run.selection import (
     with_own,
 )
 from medtaskatlas.run.studies import Point, points_of
+from medtaskatlas.run.transfer import SHUFFLED, TransferPlan, plan_transfer
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
 
@@ -41,6 +42,7 @@ class RunPlan:
     encoders: dict[str, EncoderKind]  # those that are available on this machine
     multitask: MultitaskPlan | None
     medformer: MedformerPlan | None
+    transfer: TransferPlan | None
     messages: list[str]  # for the user: what was left out or widened, and why
 
     @cached_property
@@ -158,6 +160,22 @@ class RunPlan:
     def cells_on(self, dataset: str) -> list[tuple[str, str]]:
         """Cells of one dataset."""
         return [cell for cell in self.cells if cell[1] == dataset]
+
+    @property
+    def transfer_sources(self) -> list[str]:
+        """Sources of warm starts, the control among them; none in a run without."""
+        runs = self.transfer.source_runs if self.transfer else []
+        return list(dict.fromkeys(name for name, _ in runs))
+
+    def transfer_cells(self, source: str) -> list[tuple[str, str]]:
+        """Cells that a source learns from; the control from those of all sources."""
+        known = self.transfer_sources if source == SHUFFLED else [source]
+        return [cell for cell in self.training_cells if cell[0] in known]
+
+    def target_cells(self, target: str) -> list[tuple[str, str]]:
+        """Cells that a target is asked on."""
+        assert self.transfer is not None
+        return [(target, dataset) for dataset in self.transfer.targets[target]]
 
     @property
     def transfer_datasets(self) -> list[str]:
@@ -368,12 +386,16 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> RunPlan:
         encoders=encoders,
         multitask=multitask,
         medformer=medformer,
+        transfer=None,
         messages=[
             *(*messages, *more, *dropped, *absent),
             *(multitask.messages if multitask else []),
             *(medformer.messages if medformer else []),
         ],
     )
+    if config.transfer:
+        transfer = plan_transfer(config.transfer, plan.tasks, plan.cells, plan.training_cells)
+        plan = replace(plan, transfer=transfer, messages=[*plan.messages, *transfer.messages])
     if not plan.training_cells and plan.trained_runs:
         raise ConfigError(
             "no cell is left to train on: every dataset or task is held out",

@@ -107,6 +107,10 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
     "transfer_kernels": lambda p: [
         f"{p.results}/transfer/kernel/{dataset}.safetensors" for dataset in p.transfer_datasets
     ],
+    "transfer_warm": lambda p: [
+        f"{p.results}/transfer/warm/{target}/seed{seed}.parquet"
+        for target, seed in (p.transfer.target_runs if p.transfer else [])
+    ],
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
@@ -122,6 +126,7 @@ FACTS: dict[str, Callable[[RunPlan], Any]] = {
     "heldout_datasets": lambda p: p.heldout,
     "heldout_tasks": lambda p: p.config.heldout.tasks,
     "tasks": lambda p: list(p.tasks),
+    "families": lambda p: {name: task.family for name, task in p.tasks.items()},
     "format_identifiable": lambda p: [t.name for t in p.tasks.values() if t.format_identifiable],
     "steady_encoders": lambda p: [e for e, made in p.encoders.items() if made.asks_steadiness],
     "shown_encoder": shown_encoder,
@@ -162,6 +167,7 @@ class Products:
             "multitask": bool(self.plan.multitask_runs),
             "medformer": bool(self.plan.medformer_runs),
             "transfer": self.plan.config.transfer is not None,
+            "transfer_warm": bool(self.plan.transfer_sources),
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]

@@ -26,7 +26,7 @@ from medtaskatlas.multitask.systems import SYSTEMS
 from medtaskatlas.multitask.systems.options import NetworkOptions
 from medtaskatlas.run.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.transfer.options import Transfer
+from medtaskatlas.transfer.options import Transfer, WarmStarts
 
 DOCS = REPOSITORY / "docs"
 CONFIG = REPOSITORY / "config"
@@ -84,6 +84,7 @@ def sections() -> dict[str, type[BaseModel]]:
             if system.options.model_fields.keys() - NetworkOptions.model_fields.keys()
         },
         "`transfer`": Transfer,
+        "`transfer`, `warm`": WarmStarts,
         "`medformer`": Medformer,
         "`medformer`, one of `pretrainings`": Pretraining,
         "`medformer`, one of `arms`": Arm,

@@ -13,6 +13,7 @@ from medtaskatlas.run.budget.counts import Cells, Counts
 from medtaskatlas.run.budget.medformer import ArmTraining, PretrainingRun, all_arms, pictures
 from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.run.budget.multitask import Trainings
+from medtaskatlas.run.budget.networks import unet
 from medtaskatlas.run.products import Products
 from medtaskatlas.run.studies import SCALING
 
@@ -161,6 +162,27 @@ def _transfer(counts: Counts) -> Iterator[Job]:
         n = len(plan.cells_on(dataset)) * (section.fitted_pairs + section.asked_pairs)
         work, file = n * counts.megapixels, f"transfer/kernel/{dataset}"
         yield Job("transfer_kernel", "tables", "transfer_kernel", work, benchmark=file)
+    if plan.transfer is None or not plan.transfer_sources:
+        return
+    warm, threads = plan.transfer.warm, plan.config.torch_threads
+    # A step is three times a look: forwards, and backwards.
+    look = 2e-12 * unet(warm.width, plan.config.image_size)
+    for source, seed in plan.transfer.source_runs:
+        work, file = 3 * look * warm.source_steps * warm.batch_size, f"{source}/seed{seed}"
+        yield Job(
+            *("transfer_source", "train", "transfer_source", work),
+            benchmark=f"transfer/sources/{file}",
+            threads=threads,
+        )
+    for target, seed in plan.transfer.target_runs:
+        each = 3 * warm.steps * min(warm.batch_size, warm.pairs) + 2 * warm.asked_pairs
+        starts = len(plan.transfer_sources) + 2
+        work = look * each * starts * len(plan.transfer.targets[target])
+        yield Job(
+            *("transfer_warm", "train", "transfer_warm", work),
+            benchmark=f"transfer/warm/{target}/seed{seed}",
+            threads=threads,
+        )
 
 
 def _medformer(counts: Counts) -> Iterator[Job]:

@@ -85,6 +85,21 @@ def _graded(options: Mapping[str, Any], side: int) -> Cost:
     return body + Cost(body.features * dim, body.features * dim, 0, dim) + done
 
 
+def unet(width: int, side: int) -> float:
+    """Multiplications with additions of the network of warm starts on one picture."""
+    widths = [width * 2**i for i in range(4)]
+    # Channels given and made, and how many times a side is halved.
+    down = [
+        layer
+        for i, w in enumerate(widths)
+        for layer in (((widths[i - 1] if i else 3), w, i), (w, w, i))
+    ]
+    up = [
+        layer for i, w in enumerate(widths[:-1]) for layer in ((widths[i + 1] + w, w, i), (w, w, i))
+    ]
+    return sum(9 * a * b * side**2 / 4**halved for a, b, halved in [*down, *up])
+
+
 def _apart(one: Cost) -> Cost:
     """The same network on both sides, with their difference."""
     return Cost(2 * one.macs, one.parameters, 2 * one.activations, 3 * one.features)

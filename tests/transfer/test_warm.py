@@ -1,0 +1,180 @@
+"""Warm starts: what is learned, that all starts see the same, and what comes of it in the table."""
+
+import numpy as np
+import pytest
+import torch
+
+from generated import SPLITS, make_pairs, smooth_image, write_dataset
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.atlas.transfer.gains import transfer_gains
+from medtaskatlas.core.errors import ConfigError, DataError
+from medtaskatlas.formats.parquet import read_parquet, write_parquet
+from medtaskatlas.run.transfer import plan_transfer
+from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.transfer.options import Transfer, WarmStarts
+from medtaskatlas.transfer.warm import SCRATCH, SHUFFLED, UNTRAINED, load_source, train_source
+from medtaskatlas.transfer.warm import warm_starts as start
+
+TASKS = ("inversion", "deblurring")
+FAMILIES = {"inversion": "transformation", "deblurring": "generative"}
+OPTIONS = WarmStarts(
+    width=4, source_steps=60, steps=12, pairs=4, asked_pairs=8, batch_size=4, learning_rate=0.01
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Images and pairs of two tasks on three datasets, the last of which no source sees."""
+    folder = tmp_path_factory.mktemp("warm")
+    images = [
+        write_dataset(folder / "images" / f"{name}.arrow", n=24, seed=seed, groups=12)
+        for seed, name in enumerate(("one", "two", "held"))
+    ]
+    paths = {}
+    for task in TASKS:
+        paths[task] = []
+        for image in images:
+            out = folder / "pairs" / task / image.name
+            make_pairs(image, load_bank()[task], out, pairs_per_cell=24, splits=SPLITS, seed=0)
+            paths[task].append(out)
+    return folder, images, paths
+
+
+@pytest.fixture(scope="module")
+def run(files):
+    """Sources of both tasks and the control, and the warm starts of inversion, two seeds."""
+    folder, images, paths = files
+    for name in (*TASKS, SHUFFLED):
+        cells = [p for t in TASKS for p in paths[t][:2]] if name == SHUFFLED else paths[name][:2]
+        for seed in (0, 1):
+            train_source(
+                cells, images[:2], folder / "sources" / name / f"seed{seed}.safetensors",
+                run="r", task=name, options=OPTIONS, seed=seed,
+                checkpoint=folder / "state.safetensors", threads=1,
+            )  # fmt: skip
+    outs = []
+    for seed in (0, 1):
+        sources = [
+            folder / "sources" / name / f"seed{seed}.safetensors" for name in (*TASKS, SHUFFLED)
+        ]
+        outs.append(folder / "warm" / "inversion" / f"seed{seed}.parquet")
+        start(
+            sources, paths["inversion"][1:], images[1:], outs[-1], run="r", options=OPTIONS,
+            seed=seed, split_seed=0, state=folder / "warm.safetensors", threads=1,
+        )  # fmt: skip
+    return folder, outs
+
+
+@pytest.fixture(scope="module")
+def table(run):
+    out = run[0] / "transfer_gains.parquet"
+    transfer_gains(run[1], out, run="r", families=FAMILIES, heldout_datasets=["held"], n_draws=200)
+    return read_table(out, "transfer_gains", run="r")
+
+
+def test_every_start_is_asked_about_the_same_test_pairs(run, files):
+    frame, facts = read_parquet(run[1][0])
+    frame = frame.to_pandas()
+    assert facts["seed"] == 0
+    assert set(frame["source"]) == {SCRATCH, UNTRAINED, SHUFFLED, *TASKS}
+    assert set(frame["dataset"]) == {"two", "held"}
+    asked = frame.groupby(["source", "dataset"])["pair_id"].apply(tuple)
+    for _, of in asked.groupby("dataset"):
+        assert of.nunique() == 1
+    assert frame.groupby(["source", "dataset"]).size().nunique() == 1
+    assert np.isfinite(frame[["error", "error_before"]]).all(axis=None)
+    assert not (run[0] / "warm.safetensors").exists()
+
+
+def test_the_task_itself_is_the_best_start_and_controls_are_none(table):
+    by = table[table["seed"].isna()].set_index(["dataset", "source"])
+    for dataset in ("all", "two", "held"):
+        itself = by.loc[(dataset, "inversion"), "estimate"]
+        assert itself > 0.3
+        others = by.loc[dataset].drop("inversion")["estimate"]
+        assert itself > others.max()
+    assert by.loc[("all", "inversion"), "source_role"] == "itself"
+    assert by.loc[("all", UNTRAINED), "source_role"] == "untrained"
+    assert by.loc[("all", SHUFFLED), "source_role"] == "shuffled"
+    assert abs(by.loc[("all", UNTRAINED), "estimate"]) < 0.3
+    assert bool(by.loc[("two", "inversion"), "dataset_trained"])
+    assert not bool(by.loc[("held", "inversion"), "dataset_trained"])
+
+
+def test_the_gain_is_that_by_hand(run, table):
+    frames = [read_parquet(path)[0].to_pandas() for path in run[1]]
+    gains = []
+    for dataset in ("two", "held"):
+        mean = [f[f["dataset"] == dataset].groupby("source")["error"].mean() for f in frames]
+        both = sum(mean) / 2
+        gains.append(1 - both["deblurring"] / both[SCRATCH])
+    by = table[table["seed"].isna()].set_index(["dataset", "source"])["estimate"]
+    assert by["two", "deblurring"] == pytest.approx(max(gains[0], -1))
+    assert by["all", "deblurring"] == pytest.approx(np.mean(np.clip(gains, -1, 1)))
+    assert set(table["seed"].dropna()) == {0, 1}
+
+
+def test_a_source_is_resumable_reproducible_and_loads_with_one_call(run, files, tmp_path):
+    folder, images, paths = files
+    again = tmp_path / "inversion" / "seed0.safetensors"
+    train_source(
+        paths["inversion"][:2], images[:2], again, run="r", task="inversion", options=OPTIONS,
+        seed=0, checkpoint=tmp_path / "state", threads=1,
+    )  # fmt: skip
+    first = folder / "sources" / "inversion" / "seed0.safetensors"
+    network, other = load_source(first), load_source(again)
+    pixels = np.stack([smooth_image(np.random.default_rng(0), 32, 32, True)])
+    picture = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(network(picture), other(picture))
+        assert float((network(picture) - (1 - picture)).square().mean()) < 0.06
+
+
+def test_what_does_not_fit_is_named(run, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"broken\.safetensors holds no network of a task"):
+        load_source(broken)
+    with pytest.raises(DataError, match="is of run 'r', not 'other'"):
+        transfer_gains(run[1], tmp_path / "t.parquet", run="other", families=FAMILIES)
+    table, facts = read_parquet(run[1][1])
+    frame = table.to_pandas()
+    frame.loc[frame["source"] == "deblurring", "pair_id"] += "x"
+    path = tmp_path / "seed1.parquet"
+    write_parquet(path, type(table).from_pandas(frame, preserve_index=False), facts)
+    with pytest.raises(DataError, match="asked about other pairs"):
+        transfer_gains([run[1][0], path], tmp_path / "t.parquet", run="r", families=FAMILIES)
+    with pytest.raises(DataError, match="inversion has no pair of a training group"):
+        train_source(
+            [], [], tmp_path / "s.safetensors", run="r", task="inversion", options=OPTIONS, seed=0,
+            checkpoint=tmp_path / "state", threads=1,
+        )  # fmt: skip
+
+
+CELLS = [(t, d) for d in ("a", "b", "c", "held") for t in ("x", "y") if (t, d) != ("y", "a")]
+
+
+def test_targets_share_datasets_and_some_are_held_out():
+    trained = [cell for cell in CELLS if cell[1] != "held"]
+    plan = plan_transfer(Transfer(warm=WarmStarts()), ["x", "y"], CELLS, trained)
+    assert plan.sources == ["x", "y"]
+    assert plan.targets == {"x": ["b", "c", "held"], "y": ["b", "c", "held"]}
+    assert plan.source_runs == [("x", 0), ("y", 0), (SHUFFLED, 0)]
+    one = plan_transfer(Transfer(warm=WarmStarts(datasets=["a"])), ["x", "y"], CELLS, trained)
+    assert one.targets == {"x": ["a"]}
+    assert one.messages == ["transfer: no dataset to ask y on"]
+    assert plan_transfer(Transfer(), ["x"], CELLS, trained).source_runs == []
+
+
+@pytest.mark.parametrize(
+    ("warm", "parts"),
+    [
+        ({"tasks": ["z"]}, ["transfer.warm.tasks: 'z'", "x"]),
+        ({"datasets": ["elsewhere"]}, ["transfer.warm.datasets: 'elsewhere'"]),
+        ({"tasks": ["y"], "datasets": ["a"]}, ["no target has a dataset"]),
+    ],
+)
+def test_names_that_a_run_lacks_are_told(warm, parts):
+    with pytest.raises(ConfigError) as caught:
+        plan_transfer(Transfer(warm=WarmStarts(**warm)), ["x", "y"], CELLS, CELLS)
+    assert all(part in str(caught.value) for part in parts)
