@@ -11,8 +11,8 @@ from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.formats.parquet import read_parquet, write_parquet
 from medtaskatlas.run.transfer import plan_transfer
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.transfer.options import Transfer, WarmStarts
-from medtaskatlas.transfer.warm import SCRATCH, SHUFFLED, UNTRAINED, load_source, train_source
+from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, Transfer, WarmStarts
+from medtaskatlas.transfer.warm import load_source, train_source
 from medtaskatlas.transfer.warm import warm_starts as start
 
 TASKS = ("inversion", "deblurring")

@@ -291,7 +291,7 @@ def _halves(
     design = Design.of(queries.frame)
     D, T = len(design.datasets), len(design.tasks)
     own = np.isin(design.tasks, queries.asked)
-    if D < 2 or own.sum() < 2:
+    if D < 2 or T < 2 or not own.any():
         return None, "could not be run: fewer than two datasets, or two tasks"
     dataset = design.subject_dataset[design.subject]
     size = np.zeros((D, T))

@@ -25,9 +25,10 @@ from medtaskatlas.run.selection import (
     with_own,
 )
 from medtaskatlas.run.studies import Point, points_of
-from medtaskatlas.run.transfer import SHUFFLED, TransferPlan, plan_transfer
+from medtaskatlas.run.transfer import TransferPlan, plan_transfer
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
+from medtaskatlas.transfer.options import SHUFFLED
 
 
 @dataclass(frozen=True)

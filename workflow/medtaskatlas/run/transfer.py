@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from medtaskatlas.core.errors import ConfigError, nearest
-from medtaskatlas.transfer.options import Transfer, WarmStarts
+from medtaskatlas.transfer.options import SHUFFLED, Transfer, WarmStarts
 
-SHUFFLED = "shuffled_outputs"  # that of medtaskatlas.transfer.warm, which imports torch
 Cells = Sequence[tuple[str, str]]
 
 

@@ -8,6 +8,10 @@ from pydantic import Field
 
 from medtaskatlas.core.strict_model import StrictModel
 
+# What stands for a source beside the tasks: the start from scratch, that of another seed, and a
+# network that learned outputs of other images.
+SCRATCH, UNTRAINED, SHUFFLED = "scratch", "untrained", "shuffled_outputs"
+
 
 class WarmStarts(StrictModel):
     """Whole networks from one task to another: what few pairs of the target gain by them."""

@@ -30,12 +30,9 @@ from medtaskatlas.learning.options import Training
 from medtaskatlas.networks.from_seed import from_seed
 from medtaskatlas.networks.unet import UNet
 from medtaskatlas.transfer.describe import choose
-from medtaskatlas.transfer.options import WarmStarts
+from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, WarmStarts
 
 MODULE = "medtaskatlas.transfer.warm"
-# What stands for a source beside the tasks: the start from scratch, that of another seed, and a
-# network that learned outputs of other images.
-SCRATCH, UNTRAINED, SHUFFLED = "scratch", "untrained", "shuffled_outputs"
 COLUMNS = ("pair_id", "image_id", "group_id", "subject_id")
 EVALUATED = 64  # pairs at once
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from medtaskatlas.atlas.resampling import DRAWS
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
-from medtaskatlas.learning.checkpoint import load_tensors
-from medtaskatlas.transfer.describe import IDS, PARTS
-from medtaskatlas.transfer.kernel import Moments, apart, error, operator
+
+if TYPE_CHECKING:
+    from medtaskatlas.transfer.kernel import Moments
 
 ALL = "all"
+IDS = ("image_id", "group_id", "subject_id")
 # Square error of rounding to 256 grey levels: a map that is nearer is not told from exact.
 ROUNDING = 1 / (12 * 255**2)
 ONE_DATASET = "no interval: one dataset"
@@ -108,6 +109,10 @@ def functional_distance(
 
 def _read(path: Path, run: str) -> _Described:
     """A file of :func:`medtaskatlas.transfer.describe.describe`."""
+    from medtaskatlas.learning.checkpoint import load_tensors
+    from medtaskatlas.transfer.describe import PARTS
+    from medtaskatlas.transfer.kernel import Moments
+
     remedy = f"delete {path} and start the run again"
     try:
         tensors, facts = load_tensors(path)
@@ -141,6 +146,8 @@ class _Matrices:
     @classmethod
     def between(cls, fitted: Sequence[Moments], asked: Sequence[Moments]) -> _Matrices:
         """Maps of some tasks, on the pairs of the same tasks."""
+        from medtaskatlas.transfer.kernel import apart, error, operator
+
         maps = [operator(moments) for moments in fitted]
         T = len(maps)
         errors, distances = np.empty((T, T)), np.zeros((T, T))
@@ -181,6 +188,8 @@ def _rows_of_all(
     every: Sequence[_Described], each: dict[str, _Matrices], seed: int, n_draws: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of every two tasks over the datasets that have both, each dataset counting alike."""
+    from medtaskatlas.transfer.kernel import apart, error, operator
+
     tasks = sorted({task for one in every for task in one.tasks})
     for source in tasks:
         for target in tasks:

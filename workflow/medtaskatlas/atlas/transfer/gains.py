@@ -17,7 +17,7 @@ from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.parquet import read_parquet, remedy
-from medtaskatlas.transfer.warm import SCRATCH, SHUFFLED, UNTRAINED
+from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED
 
 DRAWS = 1000
 ALL = "all"
