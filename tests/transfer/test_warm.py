@@ -78,10 +78,11 @@ def test_every_start_is_asked_about_the_same_test_pairs(run, files):
     assert facts["seed"] == 0
     assert set(frame["source"]) == {SCRATCH, UNTRAINED, SHUFFLED, *TASKS}
     assert set(frame["dataset"]) == {"two", "held"}
-    asked = frame.groupby(["source", "dataset"])["pair_id"].apply(tuple)
+    asked = frame.groupby(["source", "start", "dataset"])["pair_id"].apply(tuple)
     for _, of in asked.groupby("dataset"):
         assert of.nunique() == 1
-    assert frame.groupby(["source", "dataset"]).size().nunique() == 1
+    assert frame.groupby(["source", "dataset", "start"]).size().nunique() == 1
+    assert set(frame.loc[frame["source"] == SCRATCH, "start"]) == {0, 1, 2}
     assert np.isfinite(frame[["error", "error_before"]]).all(axis=None)
     assert not (run[0] / "warm.safetensors").exists()
 

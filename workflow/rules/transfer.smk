@@ -26,7 +26,7 @@ rule transfer_kernel:
     params:
         run=RUN.config.run,
         seed=RUN.config.seed,
-        options=RUN.config.transfer.model_dump() if RUN.config.transfer else {},
+        options=RUN.config.transfer.kernel() if RUN.config.transfer else {},
         code=code_hash("medtaskatlas.transfer.describe"),
     message:
         "functions of tasks on {wildcards.dataset}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -40,3 +40,7 @@ class Transfer(StrictModel):
         20, ge=2, description="pairs of a cell that functions are asked about, of test images"
     )
     warm: WarmStarts | None = Field(None, description="warm starts, measured; null: none")
+
+    def kernel(self) -> dict[str, Any]:
+        """What functional distances depend on."""
+        return self.model_dump(include={"fitted_pairs", "asked_pairs"})

@@ -35,6 +35,8 @@ from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, WarmStar
 MODULE = "medtaskatlas.transfer.warm"
 COLUMNS = ("pair_id", "image_id", "group_id", "subject_id")
 EVALUATED = 64  # pairs at once
+# Starts from scratch, whose mean is what gains are held against: one alone may be lucky.
+SCRATCHES = 3
 
 
 @dataclass(frozen=True)
@@ -171,9 +173,9 @@ def _training_sets(
     return found
 
 
-def _scratch(options: WarmStarts, seed: int, name: str = SCRATCH) -> UNet:
-    """Network of a seed; all starts of a run begin with the same ones."""
-    own = int(generator(seed, "transfer", name).integers(2**62))
+def _scratch(options: WarmStarts, seed: int, name: str = SCRATCH, turn: int = 0) -> UNet:
+    """Network of a seed; sources of a seed begin with the first from scratch."""
+    own = int(generator(seed, "transfer", name, turn).integers(2**62))
     return from_seed(lambda: UNet(options.width), own)
 
 
@@ -228,7 +230,8 @@ def warm_starts(
     pair_paths, image_paths
         Main pairs of the target on the datasets that are asked, and their images.
     out
-        The table to make: one row a dataset, source and test pair, with the mean square error
+        The table to make: one row a dataset, source, ``start`` (several from
+        scratch) and test pair, with the mean square error
         before (``error_before``) and after (``error``) the steps on the target.
     run
         Name of the run.
@@ -257,9 +260,10 @@ def warm_starts(
         learned, asked, _ = choose(pairs, options.pairs, options.asked_pairs, split_seed)
         own, test = (_pairs(pairs, rows) for rows in (learned, asked))
         about = {name: pairs.numpy(name)[asked] for name in COLUMNS}
-        for name, network in _starts(options, seed, sources, f"{path.parent.name} {path.stem}"):
+        title = f"{path.parent.name} {path.stem}"
+        for name, turn, network in _starts(options, seed, sources, title):
             before = errors(network, test)
-            title = f"{name} to {path.parent.name} on {path.stem}"
+            title = f"{name} {turn} to {path.parent.name} on {path.stem}"
             _fine_tune(network, own, options, Checkpoint(state, title), seed=seed, title=title)
             n = len(asked)
             fixed = {"source": name, "target": path.parent.name, "dataset": path.stem}
@@ -269,6 +273,7 @@ def warm_starts(
                     **about,
                     "error_before": before,
                     "error": errors(network, test),
+                    "start": np.full(n, turn),
                     "n_learned": np.full(n, len(own)),
                 }
             )
@@ -280,14 +285,15 @@ def warm_starts(
 
 def _starts(
     options: WarmStarts, seed: int, sources: dict[str, str | Path], title: str
-) -> Iterator[tuple[str, UNet]]:
-    """Every start with its name, scratch and controls among them."""
-    bar = tqdm([SCRATCH, UNTRAINED, *sources], f"warm starts of {title}", mininterval=2)
-    for name in bar:
+) -> Iterator[tuple[str, int, UNet]]:
+    """Every start with its name and number, scratch and controls among them."""
+    starts = [(SCRATCH, turn) for turn in range(SCRATCHES)]
+    starts += [(name, 0) for name in (UNTRAINED, *sources)]
+    for name, turn in tqdm(starts, f"warm starts of {title}", mininterval=2):
         if name in (SCRATCH, UNTRAINED):
-            yield name, _scratch(options, seed, name)
+            yield name, turn, _scratch(options, seed, name, turn)
         else:
-            yield name, load_source(sources[name])
+            yield name, turn, load_source(sources[name])
 
 
 def _fine_tune(

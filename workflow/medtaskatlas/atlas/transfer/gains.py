@@ -70,8 +70,8 @@ def transfer_gains(
     """Write the table `transfer_gains`.
 
     The gain on a dataset is ``1 - error / scratch_error`` of mean errors over its test pairs, at
-    least -1; over datasets their mean. Draws are of datasets, subjects and seeds, the same for all
-    sources of a target.
+    least -1, where from scratch is the mean of three starts; over datasets their mean. Draws are of
+    datasets, subjects and seeds, the same for all sources of a target.
 
     Parameters
     ----------
@@ -130,19 +130,21 @@ def _rows(
     seeds = sorted(by_seed)
     first = by_seed[seeds[0]]
     sources = [name for name in dict.fromkeys(first["source"]) if name != SCRATCH]
-    frame = first[first["source"] == SCRATCH].reset_index(drop=True).assign(task="")
+    alone = (first["source"] == SCRATCH) & (first["start"] == 0)
+    frame = first[alone].reset_index(drop=True).assign(task="")
     key = ["dataset", "pair_id"]
 
     def of(name: str, column: str) -> np.ndarray:
         found = []
         for s in seeds:
-            own = by_seed[s][by_seed[s]["source"] == name].reset_index(drop=True)
-            if not own[key].equals(frame[key]):
+            rows = by_seed[s][by_seed[s]["source"] == name]
+            starts = [own.reset_index(drop=True) for _, own in rows.groupby("start")]
+            if not starts or not all(own[key].equals(frame[key]) for own in starts):
                 raise DataError(
                     f"transfer of {target}: {name}, seed {s}, was asked about other pairs",
                     "delete the run's transfer/warm and start the run again",
                 )
-            found.append(own[column].to_numpy(float))
+            found.append(np.mean([own[column].to_numpy(float) for own in starts], axis=0))
         return np.stack(found)
 
     scratch = of(SCRATCH, "error")

@@ -176,7 +176,7 @@ def _transfer(counts: Counts) -> Iterator[Job]:
         )
     for target, seed in plan.transfer.target_runs:
         each = 3 * warm.steps * min(warm.batch_size, warm.pairs) + 2 * warm.asked_pairs
-        starts = len(plan.transfer_sources) + 2
+        starts = len(plan.transfer_sources) + 4
         work = look * each * starts * len(plan.transfer.targets[target])
         yield Job(
             *("transfer_warm", "train", "transfer_warm", work),
