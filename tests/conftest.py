@@ -20,14 +20,6 @@ from medtaskatlas.tasks.bank import load_bank
 from medtaskatlas.tasks.task import REGISTRY
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist a file runs in one process, and so do all tests of whole runs."""
-    for item in items:
-        group = "workflow" if item.path.parent.name == "workflow" else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def sample() -> Sample:
     return make_sample()

@@ -196,7 +196,7 @@ def test_gres_in_place_of_gpus(submitted, tmp_path) -> None:
 
 def test_minutes_of_a_training_are_a_setting(rules, tmp_path) -> None:
     trainings = {"train", "train_point"} | {
-        name for name in GPU_RULES if name.startswith(("multitask_", "medformer_"))
+        name for name in GPU_RULES if name.startswith(("multitask_", "medformer_", "transfer_"))
     }
     assert {rules[name]["runtime"][0] for name in trainings} == {720}
     longer = asked(tmp_path, train_minutes=2880)

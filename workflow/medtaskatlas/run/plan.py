@@ -50,13 +50,13 @@ class RunPlan:
     def cells(self) -> list[tuple[str, str]]:
         """(task, dataset) of every cell of the grid that has what the task needs.
 
-        None without encoders, which alone need pairs.
+        None without encoders and transfer, which alone need pairs.
         """
         return [
             (task.name, dataset.name)
             for task in self.tasks.values()
             for dataset in self.datasets.values()
-            if self.encoders and task.needs <= dataset.offers
+            if (self.encoders or self.config.transfer) and task.needs <= dataset.offers
         ]
 
     @property
