@@ -15,8 +15,10 @@ from medtaskatlas.formats.images import ImageSet
 from runs import command, due_jobs, files, of_project, project_copy, snakemake
 
 # Those of a run without studies, multi-task systems and Medformer.
-ABSENT = ("unseen_tasks", "scaling", "multitask", "medformer", "medformer_pretexts")
-ABSENT += ("transfer", "transfer_warm")
+ABSENT = (
+    *("unseen_tasks", "scaling", "multitask", "medformer", "medformer_pretexts"),
+    *("transfer", "transfer_warm"),
+)
 TABLES = [name for name, table in REGISTRY.items() if table.when not in ABSENT]
 
 

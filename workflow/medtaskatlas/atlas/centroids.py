@@ -92,7 +92,7 @@ def as_they_are(cosines: Cosines, queries: EncoderQueries) -> np.ndarray:
 
 
 def subjects_of(design: Design) -> np.ndarray:
-    """Number of groups of each task, [T]."""
+    """Number of subjects of each task, [T]."""
     return np.asarray((design.sums(np.ones(len(design.task))) > 0).sum(axis=0))
 
 

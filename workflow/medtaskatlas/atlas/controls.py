@@ -244,7 +244,8 @@ def duplicated_task(encoders: Iterable[EncoderQueries], seed: int) -> Iterator[d
     """A task on some datasets must lie nearer to itself on others than tasks lie to each other.
 
     Relative to the distance between tasks, and by more than in the untrained network, which knows
-    no task but sees the same pixels. Datasets share no subject, so nothing else makes them alike.
+    no task but sees the same pixels. Outside of `regions` datasets share no subject, so that
+    nothing else makes them alike.
     """
     found: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for queries in encoders:

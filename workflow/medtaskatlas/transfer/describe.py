@@ -16,7 +16,7 @@ from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import PairSet
 from medtaskatlas.learning.checkpoint import save_tensors
-from medtaskatlas.transfer.kernel import Moments, moments, networks
+from medtaskatlas.transfer.kernel import Moments, moments, networks, to_tensor
 
 PARTS = ("gram", "cross", "square", "pixels")
 IDS = ("image_id", "group_id", "subject_id")
@@ -145,8 +145,7 @@ def _differences(outputs: Sequence[dict[int, np.ndarray]]) -> dict[str, torch.Te
         shared[a, b] = shared[b, a] = len(rows)
         if rows:
             one, other = (
-                torch.from_numpy(np.stack([of[row] for row in rows])).permute(0, 3, 1, 2) / 255
-                for of in (outputs[a], outputs[b])
+                to_tensor(np.stack([of[row] for row in rows])) for of in (outputs[a], outputs[b])
             )
             square[a, b] = square[b, a] = float((one - other).square().mean())
             alike[a, b] = alike[b, a] = float(ssim(one, other).mean())

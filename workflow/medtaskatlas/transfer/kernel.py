@@ -119,13 +119,13 @@ def _batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Pairs as float [B, 3, H, W] in 0..1, some at a time."""
     for start in range(0, len(inputs), AT_ONCE):
-        yield tuple(
-            torch.from_numpy(np.ascontiguousarray(side[start : start + AT_ONCE]))
-            .permute(0, 3, 1, 2)
-            .float()
-            / 255
-            for side in (inputs, outputs)
-        )  # type: ignore[misc]
+        part = slice(start, start + AT_ONCE)
+        yield to_tensor(inputs[part]), to_tensor(outputs[part])
+
+
+def to_tensor(pixels: np.ndarray) -> torch.Tensor:
+    """Float [B, 3, H, W] in 0..1 of uint8 [B, H, W, 3]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
 
 
 def operator(fitted: Moments) -> torch.Tensor:

@@ -30,6 +30,7 @@ from medtaskatlas.learning.options import Training
 from medtaskatlas.networks.from_seed import from_seed
 from medtaskatlas.networks.unet import UNet
 from medtaskatlas.transfer.describe import choose
+from medtaskatlas.transfer.kernel import to_tensor
 from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, WarmStarts
 
 MODULE = "medtaskatlas.transfer.warm"
@@ -65,7 +66,7 @@ class DoTask(Objective[Pairs]):
     def loss(self, model: Callable[..., Any], batch: Pairs) -> dict[str, torch.Tensor]:
         """Mean square error, grey levels 0..1."""
         device = next(self.model.parameters()).device
-        images, wanted = (_tensor(side).to(device) for side in (batch.inputs, batch.outputs))
+        images, wanted = (to_tensor(side).to(device) for side in (batch.inputs, batch.outputs))
         return {"error": (model(images) - wanted).square().mean()}
 
     def suspects(self, batch: Pairs, part: str | None) -> list[str]:
@@ -324,13 +325,8 @@ def errors(network: UNet, pairs: Pairs) -> np.ndarray:
     with torch.inference_mode():
         for i in range(0, len(pairs), EVALUATED):
             part = slice(i, i + EVALUATED)
-            done = network(_tensor(pairs.inputs[part]).to(device)).clamp(0, 1)
-            missed = (done - _tensor(pairs.outputs[part]).to(device)).square()
+            done = network(to_tensor(pairs.inputs[part]).to(device)).clamp(0, 1)
+            missed = (done - to_tensor(pairs.outputs[part]).to(device)).square()
             found.append(missed.flatten(1).mean(dim=1).double().cpu().numpy())
     network.cpu()
     return np.concatenate(found)
-
-
-def _tensor(pixels: np.ndarray) -> torch.Tensor:
-    """Float [B, 3, H, W] in 0..1 of uint8 [B, H, W, 3]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255

@@ -168,7 +168,7 @@ def auc_draws(
 
 
 def rate_draws(hit: np.ndarray, group: np.ndarray, draws: Draws) -> np.ndarray:
-    """Share [B] of pairs with a property on every draw of groups; NaN where a draw has none."""
+    """Share [B] of pairs with a property on every draw of subjects; NaN where one has none."""
     n = draws.subject.shape[1]
     bottom = draws.subject @ np.bincount(group, minlength=n)
     top = draws.subject @ np.bincount(group, hit, minlength=n)

@@ -100,16 +100,8 @@ def _interval(
     if 1 < n_problems < MIN_SUBJECTS:
         few = f"no interval: {n_problems} problems, at least {MIN_SUBJECTS} are needed"
         return no_interval(few), None
-    least = _least(problems)
+    # The problem that rests on the fewest independent things.
+    least = min(problems, key=lambda p: n_units(counts(p.images)))
     n = counts(least.images)
     made = subject_interval(value, n, n_problems, f"problem {least.name}")
     return made, None if made.ci_low is None else subject_p(value, n, n_problems)
-
-
-def _least(problems: Sequence[OneProblem]) -> OneProblem:
-    """The problem that rests on the fewest independent things."""
-
-    def units(problem: OneProblem) -> int:
-        return n_units(counts(problem.images))
-
-    return min(problems, key=units)
