@@ -61,10 +61,19 @@ def as_images(pixels: np.ndarray) -> torch.Tensor:
 
 
 def info_nce(one: torch.Tensor, other: torch.Tensor, temperature: float = 0.2) -> torch.Tensor:
-    """Contrast of features [n, d] with their counterparts, both ways (Oord et al., 2018)."""
-    similar = (
-        torch.nn.functional.normalize(one, dim=1) @ torch.nn.functional.normalize(other, dim=1).T
-    )
+    """Contrast of features [n, d] with their counterparts, both ways (Oord et al., 2018).
+
+    Features are standardised over the batch, as by the last normalisation of Chen et al. (2020):
+    what all images share is large beside what sets them apart, and would make all of them alike.
+    """
+    one, other = (_standardised(side) for side in (one, other))
+    similar = one @ other.T
     right = torch.arange(len(one), device=one.device)
     entropy = torch.nn.functional.cross_entropy
     return (entropy(similar / temperature, right) + entropy(similar.T / temperature, right)) / 2
+
+
+def _standardised(values: torch.Tensor) -> torch.Tensor:
+    """Of length one, after mean and spread of each feature were taken out."""
+    spread, mean = torch.std_mean(values.float(), dim=0, correction=0)
+    return torch.nn.functional.normalize((values.float() - mean) / (spread + 1e-5), dim=1)
