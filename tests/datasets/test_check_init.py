@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ import folders
 from folders import describe, flat, head, load, picture, read_all, table, write
 from medfiles import write_dicom
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.datasets.folder.check import check_folder
+from medtaskatlas.datasets.folder.check import check_folder, folded, write_findings
 from medtaskatlas.datasets.folder.init import init_folder
 from medtaskatlas.datasets.folder.survey import survey
 
@@ -73,7 +74,7 @@ def test_goes_on_after_each_mistake(tmp_path):
         ("images/a1.png", ""),
         ("images/a2.png", ""),
         ("images/a3.png", ""),
-        ("images/a5.png", ""),
+        ("images/a5.png", "boxes.csv"),
     ]
     assert all(f.remedy for f in found(root))
     assert not any(str(tmp_path) in f.problem for f in found(root))
@@ -126,12 +127,47 @@ def test_warnings(tmp_path):
     assert "citation" in said
     assert said["name"] == "is 'mine', the folder is 'folder'"
     assert said["labels"] == "is not given, though there is labels.csv"
-    assert said["images/copy.png"] == "copy is the same picture as a0, in another group"
+    assert said["copy and a0"] == "one picture under two names, in two groups"
     assert said["classes.2"] == "never is in no mask"
     groups = [f.problem for f in found(root, "warning") if f.where == "groups"]
     assert re.match("no groups are known for 4 of 4 images", groups[0])
     assert re.match("4 groups are few to split: val and test get one or two", groups[1])
     assert not found(root)
+
+
+def test_a_file_is_named_once_and_equal_findings_are_folded(tmp_path):
+    """Twelve files of one mistake are one finding; the list has a line for each."""
+    root = flat(tmp_path / "mine", n=12, masks=True)
+    for i in range(12):
+        write(root / "masks" / f"a{i}.png", np.ones((9, 9), np.uint8))
+    for i in range(3):
+        (root / "images" / f"a{i}.png").write_bytes(b"")
+    findings = check_folder(root)
+    shown = [str(f) for f in folded(findings) if f.severity == "error"]
+    assert len(shown) == 3, shown  # the third: no image is left
+    empty = "error: images/a0.png: is empty (and 2 more: images/a1.png, images/a2.png)"
+    assert shown[0].startswith(empty)
+    size = "error: images/a10.png: masks/a10.png is 9 x 9 pixels, images/a10.png is 32 x 24 (and 8 "
+    assert shown[1].startswith(size + "more: images/a11.png, images/a3.png, ")
+    path = tmp_path / "out" / "mine.csv"
+    assert write_findings(findings, path) == f"each in {path}"
+    rows = list(csv.reader(path.open(encoding="utf-8")))
+    assert rows[0] == ["severity", "file", "where", "problem", "remedy"]
+    assert sum(row[0] == "error" for row in rows[1:]) == 13
+    assert write_findings(findings, Path("/proc/mine.csv")).startswith("no list of each: ")
+
+
+def test_a_damaged_picture_is_told_by_its_finding_alone(tmp_path, capfd):
+    root = flat(tmp_path / "mine", n=2)
+    (root / "images" / "a0.png").write_bytes((root / "images" / "a0.png").read_bytes()[:90])
+    assert places(root) == [("images/a0.png", "")]
+    assert capfd.readouterr().err == ""  # OpenCV names no file
+
+
+def test_a_name_that_is_no_name_is_told_once(tmp_path):
+    root = flat(tmp_path / "1_mine", n=2, name="1_mine")
+    assert places(root) == [("dataset.yaml", "name")]
+    assert not [f for f in found(root, "warning") if f.where == "name"]
 
 
 def test_two_groups_cannot_be_split(tmp_path):

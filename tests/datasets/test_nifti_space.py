@@ -1,6 +1,8 @@
 """Where voxels of NIfTI files lie: two transforms, units, tiny voxels, slices without thickness."""
 
 import struct
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -178,3 +180,16 @@ def test_axes_that_span_no_space(tmp_path, wrong):
     with pytest.raises(DataError, match=r"v\.nii: its axes span no space") as said:
         read_all(describe(tmp_path, modality="MR"))
     assert "mend its header" in said.value.remedy
+
+
+def test_what_nibabel_puts_right_is_not_printed_without_the_file_s_name(tmp_path):
+    """In a process of its own: pytest hears what a library prints at its import or not at all."""
+    path = tmp_path / "v.nii"
+    save(path, np.zeros((8, 9, 1), np.int16), np.eye(4))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<f", data, 80 + 4 * 2, 0)  # pixdim
+    path.write_bytes(data)
+    code = "import sys; from medtaskatlas.datasets.io.nifti import volume_shape as shape\n"
+    command = [sys.executable, "-c", f"{code}print(shape(sys.argv[1]))", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(8, 9, 1)\n", "")

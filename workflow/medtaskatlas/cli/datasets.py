@@ -92,17 +92,23 @@ def check_dataset(
     ] = Path("results/check"),
 ) -> None:
     """Read everything once, say what is wrong, and draw the images with their masks."""
+    from medtaskatlas.datasets.folder.check import folded, write_findings
     from medtaskatlas.datasets.own import check_own
 
     bad = 0
     existing_folder(folder)
     for dataset in sorted(p.parent for p in folder.glob("*/dataset.yaml")) or [folder]:
-        findings = check_own(dataset, pictures / f"{dataset.resolve().name}.png")
-        for finding in findings:
+        picture = pictures / f"{dataset.resolve().name}.png"
+        findings = check_own(dataset, picture)
+        shown = folded(findings)
+        for finding in shown:
             typer.echo(str(finding))
         errors = sum(f.severity == "error" for f in findings)
         warnings = sum(f.severity == "warning" for f in findings)
-        typer.echo(f"{dataset}: {counted(error=errors, warning=warnings)}")
+        said = f"{dataset}: {counted(error=errors, warning=warnings)}"
+        if len(shown) < len(findings):
+            said += f", {write_findings(findings, picture.with_suffix('.csv'))}"
+        typer.echo(said)
         bad += errors
     if bad:
         raise typer.Exit(1)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import astuple, dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from medtaskatlas.core.errors import AtlasError, DataError, unreadable
+from medtaskatlas.core.files import atomic_write
+from medtaskatlas.core.text import visible
 from medtaskatlas.datasets.folder.description import (
     DESCRIPTION,
     Description,
@@ -38,6 +42,7 @@ _MASK_KEYS = {"masks", "classes", "masks_optional", "mask_pattern"}
 _TOGETHER = {*_MASK_KEYS, "window", "annotation", "labels", "instances", "boxes", "maps"}
 _TOGETHER |= {"label_kind"}
 _FEW_GROUPS = 10
+_SHOWN = 10  # places of a folded finding
 _FEW_VALUES = 3  # more grey values than a label map has in most slices
 
 
@@ -81,7 +86,7 @@ def _whatever_comes(check: Iterator[Finding], folder: Path) -> list[Finding]:
         for finding in check:
             findings.append(finding)
     except AtlasError as error:
-        findings.append(Finding("error", "", "", _short(error, folder), error.remedy))
+        findings.append(_mistake(error, folder))
     except Exception as error:
         unforeseen = unreadable(folder, error, "look at the files that were added or changed last")
         findings.append(Finding("error", "", "", unforeseen.problem, unforeseen.remedy))
@@ -174,7 +179,8 @@ def _about(folder: Path, raw: dict[Any, Any], description: Description) -> Itera
     for key in ("source", "citation"):
         if key not in raw:
             yield _warning(key, "is not given", "write where the data come from and what to cite")
-    if "name" in raw and description.name not in (folder.resolve().name, identifier(folder)):
+    own_names = (folder.resolve().name, identifier(folder))
+    if raw.get("name") == description.name not in own_names:
         yield _warning(
             "name",
             f"is {description.name!r}, the folder is {folder.resolve().name!r}",
@@ -209,7 +215,7 @@ def _read(
             for frame in read_packed(description, folder):
                 yield from _take(frame, seen, description.images)
         except AtlasError as error:
-            yield Finding("error", description.images, "", _short(error, folder), error.remedy)
+            yield _mistake(error, folder, description.images)
         return
     if description.splits is None and SPLITS_FILE in {entry.name for entry in entries}:
         description = description.model_copy(update={"splits": SPLITS_FILE})
@@ -227,7 +233,7 @@ def _read(
             for frame in read_item(found, item, notes.append):
                 yield from _take(frame, seen, file)
         except DataError as error:
-            yield Finding("error", file, "", _short(error, folder), error.remedy)
+            yield _mistake(error, folder, file)
         yield from notes
         notes.clear()
 
@@ -267,14 +273,11 @@ def _take(frame: Frame | Excluded, seen: _Seen, file: str) -> Iterator[Finding]:
     own = (frame.image_id, frame.group_id)
     image, group = seen.pictures.setdefault(digest.digest(), own)
     if image != frame.image_id:
-        said, remedy = (
-            f"{frame.image_id} is the same picture as {image}",
-            "only one of them is used",
-        )
+        said, remedy = "one picture under two names", "only one of them is used"
         if group != frame.group_id:
-            said += ", in another group"
+            said += ", in two groups"
             remedy += "; put both into one group, or delete one"
-        yield Finding("warning", file, "", said, remedy)
+        yield Finding("warning", file, f"{frame.image_id} and {image}", said, remedy)
 
 
 def check_frames(
@@ -360,6 +363,44 @@ def _warning(where: str, problem: str, remedy: str) -> Finding:
     return Finding("warning", DESCRIPTION, where, problem, remedy)
 
 
-def _short(error: AtlasError, folder: Path) -> str:
-    """What is wrong, with paths relative to the dataset's folder."""
-    return error.problem.replace(f"{folder}/", "")
+def _mistake(error: AtlasError, folder: Path, file: str = "") -> Finding:
+    """An error as a finding of a file: paths relative to the folder, each file named once."""
+    problem = error.problem.replace(f"{folder}/", "")
+    if file and problem.startswith((f"{file}: ", f"{file} ", f"{file}/")):
+        return Finding("error", file, "", problem[len(file) :].lstrip(":/ "), error.remedy)
+    # What another file is blamed for, such as a mask: the same words of many files can be folded.
+    other, _, rest = problem.partition(": ")
+    if rest and (folder / other).is_file():
+        return Finding("error", file, other, rest, error.remedy)
+    return Finding("error", file, "", problem, error.remedy)
+
+
+def folded(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that say the same, but for the file's name, as one that names the other places."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        own = rf"\b{re.escape(PurePosixPath(finding.file).name.split('.')[0])}(?=[._-])"
+        problem, remedy = (re.sub(own, "", text) for text in (finding.problem, finding.remedy))
+        alike.setdefault((finding.severity, problem, remedy), []).append(finding)
+    return [_with_others(first, others) for first, *others in alike.values()]
+
+
+def _with_others(first: Finding, others: list[Finding]) -> Finding:
+    """A finding that names the places of others, too."""
+    if not others:
+        return first
+    places = [other.where if other.file == first.file else other.file for other in others]
+    shown = visible(", ".join(places[:_SHOWN]), keep="") + ", ..." * (len(places) > _SHOWN)
+    return replace(first, problem=f"{first.problem} (and {len(others)} more: {shown})")
+
+
+def write_findings(findings: Iterable[Finding], path: Path) -> str:
+    """Write each finding as a line of a CSV file; says where, or why not: it stops no check."""
+    try:
+        with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as text:
+            writer = csv.writer(text)
+            writer.writerow([one.name for one in fields(Finding)])
+            writer.writerows([visible(cell, keep="") for cell in astuple(f)] for f in findings)
+    except (DataError, OSError) as error:
+        return f"no list of each: {error}"
+    return f"each in {path}"

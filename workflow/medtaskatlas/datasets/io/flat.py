@@ -108,6 +108,8 @@ def _decode(data: np.ndarray, path: Path) -> np.ndarray:
     """A picture as OpenCV gives it; it finds out by itself where a file is cut short."""
     import cv2
 
+    # It would print, beside our error, that some file is cut short.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
         page = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:  # e.g. more pixels than OpenCV allows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,9 @@ def _load(path: Path) -> Any:
     """The file with its header read."""
     import nibabel
 
+    # It prints what it puts right without naming the file: sides that are 0 or negative, which
+    # `with_thickness` judges, and transforms of unknown codes, which count as absent.
+    logging.getLogger("nibabel.global").setLevel(logging.ERROR)
     try:
         return nibabel.load(path)
     except Exception as error:  # gzip, zlib and nibabel each have their own errors
