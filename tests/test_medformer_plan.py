@@ -63,6 +63,30 @@ def test_more_seeds_and_shares_leave_a_training_as_it_is():
     assert other.pretraining_params("apart") == plan_of().pretraining_params("apart")
 
 
+def test_of_a_matched_pretraining_only_the_steps_matter():
+    arms = {"longer": {"matched": "made"}, "warm": {"start": "made"}, "after": {"start": "multi"}}
+    arms["multi"] = {"start": "made", "sets": "all"}
+
+    def params(arm, made, **section):
+        plan = plan_of(arms=arms, pretrainings={"made": made}, **section)
+        job = plan.params(ArmRun("retinamnist", arm, 100, 0))
+        options = Medformer.model_validate(job["options"])
+        return job, options.steps_of(arm, 1)
+
+    one = {"pretexts": ["masked", "turns"], "steps": 50}
+    two = {"pretexts": ["contrast"], "steps": 50}
+    assert params("longer", one) == params("longer", two)
+    steps = plan_of().options.steps
+    assert params("longer", one)[1] == steps + 50 * 2
+    assert params("longer", one | {"steps": 60})[1] == steps + 60 * 2
+    assert params("longer", one, pretraining_batches=3)[1] == steps + 50 * 3
+    for arm in ("warm", "after"):
+        assert params(arm, one)[1] == steps
+        assert params(arm, one) == params(arm, one, pretraining_steps=7, steps_all=9)
+    assert params("warm", one) != params("warm", two)
+    assert params("after", one) == params("after", two)  # what `multi` learned is a file
+
+
 def test_sets_are_volumes_where_there_are_any():
     plan = plan_of()
     assert plan.files(SETS, "r") == ["r/images/retinamnist.arrow", "r/volumes/adrenalmnist3d.arrow"]

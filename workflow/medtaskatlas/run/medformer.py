@@ -22,6 +22,8 @@ from medtaskatlas.tasks.bank import load_bank
 
 _PACKAGE = "medtaskatlas.medformer"
 ALL = "all_sets"  # in the place of a set
+# Keys that decide the steps of an arm and no more of it.
+_OF_STEPS = ("steps", "steps_all", "pretraining_steps", "pretraining_batches")
 
 
 class ArmRun(NamedTuple):
@@ -139,20 +141,27 @@ class MedformerPlan:
 
     def params(self, run: ArmRun) -> dict[str, Any]:
         """All that a training depends on, besides files and seed."""
-        arm = self.options.arms[run.arm]
+        arm, sets = self.options.arms[run.arm], self.sets_of(run.set)
         share = next(s for s in self.options.fractions(run.arm) if percent(s) == run.percent)
-        named = {n for n in (arm.start, arm.matched) if n in self.options.pretrainings}
-        arms = {n: self.options.arms[n] for n in (run.arm, arm.start) if n in self.options.arms}
+        steps = {
+            "steps_all" if arm.sets == "all" else "steps": self.options.steps_of(run.arm, len(sets))
+        }
+        started = {n: p for n, p in self.options.pretrainings.items() if n == arm.start}
+        # No other share or seed: one more of them leaves this training as it is. Steps that are
+        # matched are counted above, and so no pre-training is depended on whose weights are not.
+        plain = {"label_fractions": None, "matched": None}
+        arms = {run.arm: _plain(arm) | plain}
+        if arm.start in self.options.arms:  # its weights are a file
+            arms[arm.start] = _plain(self.options.arms[arm.start]) | plain | {"start": "scratch"}
         own = {
-            "pretrainings": {n: _plain(self.options.pretrainings[n]) for n in sorted(named)},
-            # No other share or seed: one more of them leaves this training as it is.
-            "arms": {n: _plain(a) | {"label_fractions": None} for n, a in arms.items()},
+            "pretrainings": {name: _plain(p) for name, p in started.items()},
+            "arms": arms,
             "label_fractions": [share],
         }
         return {
-            "options": self._common() | own,
+            "options": self._common(*_OF_STEPS) | steps | own,
             "name": run.arm,
-            "targets": {name: self.targets[name] for name in self.sets_of(run.set)},
+            "targets": {name: self.targets[name] for name in sets},
             "share": share,
         }
 
@@ -206,9 +215,9 @@ class MedformerPlan:
         """Hash of the code of a training."""
         return code_hash(f"{_PACKAGE}.train") + code_of_kinds()
 
-    def _common(self) -> dict[str, Any]:
-        """Options of all trainings."""
-        chosen = {"sets", "targets", "seeds", "arms", "pretrainings"}
+    def _common(self, *others: str) -> dict[str, Any]:
+        """Options of all trainings, without `others` that a kind of them has no use for."""
+        chosen = {"sets", "targets", "seeds", "arms", "pretrainings", *others}
         return self.options.model_dump(mode="json", exclude=chosen)
 
 
