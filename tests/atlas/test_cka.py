@@ -162,7 +162,8 @@ def test_rows_say_why_there_is_no_number():
     ceilings = {(r["method"], r["measure"]): r for r in noise_ceiling_rows(other, 0, 10)}
     assert ceilings["seeds", "noise_ceiling_low"]["estimate"] is None
     assert "one seed" in ceilings["seeds", "noise_ceiling_low"]["note"]
-    low, high = (ceilings["groups", f"noise_ceiling_{end}"]["estimate"] for end in ("low", "high"))
+    ends = ("noise_ceiling_low", "noise_ceiling_high")
+    low, high = (ceilings["subjects", end]["estimate"] for end in ends)
     assert 0.5 < low <= high <= 1
 
     flat = np.full((len(one.frame), 4), 0.3, np.float32)

@@ -9,8 +9,8 @@ from medtaskatlas.atlas.controls import against_untrained, input_only
 from medtaskatlas.atlas.predictions import EncoderPredictions, MethodPredictions, Predictions
 
 
-def asked(guess):
-    """Predictions of a blind encoder that says what `guess` makes of the frame."""
+def asked(guess, model_right=lambda frame: 1):
+    """Predictions of a blind encoder that says what `guess` makes of the frame, and of a model."""
     frame = synthetic.make_frame()
     frame = frame[frame["split"] == "test"].reset_index(drop=True)
     named = guess(frame)
@@ -18,13 +18,14 @@ def asked(guess):
     said = MethodPredictions({"correct": correct}, named[None], named[None])
     encoder = EncoderPredictions("blind", "taco", "control", "input_only", [0], {"knn": said})
     truth = frame["task"].to_numpy(dtype=object)[None]
-    right = MethodPredictions({"correct": np.ones(truth.shape, np.float32)}, truth, truth)
+    shares = np.full(truth.shape, model_right(frame), np.float32)
+    right = MethodPredictions({"correct": shares}, truth, truth)
     model = EncoderPredictions("taco", "taco", "model", None, [0], {"knn": right})
     return Predictions(frame, [encoder, model]), encoder
 
 
-def run(guess):
-    chosen, encoder = asked(guess)
+def run(guess, **model):
+    chosen, encoder = asked(guess, **model)
     return input_only(encoder, chosen, "groups", seed=0, n_draws=200)
 
 
@@ -39,6 +40,18 @@ def test_an_encoder_that_sees_only_the_image_is_at_chance():
     row = run(by_image)
     assert row["passed"]
     assert row["estimate"] == pytest.approx(0, abs=1e-9)
+
+
+def test_where_no_model_names_more_the_control_was_not_run():
+    """That the blind name at chance what nobody names proves nothing: null, and why."""
+
+    def as_blind(frame):
+        return by_image(frame) == frame["task"].to_numpy(dtype=object)
+
+    row = run(by_image, model_right=as_blind)
+    assert row.get("passed") is None
+    assert "no model is shown to name these tasks better" in row["note"]
+    assert row["ci_low"] <= 0 <= row["ci_high"]
 
 
 def test_an_encoder_that_knows_a_little_more_fails():

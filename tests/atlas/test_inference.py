@@ -1,5 +1,7 @@
 """Bootstrap, tests and agreement: oracles, coverage, and what happens with too little data."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ from medtaskatlas.atlas.clusters.statistics import agreement_test, tables_of
 from medtaskatlas.atlas.inference import (
     MANY,
     adjust,
+    against_baselines,
     bootstrap_interval,
     bootstrap_p,
+    difference_sd,
     permutation_p,
     sign_flip_p,
 )
@@ -257,3 +261,21 @@ def test_permutation_of_partitions_orders_as_ami_and_ari_do():
         assert got[name][0] == pytest.approx(observed)
         assert got[name][1] == pytest.approx((1 + (slow >= observed - 1e-9).sum()) / 1000)
     assert tables_of(rng.permutation(stated)[None], found).sum() == 15
+
+
+def test_trained_encoders_are_held_against_the_baselines_of_their_split():
+    class Encoder(NamedTuple):
+        role: str
+        split: str
+
+    roles = ("model", "baseline", "control", "baseline")
+    encoders = [Encoder(role, split) for split in ("groups", "datasets") for role in roles]
+    pairs = list(against_baselines(encoders, lambda encoder: encoder.split))
+    assert len(pairs) == 2 * 2 * 2
+    assert all(one.split == other.split for one, other in pairs)
+    assert {(one.role, other.role) for one, other in pairs} == {
+        ("model", "baseline"),
+        ("control", "baseline"),
+    }
+    assert difference_sd(np.array([1.0, 3.0]), np.array([5.0])) == pytest.approx(2**0.5)
+    assert difference_sd(np.array([1.0]), np.array([5.0])) is None

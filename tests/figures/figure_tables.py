@@ -222,8 +222,8 @@ def comparison_rows():
             rows.append(common | sides | {"measure": "mantel_spearman", "p_adjusted": p})
         for encoder, method, measure, value in (
             ("taco", "seeds", "noise_ceiling_low", 0.91),
-            ("taco", "groups", "noise_ceiling_low", 0.93),
-            ("pixels", "groups", "noise_ceiling_low", 0.88),
+            ("taco", "subjects", "noise_ceiling_low", 0.93),
+            ("pixels", "subjects", "noise_ceiling_low", 0.88),
             ("taco", "embedding", "cka_debiased", 0.77),
         ):
             own = {"encoder": encoder, "other": encoder, "method": method, "estimate": value}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,32 @@ def over_seeds(each: np.ndarray) -> dict[str, float | None]:
     """Columns ``estimate`` and ``seed_sd`` (None of one seed) of a number of each seed, [S]."""
     spread = float(each.std(ddof=1)) if len(each) > 1 else None
     return {"estimate": float(each.mean()), "seed_sd": spread}
+
+
+def difference_sd(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Standard deviation of a difference of means over seeds, [S] each, that are drawn apart."""
+    spread = [each.var(ddof=1) for each in (one, other) if len(each) > 1]
+    return float(np.sqrt(sum(spread))) if spread else None
+
+
+class HasRole(Protocol):
+    """What is known of an encoder."""
+
+    @property
+    def role(self) -> str:
+        """``model``, ``ablation``, ``control`` or ``baseline``."""
+
+
+R = TypeVar("R", bound=HasRole)
+
+
+def against_baselines(
+    encoders: Collection[R], of: Callable[[R], Hashable] = lambda encoder: None
+) -> Iterator[tuple[R, R]]:
+    """Every trained encoder with every baseline of the same ``of``, such as the split."""
+    for one, other in product(encoders, repeat=2):
+        if one.role != "baseline" and other.role == "baseline" and of(one) == of(other):
+            yield one, other
 
 
 def no_interval(reason: str) -> Interval:

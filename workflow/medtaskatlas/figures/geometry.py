@@ -22,7 +22,7 @@ def geometry(table: str | Path, svg: str | Path, png: str | Path) -> None:
     """Draw the agreement of every two encoders as heatmaps.
 
     On the diagonal, how well an encoder agrees with itself: CKA between its seeds, and the lower
-    noise ceiling of its task distances over seeds (over halves of the groups where it has one).
+    noise ceiling of its task distances over seeds (over halves of the subjects where it has one).
     """
     style.use_style()
     rows = frames.read_frame(table)
@@ -89,7 +89,7 @@ def square(rows: pd.DataFrame, measure: str, encoders: list[str]) -> tuple[np.nd
         stars[a, b] = stars[b, a] = bool(row["p_adjusted"] < SIGNIFICANT)
     if measure == "mantel_spearman":
         ceilings = rows[rows["measure"] == "noise_ceiling_low"]
-        for over in ("groups", "seeds"):
+        for over in ("subjects", "seeds"):
             for row in ceilings[ceilings["method"] == over].to_dict("records"):
                 matrix[at[row["encoder"]], at[row["encoder"]]] = row["estimate"]
     return matrix, stars

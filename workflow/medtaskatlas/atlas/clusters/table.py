@@ -24,7 +24,13 @@ from medtaskatlas.atlas.clusters.statistics import (
     family_ami,
 )
 from medtaskatlas.atlas.distances import DRAWS, distance_matrix, encoder_matrix
-from medtaskatlas.atlas.inference import MIN_SUBJECTS, adjust, bootstrap_interval, bootstrap_p
+from medtaskatlas.atlas.inference import (
+    MIN_SUBJECTS,
+    adjust,
+    against_baselines,
+    bootstrap_interval,
+    bootstrap_p,
+)
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import Design
 from medtaskatlas.atlas.tables import read_table, write_table
@@ -284,23 +290,19 @@ def _recovered(
 
 def _gain_rows(recovered: list[_Recovered]) -> Rows:
     """Agreement of every trained encoder minus that of every baseline, draw by draw."""
-    for one in recovered:
-        for other in recovered:
-            same = one.common["split"] == other.common["split"]
-            if not same or one.role == "baseline" or other.role != "baseline":
-                continue
-            gain, drawn = one.estimate - other.estimate, one.draws - other.draws
-            row = {"level": "partition", "measure": "ami_gain", "other": other.common["encoder"]}
-            n = one.common
-            made = bootstrap_interval(
-                drawn, gain, n, n_seeds=max(one.n_seeds, other.n_seeds), low=-2.0, high=2.0
-            )
-            if not np.isfinite(gain):
-                yield one.common | row | {"note": "undefined: a tree of equal distances"}
-                continue
-            p = None if made.ci_low is None else bootstrap_p(drawn, gain, n)
-            family = f"clusters, gains: {one.common['split']}"
-            yield one.common | row | {"estimate": gain, "p": p, "p_family": family} | vars(made)
+    for one, other in against_baselines(recovered, lambda encoder: encoder.common["split"]):
+        gain, drawn = one.estimate - other.estimate, one.draws - other.draws
+        row = {"level": "partition", "measure": "ami_gain", "other": other.common["encoder"]}
+        n = one.common
+        made = bootstrap_interval(
+            drawn, gain, n, n_seeds=max(one.n_seeds, other.n_seeds), low=-2.0, high=2.0
+        )
+        if not np.isfinite(gain):
+            yield one.common | row | {"note": "undefined: a tree of equal distances"}
+            continue
+        p = None if made.ci_low is None else bootstrap_p(drawn, gain, n)
+        family = f"clusters, gains: {one.common['split']}"
+        yield one.common | row | {"estimate": gain, "p": p, "p_family": family} | vars(made)
 
 
 def _check_same(matrix: pd.DataFrame, queries: EncoderQueries, path: str | Path) -> None:

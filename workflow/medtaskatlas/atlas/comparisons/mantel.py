@@ -195,10 +195,10 @@ def _correlations(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def halves(design: Design, rng: np.random.Generator, n: int = HALVES) -> tuple[Draws, Draws]:
-    """Weights 0 and 1 [n, G] that split the groups of every dataset into two halves, n times.
+    """Weights 0 and 1 [n, G] that split the subjects of every dataset into two halves, n times.
 
-    A dataset of one group is in one half only; of an odd number of groups, the larger part falls to
-    either half.
+    A dataset of one subject is in one half only; of an odd number, the larger part falls to either
+    half.
     """
     G = len(design.subject_dataset)
     first = np.zeros((n, G), bool)
@@ -214,12 +214,12 @@ def halves(design: Design, rng: np.random.Generator, n: int = HALVES) -> tuple[D
 def noise_ceiling_rows(
     queries: EncoderQueries, seed: int, n_halves: int = HALVES
 ) -> Iterator[dict[str, Any]]:
-    """Noise ceilings of one encoder: low and high over seeds, then over halves of the groups."""
+    """Noise ceilings of one encoder: low and high over seeds, then over halves of the subjects."""
     design = Design.of(queries.frame)
     pairs = np.triu_indices(len(design.tasks), 1)
     yield from _ceiling_rows(*_over_seeds(queries, design, pairs), both(queries, queries, "seeds"))
     over_halves = _over_halves(queries, design, pairs, seed, n_halves)
-    yield from _ceiling_rows(*over_halves, both(queries, queries, "groups"))
+    yield from _ceiling_rows(*over_halves, both(queries, queries, "subjects"))
 
 
 Bounds = tuple[float, float]
@@ -243,7 +243,7 @@ def _over_seeds(queries: EncoderQueries, design: Design, pairs: Pairs) -> tuple[
 def _over_halves(
     queries: EncoderQueries, design: Design, pairs: Pairs, seed: int, n_halves: int
 ) -> tuple[Bounds | None, str]:
-    """Mean bounds over random halves of the groups, and the note."""
+    """Mean bounds over random halves of the subjects, and the note."""
     # The same halves for all encoders.
     one, other = halves(design, generator(seed, "halves", queries.query_set), n_halves)
     S = len(queries.seeds)
@@ -254,7 +254,7 @@ def _over_halves(
     enough = np.flatnonzero(known.sum(axis=1) >= MIN_DISTANCES)
     found = np.array([noise_ceiling(both_halves[i][:, known[i]]) for i in enough]).reshape(-1, 2)
     if len(found) == 0:
-        return None, "undefined: too few groups to split in two halves that hold the tasks"
+        return None, "undefined: too few subjects to split in two halves that hold the tasks"
     low, high = found.mean(axis=0)
     note = f"no interval: mean over {len(found)} random splits; a half has half the data"
     return (float(low), float(high)), note

@@ -22,7 +22,13 @@ from medtaskatlas.atlas.comparisons.mantel import (
 )
 from medtaskatlas.atlas.counts import counts
 from medtaskatlas.atlas.identification import MEASURES, METHODS
-from medtaskatlas.atlas.inference import adjust, bootstrap_interval, bootstrap_p, sign_flip_p
+from medtaskatlas.atlas.inference import (
+    adjust,
+    bootstrap_interval,
+    bootstrap_p,
+    difference_sd,
+    sign_flip_p,
+)
 from medtaskatlas.atlas.predictions import Predictions, load_predictions
 from medtaskatlas.atlas.queries import EncoderQueries, load_queries
 from medtaskatlas.atlas.resampling import (
@@ -78,7 +84,7 @@ SPEC = columns.TableSpec(
             "tasks, one-sided; cka_debiased: debiased linear CKA of unit vectors, of an encoder "
             "with itself between its seeds; noise_ceiling_low, noise_ceiling_high: Spearman "
             "correlation that anything could reach with the task distances of the encoder, given "
-            "its seeds or its groups",
+            "its seeds or its subjects",
             *("balanced_accuracy", "family_balanced_accuracy", "map_at_r"),
             *("mantel_spearman", "cka_debiased", "noise_ceiling_low", "noise_ceiling_high"),
         ),
@@ -253,7 +259,7 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
                 "other_method": how,
                 "measure": measure,
                 "estimate": gain,
-                "seed_sd": _spread(each, other_each),
+                "seed_sd": difference_sd(each, other_each),
                 **vars(interval),
                 # Without an interval there is no test either.
                 "p": None if interval.ci_low is None else bootstrap_p(drawn, gain, n),
@@ -268,9 +274,3 @@ def _rows(chosen: Predictions, query_set: str, seed: int, n_draws: int) -> Itera
                 caution = other.cautions.get(how)
                 row["note"] = "; ".join(filter(None, [row["note"], PICKED, caution]))
             yield row
-
-
-def _spread(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Standard deviation of the difference over seeds that are drawn apart."""
-    variances = [v.var(ddof=1) for v in (one, other) if len(v) > 1]
-    return float(np.sqrt(sum(variances))) if variances else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,12 @@ from medtaskatlas.atlas.failures.scores import (
     rate_draws,
     score,
 )
-from medtaskatlas.atlas.inference import bootstrap_interval, over_seeds
+from medtaskatlas.atlas.inference import (
+    against_baselines,
+    bootstrap_interval,
+    difference_sd,
+    over_seeds,
+)
 from medtaskatlas.atlas.resampling import Design, Draws, draw, draw_seeds, no_draws
 from medtaskatlas.atlas.tables import write_table
 from medtaskatlas.core.seeds import generator
@@ -326,8 +330,7 @@ def _over_tasks(
 
 def _gain_rows(setting: FailureCells, scored: list[Scored]) -> Rows:
     """Separation over all tasks by every trained encoder minus that by every baseline."""
-    trained = [e for e in scored if e.role != "baseline"]
-    for one, other in product(trained, [e for e in scored if e.role == "baseline"]):
+    for one, other in against_baselines(scored):
         for kind in setting.kinds:
             if (kind, one.name) not in setting.separations:
                 continue
@@ -338,4 +341,5 @@ def _gain_rows(setting: FailureCells, scored: list[Scored]) -> Rows:
                 draws - other_draws, gain, n, n_seeds=n_seeds, low=-1.0, high=1.0
             )
             about = {"encoder": one.name, "role": one.role, "other": other.name, "measure": GAIN}
-            yield n | about | {"estimate": gain, "reference": None} | vars(made)
+            about |= {"estimate": gain, "seed_sd": difference_sd(each, other_each)}
+            yield n | about | {"reference": None} | vars(made)

@@ -14,8 +14,10 @@ from medtaskatlas.atlas.counts import Counts, counts
 from medtaskatlas.atlas.inference import (
     Interval,
     adjust,
+    against_baselines,
     bootstrap_interval,
     bootstrap_p,
+    difference_sd,
     interval_columns,
     over_seeds,
 )
@@ -224,26 +226,21 @@ def variance_rows(
 
 def gain_rows(shares: list[TaskShare]) -> Rows:
     """Share of the task in every trained encoder minus that in every baseline, draw by draw."""
-    for one in shares:
-        for other in shares:
-            same = (other.query_set, other.within) == (one.query_set, one.within)
-            if one.role == "baseline" or other.role != "baseline" or not same:
-                continue
-            gain = one.each.mean(keepdims=True) - other.each.mean()
-            S = max(len(one.each), len(other.each))
-            spread = [v.var(ddof=1) for v in (one.each, other.each) if len(v) > 1]
-            yield {
-                "measure": "omega_squared_gain",
-                "within": one.within,
-                "encoder": one.name,
-                "kind": one.kind,
-                "split": one.query_set,
-                "other": other.name,
-                **_difference(gain, one.draws - other.draws, one.n, S),
-                "seed_sd": float(np.sqrt(sum(spread))) if spread else None,
-                "p_family": f"omega_squared_gain: {one.query_set}",
-                **one.n,
-            }
+    for one, other in against_baselines(shares, lambda share: (share.query_set, share.within)):
+        gain = one.each.mean(keepdims=True) - other.each.mean()
+        S = max(len(one.each), len(other.each))
+        yield {
+            "measure": "omega_squared_gain",
+            "within": one.within,
+            "encoder": one.name,
+            "kind": one.kind,
+            "split": one.query_set,
+            "other": other.name,
+            **_difference(gain, one.draws - other.draws, one.n, S),
+            "seed_sd": difference_sd(one.each, other.each),
+            "p_family": f"omega_squared_gain: {one.query_set}",
+            **one.n,
+        }
 
 
 def _difference(each: np.ndarray, draws: np.ndarray, n: Counts, n_seeds: int) -> dict[str, Any]:
