@@ -341,5 +341,5 @@ def _gain_rows(setting: FailureCells, scored: list[Scored]) -> Rows:
                 draws - other_draws, gain, n, n_seeds=n_seeds, low=-1.0, high=1.0
             )
             about = {"encoder": one.name, "role": one.role, "other": other.name, "measure": GAIN}
-            about |= {"estimate": gain, "seed_sd": difference_sd(each, other_each)}
-            yield n | about | {"reference": None} | vars(made)
+            numbers = {"estimate": gain, "seed_sd": difference_sd(each, other_each)}
+            yield n | about | numbers | {"reference": None} | vars(made)
