@@ -11,9 +11,16 @@ from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.formats.parquet import read_parquet, write_parquet
 from medtaskatlas.run.transfer import plan_transfer
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, Transfer, WarmStarts
-from medtaskatlas.transfer.warm import load_source, train_source
-from medtaskatlas.transfer.warm import warm_starts as start
+from medtaskatlas.transfer.options import (
+    SCRATCH,
+    SHUFFLED,
+    UNTRAINED,
+    Affinity,
+    SharedFeatures,
+    Transfer,
+    WarmStarts,
+)
+from medtaskatlas.transfer.warm import load_source, start_from_sources, train_source
 
 TASKS = ("inversion", "deblurring")
 FAMILIES = {"inversion": "transformation", "deblurring": "generative"}
@@ -58,7 +65,7 @@ def run(files):
             folder / "sources" / name / f"seed{seed}.safetensors" for name in (*TASKS, SHUFFLED)
         ]
         outs.append(folder / "warm" / "inversion" / f"seed{seed}.parquet")
-        start(
+        start_from_sources(
             sources, paths["inversion"][1:], images[1:], outs[-1], run="r", options=OPTIONS,
             seed=seed, split_seed=0, state=folder / "warm.safetensors", threads=1,
         )  # fmt: skip
@@ -155,27 +162,56 @@ def test_what_does_not_fit_is_named(run, tmp_path):
 CELLS = [(t, d) for d in ("a", "b", "c", "held") for t in ("x", "y") if (t, d) != ("y", "a")]
 
 
+KINDS = {"x": "semantic", "y": "generative"}
+
+
 def test_targets_share_datasets_and_some_are_held_out():
     trained = [cell for cell in CELLS if cell[1] != "held"]
-    plan = plan_transfer(Transfer(warm=WarmStarts()), ["x", "y"], CELLS, trained)
-    assert plan.sources == ["x", "y"]
-    assert plan.targets == {"x": ["b", "c", "held"], "y": ["b", "c", "held"]}
-    assert plan.source_runs == [("x", 0), ("y", 0), (SHUFFLED, 0)]
-    one = plan_transfer(Transfer(warm=WarmStarts(datasets=["a"])), ["x", "y"], CELLS, trained)
-    assert one.targets == {"x": ["a"]}
+    plan = plan_transfer(Transfer(warm=WarmStarts()), KINDS, CELLS, trained)
+    assert plan.measured["warm"].sources == ["x", "y"]
+    assert plan.measured["warm"].targets == {"x": ["b", "c", "held"], "y": ["b", "c", "held"]}
+    assert plan.source_runs == [("sources", name, 0) for name in ("x", "y", SHUFFLED)]
+    one = plan_transfer(Transfer(warm=WarmStarts(datasets=["a"])), KINDS, CELLS, trained)
+    assert one.measured["warm"].targets == {"x": ["a"]}
     assert one.messages == ["transfer: no dataset to ask y on"]
-    assert plan_transfer(Transfer(), ["x"], CELLS, trained).source_runs == []
+    assert plan_transfer(Transfer(), {"x": "semantic"}, CELLS, trained).source_runs == []
 
 
+def test_equal_sources_are_trained_once():
+    def folders(**shared):
+        section = Transfer(warm=WarmStarts(tasks=["x"]), shared=SharedFeatures(**shared))
+        return plan_transfer(section, KINDS, CELLS, CELLS)
+
+    other = folders()
+    assert [other.folder(name) for name in ("warm", "shared")] == ["sources", "shared_sources"]
+    assert other.sources_in("sources") == ["x", SHUFFLED]
+    same = folders(**WarmStarts().source_params(), seeds=[0, 1])
+    assert {same.folder(name) for name in ("warm", "shared")} == {"sources"}
+    assert same.sources_in("sources") == ["x", "y", SHUFFLED]
+    # The source x of seed 0 is of both.
+    assert len(same.source_runs) == len(set(same.source_runs)) == 6
+
+
+def test_so_many_tasks_are_of_all_families():
+    families = {"s1": "semantic", "s2": "semantic", "g1": "generative", "g2": "generative"}
+    cells = [(task, "a") for task in families if task != "s1"]
+    section = Transfer(affinity=Affinity(tasks=2, datasets=1, seeds=[0, 1]))
+    plan = plan_transfer(section, families, cells, cells)
+    assert list(plan.measured["affinity"].targets) == ["s2", "g1"]
+    assert plan.affinity_runs == [("a", 0), ("a", 1)]
+
+
+@pytest.mark.parametrize("protocol", ["warm", "shared", "affinity"])
 @pytest.mark.parametrize(
-    ("warm", "parts"),
+    ("given", "parts"),
     [
-        ({"tasks": ["z"]}, ["transfer.warm.tasks: 'z'", "x"]),
-        ({"datasets": ["elsewhere"]}, ["transfer.warm.datasets: 'elsewhere'"]),
-        ({"tasks": ["y"], "datasets": ["a"]}, ["no target has a dataset"]),
+        ({"tasks": ["z"]}, [".tasks: 'z'", "x"]),
+        ({"datasets": ["elsewhere"]}, [".datasets: 'elsewhere'"]),
+        ({"tasks": ["y"], "datasets": ["a"]}, [": no target has a dataset"]),
     ],
 )
-def test_names_that_a_run_lacks_are_told(warm, parts):
+def test_names_that_a_run_lacks_are_told(protocol, given, parts):
     with pytest.raises(ConfigError) as caught:
-        plan_transfer(Transfer(warm=WarmStarts(**warm)), ["x", "y"], CELLS, CELLS)
+        plan_transfer(Transfer.model_validate({protocol: given}), KINDS, CELLS, CELLS)
+    assert f"transfer.{protocol}{parts[0]}" in str(caught.value)
     assert all(part in str(caught.value) for part in parts)
