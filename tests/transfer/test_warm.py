@@ -11,6 +11,7 @@ from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.formats.parquet import read_parquet, write_parquet
 from medtaskatlas.run.transfer import plan_transfer
 from medtaskatlas.tasks.bank import load_bank
+from medtaskatlas.transfer import warm
 from medtaskatlas.transfer.options import (
     SCRATCH,
     SHUFFLED,
@@ -136,6 +137,65 @@ def test_a_source_is_resumable_reproducible_and_loads_with_one_call(run, files, 
     with torch.inference_mode():
         torch.testing.assert_close(network(picture), other(picture))
         assert float((network(picture) - (1 - picture)).square().mean()) < 0.06
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_shared_features_are_an_encoder_with_one_new_decoder(run, frozen):
+    paths = {name: run[0] / "sources" / name / "seed0.safetensors" for name in TASKS}
+    options = SharedFeatures(frozen=frozen, width=OPTIONS.width, skips=True)
+    made = {name: warm._start(options, 0, name, 0, paths) for name in (*TASKS, SCRATCH, UNTRAINED)}
+    decoders = [network.decoder.state_dict() for network in made.values()]
+    for name, value in decoders[0].items():
+        assert all(torch.equal(value, other[name]) for other in decoders[1:])
+    source = load_source(paths["inversion"])
+    for name, value in source.encoder.state_dict().items():
+        assert torch.equal(value, made["inversion"].encoder.state_dict()[name])
+    assert not torch.equal(source.decoder.out.weight, made["inversion"].decoder.out.weight)
+    learning = {
+        name: any(p.requires_grad for p in n.encoder.parameters()) for name, n in made.items()
+    }
+    # From scratch an encoder has to learn: only those that are taken over may stay as they are.
+    assert learning == dict.fromkeys(made, not frozen) | {SCRATCH: True}
+
+
+def test_a_frozen_encoder_stays_and_starts_go_on_where_they_were_cut(
+    run, files, tmp_path, monkeypatch
+):
+    folder, images, paths = files
+    sources = [run[0] / "sources" / name / "seed0.safetensors" for name in (*TASKS, SHUFFLED)]
+    options = SharedFeatures(frozen=True, width=4, skips=True, steps=1, pairs=4, asked_pairs=4)
+    fit, begun, seen = warm.fit, [], []
+
+    def cut_off(objective, *args, **more):
+        begun.append(more["title"])
+        if len(begun) == 6:
+            raise SystemExit(143)
+        before = objective.model.encoder[0][0].weight.clone()
+        done = fit(objective, *args, **more)
+        seen.append(torch.equal(before, objective.model.encoder[0][0].weight))
+        return done
+
+    def start(out):
+        start_from_sources(
+            sources, paths["inversion"][2:], images[2:], out, run="r", options=options, seed=0,
+            split_seed=0, state=tmp_path / "state.safetensors", threads=1,
+        )  # fmt: skip
+        return read_parquet(out)
+
+    monkeypatch.setattr(warm, "fit", cut_off)
+    with pytest.raises(SystemExit):
+        start(tmp_path / "out.parquet")
+    resumed, facts = start(tmp_path / "out.parquet")
+    # Three starts from scratch, another untrained one, two tasks and the control.
+    assert len(begun) == 6 + 2
+    assert seen == [False] * 3 + [True] * 4
+    assert facts["protocol"] == "shared"
+    assert resumed.equals(start(tmp_path / "whole.parquet")[0])
+    assert not list(tmp_path.glob("state*"))
+    out = tmp_path / "transfer_gains.parquet"
+    transfer_gains([*run[1], tmp_path / "out.parquet"], out, run="r", families=FAMILIES, n_draws=50)
+    table = read_table(out, "transfer_gains", run="r")
+    assert set(table["protocol"]) == {"warm", "shared"}
 
 
 def test_what_does_not_fit_is_named(run, tmp_path):

@@ -70,7 +70,9 @@ class SharedFeatures(Starts):
     skips: bool = Field(
         False, description="whether the decoder sees maps of all sizes, or the smallest alone"
     )
-    frozen: bool = Field(False, description="whether encoders that are taken over stay as they are")
+    frozen: bool = Field(
+        False, description="whether encoders that are taken over stay as they are; scratch learns"
+    )
 
 
 STARTS = {one.protocol: one for one in (WarmStarts, SharedFeatures)}

@@ -201,8 +201,8 @@ def start_from_sources(
         Main pairs of the target on the datasets that are asked, and their images.
     out
         The table to make: one row a dataset, source, ``start`` (several from
-        scratch) and test pair, with the mean square error
-        before (``error_before``) and after (``error``) the steps on the target.
+        scratch) and test pair, with the mean square error before (``error_before``) and after
+        (``error``) the steps on the target.
     run
         Name of the run.
     options
@@ -257,7 +257,7 @@ def start_from_sources(
 def _start(
     options: Starts, seed: int, name: str, turn: int, sources: dict[str, str | Path]
 ) -> UNet:
-    """Network before any step on the target: whole, or an encoder with the decoder of the seed."""
+    """Network before it learns: whole, or an encoder with the decoder of the seed."""
     if name in (SCRATCH, UNTRAINED):
         network = _scratch(options, seed, name, turn)
     else:
