@@ -161,7 +161,7 @@ def test_shared_features_are_an_encoder_with_one_new_decoder(run, frozen):
 def test_a_frozen_encoder_stays_and_starts_go_on_where_they_were_cut(
     run, files, tmp_path, monkeypatch
 ):
-    folder, images, paths = files
+    _, images, paths = files
     sources = [run[0] / "sources" / name / "seed0.safetensors" for name in (*TASKS, SHUFFLED)]
     options = SharedFeatures(frozen=True, width=4, skips=True, steps=1, pairs=4, asked_pairs=4)
     fit, begun, seen = warm.fit, [], []

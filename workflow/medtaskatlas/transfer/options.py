@@ -83,10 +83,10 @@ class Affinity(Choice):
 
     protocol = "affinity"
     width: int = Field(8, ge=4, description="channels of the U-Net at full size")
-    steps: int = Field(200, ge=1, description="steps, of one task and of two")
+    steps: int = Field(100, ge=1, description="steps, of one task and of two")
     pairs: int = Field(24, ge=1, description="pairs of each task that are learned from")
     asked_pairs: int = Field(40, ge=2, description="test pairs of a task's cell, at most")
-    batch_size: int = Field(12, ge=1, description="pairs of each task in a batch")
+    batch_size: int = Field(8, ge=1, description="pairs of each task in a batch")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
 
 
