@@ -84,6 +84,14 @@ def _rows(
     """Rows of one target: every source, on each dataset and over all, over seeds and a seed."""
     seeds = sorted(by_seed)
     first = by_seed[seeds[0]]
+    remedied = f"delete the run's transfer/{protocol} and start the run again"
+    cells = {s: set(zip(own["source"], own["dataset"], strict=True)) for s, own in by_seed.items()}
+    for s in seeds[1:]:
+        for source, dataset in sorted(cells[s] ^ cells[seeds[0]]):
+            raise DataError(
+                f"transfer of {target}: {source} on {dataset} is not of both seeds {seeds[0]}, {s}",
+                remedied,
+            )
     key = ["dataset", "pair_id"]
     alone = (first["source"] == SCRATCH) & (first["start"] == 0)
     frame = first[alone].sort_values(key, ignore_index=True).assign(task="")
@@ -99,7 +107,7 @@ def _rows(
             if not starts or not all(own[key].equals(wanted) for own in starts):
                 raise DataError(
                     f"transfer of {target}: {name}, seed {s}, was asked about other pairs",
-                    f"delete the run's transfer/{protocol} and start the run again",
+                    remedied,
                 )
             found.append(np.mean([own[column].to_numpy(float) for own in starts], axis=0))
         return np.stack(found)
