@@ -67,8 +67,10 @@ wildcard_constraints:
     pretraining="|".join(RUN.medformer.options.pretrainings if RUN.medformer else ())
     or "none",
     percent=r"\d+",
+    sources="sources|shared_sources",
     source="|".join(RUN.transfer_sources) or "none",
-    target="|".join(RUN.transfer.targets if RUN.transfer else ()) or "none",
+    protocol="warm|shared",
+    target="|".join(RUN.transfer_targets) or "none",
 
 
 include: "workflow/rules/data.smk"

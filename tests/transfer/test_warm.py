@@ -11,9 +11,17 @@ from medtaskatlas.core.errors import ConfigError, DataError
 from medtaskatlas.formats.parquet import read_parquet, write_parquet
 from medtaskatlas.run.transfer import plan_transfer
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, Transfer, WarmStarts
-from medtaskatlas.transfer.warm import load_source, train_source
-from medtaskatlas.transfer.warm import warm_starts as start
+from medtaskatlas.transfer import warm
+from medtaskatlas.transfer.options import (
+    SCRATCH,
+    SHUFFLED,
+    UNTRAINED,
+    Affinity,
+    SharedFeatures,
+    Transfer,
+    WarmStarts,
+)
+from medtaskatlas.transfer.warm import load_source, start_from_sources, train_source
 
 TASKS = ("inversion", "deblurring")
 FAMILIES = {"inversion": "transformation", "deblurring": "generative"}
@@ -58,7 +66,7 @@ def run(files):
             folder / "sources" / name / f"seed{seed}.safetensors" for name in (*TASKS, SHUFFLED)
         ]
         outs.append(folder / "warm" / "inversion" / f"seed{seed}.parquet")
-        start(
+        start_from_sources(
             sources, paths["inversion"][1:], images[1:], outs[-1], run="r", options=OPTIONS,
             seed=seed, split_seed=0, state=folder / "warm.safetensors", threads=1,
         )  # fmt: skip
@@ -131,6 +139,65 @@ def test_a_source_is_resumable_reproducible_and_loads_with_one_call(run, files, 
         assert float((network(picture) - (1 - picture)).square().mean()) < 0.06
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_shared_features_are_an_encoder_with_one_new_decoder(run, frozen):
+    paths = {name: run[0] / "sources" / name / "seed0.safetensors" for name in TASKS}
+    options = SharedFeatures(frozen=frozen, width=OPTIONS.width, skips=True)
+    made = {name: warm._start(options, 0, name, 0, paths) for name in (*TASKS, SCRATCH, UNTRAINED)}
+    decoders = [network.decoder.state_dict() for network in made.values()]
+    for name, value in decoders[0].items():
+        assert all(torch.equal(value, other[name]) for other in decoders[1:])
+    source = load_source(paths["inversion"])
+    for name, value in source.encoder.state_dict().items():
+        assert torch.equal(value, made["inversion"].encoder.state_dict()[name])
+    assert not torch.equal(source.decoder.out.weight, made["inversion"].decoder.out.weight)
+    learning = {
+        name: any(p.requires_grad for p in n.encoder.parameters()) for name, n in made.items()
+    }
+    # From scratch an encoder has to learn: only those that are taken over may stay as they are.
+    assert learning == dict.fromkeys(made, not frozen) | {SCRATCH: True}
+
+
+def test_a_frozen_encoder_stays_and_starts_go_on_where_they_were_cut(
+    run, files, tmp_path, monkeypatch
+):
+    _, images, paths = files
+    sources = [run[0] / "sources" / name / "seed0.safetensors" for name in (*TASKS, SHUFFLED)]
+    options = SharedFeatures(frozen=True, width=4, skips=True, steps=1, pairs=4, asked_pairs=4)
+    fit, begun, seen = warm.fit, [], []
+
+    def cut_off(objective, *args, **more):
+        begun.append(more["title"])
+        if len(begun) == 6:
+            raise SystemExit(143)
+        before = objective.model.encoder[0][0].weight.clone()
+        done = fit(objective, *args, **more)
+        seen.append(torch.equal(before, objective.model.encoder[0][0].weight))
+        return done
+
+    def start(out):
+        start_from_sources(
+            sources, paths["inversion"][2:], images[2:], out, run="r", options=options, seed=0,
+            split_seed=0, state=tmp_path / "state.safetensors", threads=1,
+        )  # fmt: skip
+        return read_parquet(out)
+
+    monkeypatch.setattr(warm, "fit", cut_off)
+    with pytest.raises(SystemExit):
+        start(tmp_path / "out.parquet")
+    resumed, facts = start(tmp_path / "out.parquet")
+    # Three starts from scratch, another untrained one, two tasks and the control.
+    assert len(begun) == 6 + 2
+    assert seen == [False] * 3 + [True] * 4
+    assert facts["protocol"] == "shared"
+    assert resumed.equals(start(tmp_path / "whole.parquet")[0])
+    assert not list(tmp_path.glob("state*"))
+    out = tmp_path / "transfer_gains.parquet"
+    transfer_gains([*run[1], tmp_path / "out.parquet"], out, run="r", families=FAMILIES, n_draws=50)
+    table = read_table(out, "transfer_gains", run="r")
+    assert set(table["protocol"]) == {"warm", "shared"}
+
+
 def test_what_does_not_fit_is_named(run, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
@@ -155,27 +222,56 @@ def test_what_does_not_fit_is_named(run, tmp_path):
 CELLS = [(t, d) for d in ("a", "b", "c", "held") for t in ("x", "y") if (t, d) != ("y", "a")]
 
 
+KINDS = {"x": "semantic", "y": "generative"}
+
+
 def test_targets_share_datasets_and_some_are_held_out():
     trained = [cell for cell in CELLS if cell[1] != "held"]
-    plan = plan_transfer(Transfer(warm=WarmStarts()), ["x", "y"], CELLS, trained)
-    assert plan.sources == ["x", "y"]
-    assert plan.targets == {"x": ["b", "c", "held"], "y": ["b", "c", "held"]}
-    assert plan.source_runs == [("x", 0), ("y", 0), (SHUFFLED, 0)]
-    one = plan_transfer(Transfer(warm=WarmStarts(datasets=["a"])), ["x", "y"], CELLS, trained)
-    assert one.targets == {"x": ["a"]}
+    plan = plan_transfer(Transfer(warm=WarmStarts()), KINDS, CELLS, trained)
+    assert plan.measured["warm"].sources == ["x", "y"]
+    assert plan.measured["warm"].targets == {"x": ["b", "c", "held"], "y": ["b", "c", "held"]}
+    assert plan.source_runs == [("sources", name, 0) for name in ("x", "y", SHUFFLED)]
+    one = plan_transfer(Transfer(warm=WarmStarts(datasets=["a"])), KINDS, CELLS, trained)
+    assert one.measured["warm"].targets == {"x": ["a"]}
     assert one.messages == ["transfer: no dataset to ask y on"]
-    assert plan_transfer(Transfer(), ["x"], CELLS, trained).source_runs == []
+    assert plan_transfer(Transfer(), {"x": "semantic"}, CELLS, trained).source_runs == []
 
 
+def test_equal_sources_are_trained_once():
+    def folders(**shared):
+        section = Transfer(warm=WarmStarts(tasks=["x"]), shared=SharedFeatures(**shared))
+        return plan_transfer(section, KINDS, CELLS, CELLS)
+
+    other = folders()
+    assert [other.folder(name) for name in ("warm", "shared")] == ["sources", "shared_sources"]
+    assert other.sources_in("sources") == ["x", SHUFFLED]
+    same = folders(**WarmStarts().source_params(), seeds=[0, 1])
+    assert {same.folder(name) for name in ("warm", "shared")} == {"sources"}
+    assert same.sources_in("sources") == ["x", "y", SHUFFLED]
+    # The source x of seed 0 is of both.
+    assert len(same.source_runs) == len(set(same.source_runs)) == 6
+
+
+def test_so_many_tasks_are_of_all_families():
+    families = {"s1": "semantic", "s2": "semantic", "g1": "generative", "g2": "generative"}
+    cells = [(task, "a") for task in families if task != "s1"]
+    section = Transfer(affinity=Affinity(tasks=2, datasets=1, seeds=[0, 1]))
+    plan = plan_transfer(section, families, cells, cells)
+    assert list(plan.measured["affinity"].targets) == ["s2", "g1"]
+    assert plan.affinity_runs == [("a", 0), ("a", 1)]
+
+
+@pytest.mark.parametrize("protocol", ["warm", "shared", "affinity"])
 @pytest.mark.parametrize(
-    ("warm", "parts"),
+    ("given", "parts"),
     [
-        ({"tasks": ["z"]}, ["transfer.warm.tasks: 'z'", "x"]),
-        ({"datasets": ["elsewhere"]}, ["transfer.warm.datasets: 'elsewhere'"]),
-        ({"tasks": ["y"], "datasets": ["a"]}, ["no target has a dataset"]),
+        ({"tasks": ["z"]}, [".tasks: 'z'", "x"]),
+        ({"datasets": ["elsewhere"]}, [".datasets: 'elsewhere'"]),
+        ({"tasks": ["y"], "datasets": ["a"]}, [": no target has a dataset"]),
     ],
 )
-def test_names_that_a_run_lacks_are_told(warm, parts):
+def test_names_that_a_run_lacks_are_told(protocol, given, parts):
     with pytest.raises(ConfigError) as caught:
-        plan_transfer(Transfer(warm=WarmStarts(**warm)), ["x", "y"], CELLS, CELLS)
+        plan_transfer(Transfer.model_validate({protocol: given}), KINDS, CELLS, CELLS)
+    assert f"transfer.{protocol}{parts[0]}" in str(caught.value)
     assert all(part in str(caught.value) for part in parts)

@@ -4,7 +4,8 @@
 rule transfer:
     input:
         PRODUCTS.files_when("transfer"),
-        PRODUCTS.files_when("transfer_warm"),
+        PRODUCTS.files_when("transfer_starts"),
+        PRODUCTS.files_when("transfer_affinity"),
 
 
 # What every task does to the images of one dataset, as linear maps of fixed features.
@@ -36,14 +37,18 @@ rule transfer_kernel:
 
 rule transfer_source:
     input:
-        pairs=lambda wildcards: RUN.pair_files(RUN.transfer_cells(wildcards.source)),
-        images=lambda wildcards: RUN.image_files(RUN.transfer_cells(wildcards.source)),
+        pairs=lambda wildcards: RUN.pair_files(
+            RUN.transfer_cells(wildcards.sources, wildcards.source)
+        ),
+        images=lambda wildcards: RUN.image_files(
+            RUN.transfer_cells(wildcards.sources, wildcards.source)
+        ),
     output:
-        weights=f"{RESULTS}/transfer/sources/{{source}}/seed{{seed}}.safetensors",
+        weights=f"{RESULTS}/transfer/{{sources}}/{{source}}/seed{{seed}}.safetensors",
     log:
-        f"{RESULTS}/logs/transfer/sources/{{source}}/seed{{seed}}.log",
+        f"{RESULTS}/logs/transfer/{{sources}}/{{source}}/seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/transfer/sources/{{source}}/seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/transfer/{{sources}}/{{source}}/seed{{seed}}.tsv"
     priority: 1
     conda:
         "../../envs/torch.yaml"
@@ -54,10 +59,10 @@ rule transfer_source:
         gpu=1,
     params:
         run=RUN.config.run,
-        options=RUN.transfer.warm_params() if RUN.transfer_sources else {},
+        options=lambda wildcards: RUN.transfer.source_params(wildcards.sources),
         seed=lambda wildcards: int(wildcards.seed),
         torch_threads=RUN.config.torch_threads,
-        state=f"{RESULTS}/checkpoints/transfer/sources/{{source}}/seed{{seed}}.safetensors",
+        state=f"{RESULTS}/checkpoints/transfer/{{sources}}/{{source}}/seed{{seed}}.safetensors",
         code=code_hash("medtaskatlas.transfer.warm"),
     message:
         "train the source {wildcards.source}, seed {wildcards.seed}"
@@ -65,20 +70,24 @@ rule transfer_source:
         "../scripts/transfer_source.py"
 
 
-rule transfer_warm:
+rule transfer_starts:
     input:
         sources=lambda wildcards: [
-            f"{RESULTS}/transfer/sources/{source}/seed{wildcards.seed}.safetensors"
-            for source in RUN.transfer_sources
+            f"{RESULTS}/transfer/{RUN.transfer.folder(wildcards.protocol)}/{source}/seed{wildcards.seed}.safetensors"
+            for source in RUN.transfer.sources_of(wildcards.protocol)
         ],
-        pairs=lambda wildcards: RUN.pair_files(RUN.target_cells(wildcards.target)),
-        images=lambda wildcards: RUN.image_files(RUN.target_cells(wildcards.target)),
+        pairs=lambda wildcards: RUN.pair_files(
+            RUN.target_cells(wildcards.protocol, wildcards.target)
+        ),
+        images=lambda wildcards: RUN.image_files(
+            RUN.target_cells(wildcards.protocol, wildcards.target)
+        ),
     output:
-        errors=f"{RESULTS}/transfer/warm/{{target}}/seed{{seed}}.parquet",
+        errors=f"{RESULTS}/transfer/{{protocol}}/{{target}}/seed{{seed}}.parquet",
     log:
-        f"{RESULTS}/logs/transfer/warm/{{target}}/seed{{seed}}.log",
+        f"{RESULTS}/logs/transfer/{{protocol}}/{{target}}/seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/transfer/warm/{{target}}/seed{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/transfer/{{protocol}}/{{target}}/seed{{seed}}.tsv"
     conda:
         "../../envs/torch.yaml"
     threads: RUN.config.torch_threads
@@ -88,13 +97,45 @@ rule transfer_warm:
         gpu=1,
     params:
         run=RUN.config.run,
-        options=RUN.transfer.warm_params() if RUN.transfer_sources else {},
+        options=lambda wildcards: RUN.transfer.starts[wildcards.protocol].params(),
         seed=lambda wildcards: int(wildcards.seed),
         split_seed=RUN.config.seed,
         torch_threads=RUN.config.torch_threads,
-        state=f"{RESULTS}/checkpoints/transfer/warm/{{target}}/seed{{seed}}.safetensors",
+        state=f"{RESULTS}/checkpoints/transfer/{{protocol}}/{{target}}/seed{{seed}}.safetensors",
         code=code_hash("medtaskatlas.transfer.warm"),
     message:
-        "start {wildcards.target} from every task, seed {wildcards.seed}"
+        "start {wildcards.target} from every task ({wildcards.protocol}), seed {wildcards.seed}"
     script:
-        "../scripts/transfer_warm.py"
+        "../scripts/transfer_starts.py"
+
+
+# All tasks of a dataset, each alone and any two together: one job, which goes on where it was cut.
+rule transfer_affinity:
+    input:
+        pairs=lambda wildcards: RUN.pair_files(RUN.affinity_cells(wildcards.dataset)),
+        images=f"{RESULTS}/images/{{dataset}}.arrow",
+    output:
+        errors=f"{RESULTS}/transfer/affinity/{{dataset}}/seed{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/transfer/affinity/{{dataset}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/affinity/{{dataset}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: RUN.config.torch_threads
+    resources:
+        mem_mb=3000,
+        runtime=RUN.config.train_minutes,
+        gpu=1,
+    params:
+        run=RUN.config.run,
+        options=RUN.transfer.affinity_params() if RUN.transfer else {},
+        seed=lambda wildcards: int(wildcards.seed),
+        split_seed=RUN.config.seed,
+        torch_threads=RUN.config.torch_threads,
+        state=f"{RESULTS}/checkpoints/transfer/affinity/{{dataset}}/seed{{seed}}.safetensors",
+        code=code_hash("medtaskatlas.transfer.affinity"),
+    message:
+        "train tasks of {wildcards.dataset} together, seed {wildcards.seed}"
+    script:
+        "../scripts/transfer_affinity.py"

@@ -4,7 +4,7 @@ with job(snakemake):
     from medtaskatlas.snakemake_ext.gpus import reserve_gpus
 
     with reserve_gpus(snakemake.resources.get("gpu", 0)):
-        from medtaskatlas.transfer.options import WarmStarts
+        from medtaskatlas.transfer.options import SourceTraining
         from medtaskatlas.transfer.warm import train_source
 
         train_source(
@@ -13,7 +13,7 @@ with job(snakemake):
             snakemake.output.weights,
             run=snakemake.params.run,
             task=snakemake.wildcards.source,
-            options=WarmStarts.model_validate(snakemake.params.options),
+            options=SourceTraining.model_validate(snakemake.params.options),
             seed=snakemake.params.seed,
             checkpoint=snakemake.params.state,
             threads=snakemake.params.torch_threads,

@@ -338,9 +338,16 @@ _TABLES = (
     Table(
         "transfer_gains",
         "atlas.transfer.gains:transfer_gains",
-        {"warm_paths": "transfer_warm"},
+        {"start_paths": "transfer_starts"},
         MEASURED | same("families", "heldout_datasets"),
-        when="transfer_warm",
+        when="transfer_starts",
+    ),
+    Table(
+        "task_affinity",
+        "atlas.transfer.affinity:task_affinity",
+        {"affinity_paths": "transfer_affinity"},
+        MEASURED | same("families"),
+        when="transfer_affinity",
     ),
     Table(
         "summary",

@@ -164,19 +164,31 @@ class RunPlan:
 
     @property
     def transfer_sources(self) -> list[str]:
-        """Sources of warm starts, the control among them; none in a run without."""
+        """Sources of all protocols, the control among them; none in a run without."""
         runs = self.transfer.source_runs if self.transfer else []
-        return list(dict.fromkeys(name for name, _ in runs))
+        return list(dict.fromkeys(name for _, name, _ in runs))
 
-    def transfer_cells(self, source: str) -> list[tuple[str, str]]:
-        """Cells that a source learns from; the control from those of all sources."""
-        known = self.transfer_sources if source == SHUFFLED else [source]
+    @property
+    def transfer_targets(self) -> list[str]:
+        """Targets of all protocols that begin with sources."""
+        runs = self.transfer.target_runs if self.transfer else []
+        return list(dict.fromkeys(name for _, name, _ in runs))
+
+    def transfer_cells(self, folder: str, source: str) -> list[tuple[str, str]]:
+        """Cells that a source of a folder learns from; the control from those of all sources."""
+        assert self.transfer is not None
+        known = self.transfer.sources_in(folder) if source == SHUFFLED else [source]
         return [cell for cell in self.training_cells if cell[0] in known]
 
-    def target_cells(self, target: str) -> list[tuple[str, str]]:
+    def target_cells(self, protocol: str, target: str) -> list[tuple[str, str]]:
         """Cells that a target is asked on."""
         assert self.transfer is not None
-        return [(target, dataset) for dataset in self.transfer.targets[target]]
+        return [(target, name) for name in self.transfer.measured[protocol].targets[target]]
+
+    def affinity_cells(self, dataset: str) -> list[tuple[str, str]]:
+        """Cells of a dataset whose tasks are trained together."""
+        assert self.transfer is not None
+        return [(task, dataset) for task in self.transfer.measured["affinity"].tasks_on(dataset)]
 
     @property
     def transfer_datasets(self) -> list[str]:
@@ -395,7 +407,8 @@ def plan_run(raw: Mapping[str, Any], catalogue: Path | None = None) -> RunPlan:
         ],
     )
     if config.transfer:
-        transfer = plan_transfer(config.transfer, plan.tasks, plan.cells, plan.training_cells)
+        families = {name: task.family for name, task in plan.tasks.items()}
+        transfer = plan_transfer(config.transfer, families, plan.cells, plan.training_cells)
         plan = replace(plan, transfer=transfer, messages=[*plan.messages, *transfer.messages])
     if not plan.training_cells and plan.trained_runs:
         raise ConfigError(

@@ -107,9 +107,13 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
     "transfer_kernels": lambda p: [
         f"{p.results}/transfer/kernel/{dataset}.safetensors" for dataset in p.transfer_datasets
     ],
-    "transfer_warm": lambda p: [
-        f"{p.results}/transfer/warm/{target}/seed{seed}.parquet"
-        for target, seed in (p.transfer.target_runs if p.transfer else [])
+    "transfer_starts": lambda p: [
+        f"{p.results}/transfer/{protocol}/{target}/seed{seed}.parquet"
+        for protocol, target, seed in (p.transfer.target_runs if p.transfer else [])
+    ],
+    "transfer_affinity": lambda p: [
+        f"{p.results}/transfer/affinity/{dataset}/seed{seed}.parquet"
+        for dataset, seed in (p.transfer.affinity_runs if p.transfer else [])
     ],
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
@@ -159,6 +163,7 @@ class Products:
 
     def _has(self, when: str | None) -> bool:
         """Whether the run has what a table or figure needs."""
+        transfer = self.plan.transfer
         known = {
             "trajectories": "trajectory" in self.plan.extra_sets,
             "failures": "failure" in self.plan.extra_sets,
@@ -167,7 +172,8 @@ class Products:
             "multitask": bool(self.plan.multitask_runs),
             "medformer": bool(self.plan.medformer_runs),
             "transfer": self.plan.config.transfer is not None,
-            "transfer_warm": bool(self.plan.transfer_sources),
+            "transfer_starts": bool(transfer and transfer.target_runs),
+            "transfer_affinity": bool(transfer and transfer.affinity_runs),
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]

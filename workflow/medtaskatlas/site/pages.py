@@ -26,7 +26,7 @@ from medtaskatlas.multitask.systems import SYSTEMS
 from medtaskatlas.multitask.systems.options import NetworkOptions
 from medtaskatlas.run.config import Config, DatasetFilter, Heldout, Scaling, Splits, UnseenTasks
 from medtaskatlas.tasks.bank import load_bank
-from medtaskatlas.transfer.options import Transfer, WarmStarts
+from medtaskatlas.transfer.options import Affinity, SharedFeatures, Transfer, WarmStarts
 
 DOCS = REPOSITORY / "docs"
 CONFIG = REPOSITORY / "config"
@@ -85,6 +85,8 @@ def sections() -> dict[str, type[BaseModel]]:
         },
         "`transfer`": Transfer,
         "`transfer`, `warm`": WarmStarts,
+        "`transfer`, `shared`": SharedFeatures,
+        "`transfer`, `affinity`": Affinity,
         "`medformer`": Medformer,
         "`medformer`, one of `pretrainings`": Pretraining,
         "`medformer`, one of `arms`": Arm,

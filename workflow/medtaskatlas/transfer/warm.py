@@ -1,77 +1,46 @@
-"""Warm starts: a network of one task, whole, as the start of another from few pairs."""
+"""Transfer from sources: networks of one task, or their encoders, as the start of another."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import nn
 from tqdm import tqdm
 
-from medtaskatlas.core.code_hash import code_hash
 from medtaskatlas.core.errors import DataError
-from medtaskatlas.core.files import sha256
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.formats.images import ImageSet
 from medtaskatlas.formats.pairs import PairSet
 from medtaskatlas.formats.parquet import write_parquet
 from medtaskatlas.learning.checkpoint import Checkpoint, load_tensors, save_tensors
 from medtaskatlas.learning.engine import fit
-from medtaskatlas.learning.machine import pick_device, set_up_torch
-from medtaskatlas.learning.objective import Objective
+from medtaskatlas.learning.machine import set_up_torch
 from medtaskatlas.learning.options import Training
 from medtaskatlas.networks.from_seed import from_seed
 from medtaskatlas.networks.unet import UNet
 from medtaskatlas.transfer.describe import choose
-from medtaskatlas.transfer.kernel import to_tensor
-from medtaskatlas.transfer.options import SCRATCH, SHUFFLED, UNTRAINED, WarmStarts
+from medtaskatlas.transfer.learning import (
+    DoTask,
+    Finished,
+    Pairs,
+    errors,
+    fingerprint,
+    measured_rows,
+)
+from medtaskatlas.transfer.options import (
+    SCRATCH,
+    SHUFFLED,
+    UNTRAINED,
+    SharedFeatures,
+    SourceTraining,
+    Starts,
+)
 
 MODULE = "medtaskatlas.transfer.warm"
-COLUMNS = ("pair_id", "image_id", "group_id", "subject_id")
-EVALUATED = 64  # pairs at once
 # Starts from scratch, whose mean is what gains are held against: one alone may be lucky.
 SCRATCHES = 3
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pixels of some pairs, uint8 [N, H, W, 3] each, and their names."""
-
-    inputs: np.ndarray
-    outputs: np.ndarray
-    names: list[str]
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-
-class DoTask(Objective[Pairs]):
-    """From the input of a pair to its output, by the mean square error."""
-
-    def __init__(self, network: nn.Module, batches: Callable[[int], Pairs]) -> None:
-        super().__init__(network)
-        self.batches = batches
-
-    def batch(self, step: int) -> Pairs:
-        """Pairs of a step."""
-        return self.batches(step)
-
-    def loss(self, model: Callable[..., Any], batch: Pairs) -> dict[str, torch.Tensor]:
-        """Mean square error, grey levels 0..1."""
-        device = next(self.model.parameters()).device
-        images, wanted = (to_tensor(side).to(device) for side in (batch.inputs, batch.outputs))
-        return {"error": (model(images) - wanted).square().mean()}
-
-    def suspects(self, batch: Pairs, part: str | None) -> list[str]:
-        """All of its pairs."""
-        return batch.names
 
 
 def train_source(
@@ -81,7 +50,7 @@ def train_source(
     *,
     run: str,
     task: str,
-    options: WarmStarts,
+    options: SourceTraining,
     seed: int,
     checkpoint: str | Path,
     threads: int,
@@ -118,7 +87,7 @@ def train_source(
     if not sets:
         raise DataError(
             f"transfer: {task} has no pair of a training group",
-            "leave it out of `transfer.warm.tasks`, or choose datasets that offer it",
+            "leave it out of the `tasks` of `transfer`, or choose datasets that offer it",
         )
     mixed = task == SHUFFLED
 
@@ -138,9 +107,8 @@ def train_source(
         return Pairs(inputs, np.roll(outputs, 1, axis=0) if mixed else outputs, names)
 
     training = Training(steps=options.source_steps, learning_rate=options.learning_rate)
-    files = [sha256(path) for path in (*pair_paths, *image_paths)]
-    parts = [options.model_dump_json(), task, str(seed), torch.__version__, code_hash(MODULE)]
-    state = Checkpoint(checkpoint, hashlib.sha256(json.dumps([parts, files]).encode()).hexdigest())
+    parts = options.model_dump(mode="json"), task, seed
+    state = Checkpoint(checkpoint, fingerprint(MODULE, [*pair_paths, *image_paths], *parts))
     network = _scratch(options, seed)
     history, cost = fit(
         DoTask(network, batches), training, state, seed=seed, title=f"source {task}, seed {seed}"
@@ -150,6 +118,7 @@ def train_source(
         "task": task,
         "seed": seed,
         "width": options.width,
+        "skips": options.skips,
         "datasets": sorted({pairs.images.dataset for pairs, _ in sets}),
         "n_pairs": sum(len(rows) for _, rows in sets),
         "steps": options.source_steps,
@@ -174,10 +143,10 @@ def _training_sets(
     return found
 
 
-def _scratch(options: WarmStarts, seed: int, name: str = SCRATCH, turn: int = 0) -> UNet:
+def _scratch(options: SourceTraining, seed: int, name: str = SCRATCH, turn: int = 0) -> UNet:
     """Network of a seed; sources of a seed begin with the first from scratch."""
     own = int(generator(seed, "transfer", name, turn).integers(2**62))
-    return from_seed(lambda: UNet(options.width), own)
+    return from_seed(lambda: UNet(options.width, skips=options.skips), own)
 
 
 def load_source(path: str | Path) -> UNet:
@@ -200,7 +169,7 @@ def load_source(path: str | Path) -> UNet:
     """
     try:
         tensors, facts = load_tensors(path)
-        network = UNet(facts["width"])
+        network = UNet(facts["width"], skips=facts["skips"])
         network.load_state_dict(tensors)
     except (ValueError, OSError, KeyError, RuntimeError) as problem:
         raise DataError(
@@ -209,14 +178,14 @@ def load_source(path: str | Path) -> UNet:
     return network
 
 
-def warm_starts(
+def start_from_sources(
     source_paths: Sequence[str | Path],
     pair_paths: Sequence[str | Path],
     image_paths: Sequence[str | Path],
     out: str | Path,
     *,
     run: str,
-    options: WarmStarts,
+    options: Starts,
     seed: int,
     split_seed: int,
     state: str | Path,
@@ -232,18 +201,19 @@ def warm_starts(
         Main pairs of the target on the datasets that are asked, and their images.
     out
         The table to make: one row a dataset, source, ``start`` (several from
-        scratch) and test pair, with the mean square error
-        before (``error_before``) and after (``error``) the steps on the target.
+        scratch) and test pair, with the mean square error before (``error_before``) and after
+        (``error``) the steps on the target.
     run
         Name of the run.
     options
-        Steps, pairs and the rest.
+        Steps, pairs and the rest. With :class:`~medtaskatlas.transfer.options.SharedFeatures` only
+        encoders are taken over, and all starts have one new decoder.
     seed
         Training seed, that of the sources too.
     split_seed
         The run's seed, by which pairs are chosen.
     state
-        Where the state of a fine-tuning is kept while it lasts.
+        Where finished starts are kept until the last one is; started again, the job goes on.
     threads
         Threads of torch.
 
@@ -255,78 +225,57 @@ def warm_starts(
     set_up_torch(threads)
     images = {one.dataset: one for one in map(ImageSet, image_paths)}
     sources = {Path(path).parent.name: path for path in source_paths}
-    parts: list[dict[str, np.ndarray]] = []
+    given = options.protocol, options.params(), seed, split_seed
+    files = [*source_paths, *pair_paths, *image_paths]
+    finished = Finished(state, fingerprint(MODULE, files, *given))
+    parts: list[pa.Table] = []
     for path in map(Path, pair_paths):
         pairs = PairSet(path, images[path.stem])
+        target, dataset = path.parent.name, path.stem
         learned, asked, _ = choose(pairs, options.pairs, options.asked_pairs, split_seed)
-        own, test = (_pairs(pairs, rows) for rows in (learned, asked))
-        about = {name: pairs.numpy(name)[asked] for name in COLUMNS}
-        title = f"{path.parent.name} {path.stem}"
-        for name, turn, network in _starts(options, seed, sources, title):
-            before = errors(network, test)
-            title = f"{name} {turn} to {path.parent.name} on {path.stem}"
-            _fine_tune(network, own, options, Checkpoint(state, title), seed=seed, title=title)
-            n = len(asked)
-            fixed = {"source": name, "target": path.parent.name, "dataset": path.stem}
+        own, test = Pairs.of(pairs, learned), Pairs.of(pairs, asked)
+        starts = [*((SCRATCH, turn) for turn in range(SCRATCHES)), (UNTRAINED, 0)]
+        starts += [(name, 0) for name in sources]
+        for name, turn in tqdm(starts, f"starts of {target} on {dataset}", mininterval=2):
+            title = f"{name} {turn} to {target} on {dataset}"
+            if title not in finished:
+                network = _start(options, seed, name, turn, sources)
+                before = errors(network, test)
+                _fine_tune(network, own, options, finished.training(title), seed=seed, title=title)
+                finished[title] = np.stack([before, errors(network, test)])
+            before, after = finished[title]
+            about = {"source": name, "target": target, "dataset": dataset}
+            numbers = {"error_before": before, "error": after}
             parts.append(
-                {
-                    **{key: np.full(n, value, object) for key, value in fixed.items()},
-                    **about,
-                    "error_before": before,
-                    "error": errors(network, test),
-                    "start": np.full(n, turn),
-                    "n_learned": np.full(n, len(own)),
-                }
+                measured_rows(pairs, asked, numbers, start=turn, n_learned=len(own), **about)
             )
-    names = list(parts[0])
-    table = pa.table({name: np.concatenate([part[name] for part in parts]) for name in names})
-    facts = {"run": run, "seed": seed, "options": options.model_dump(mode="json")}
-    write_parquet(out, table, facts)
+    facts = {"run": run, "seed": seed, "protocol": options.protocol, "options": options.params()}
+    write_parquet(out, pa.concat_tables(parts), facts)
+    finished.remove()
 
 
-def _starts(
-    options: WarmStarts, seed: int, sources: dict[str, str | Path], title: str
-) -> Iterator[tuple[str, int, UNet]]:
-    """Every start with its name and number, scratch and controls among them."""
-    starts = [(SCRATCH, turn) for turn in range(SCRATCHES)]
-    starts += [(name, 0) for name in (UNTRAINED, *sources)]
-    for name, turn in tqdm(starts, f"warm starts of {title}", mininterval=2):
-        if name in (SCRATCH, UNTRAINED):
-            yield name, turn, _scratch(options, seed, name, turn)
-        else:
-            yield name, turn, load_source(sources[name])
+def _start(
+    options: Starts, seed: int, name: str, turn: int, sources: dict[str, str | Path]
+) -> UNet:
+    """Network before it learns: whole, or an encoder with the decoder of the seed."""
+    if name in (SCRATCH, UNTRAINED):
+        network = _scratch(options, seed, name, turn)
+    else:
+        network = load_source(sources[name])
+    if isinstance(options, SharedFeatures):
+        network.decoder = _scratch(options, seed, "decoder").decoder
+        network.encoder.requires_grad_(name == SCRATCH or not options.frozen)
+    return network
 
 
 def _fine_tune(
-    network: UNet, own: Pairs, options: WarmStarts, state: Checkpoint, *, seed: int, title: str
+    network: UNet, own: Pairs, options: Starts, state: Checkpoint, *, seed: int, title: str
 ) -> None:
     """Take the steps on the target, of the same batches for every start."""
 
     def batches(step: int) -> Pairs:
-        rows = generator(seed, "transfer target", step).permutation(len(own))[: options.batch_size]
-        return Pairs(own.inputs[rows], own.outputs[rows], [own.names[i] for i in rows])
+        rng = generator(seed, "transfer target", step)
+        return own.some(rng.permutation(len(own))[: options.batch_size])
 
     training = Training(steps=options.steps, learning_rate=options.learning_rate)
     fit(DoTask(network, batches), training, state, seed=seed, title=title)
-    Path(state.path).unlink(missing_ok=True)
-
-
-def _pairs(pairs: PairSet, rows: np.ndarray) -> Pairs:
-    """Pixels of some rows."""
-    names = pairs.numpy("pair_id")[rows].astype(str).tolist()
-    return Pairs(pairs.side("input", rows), pairs.side("output", rows), names)
-
-
-def errors(network: UNet, pairs: Pairs) -> np.ndarray:
-    """Mean square error of each pair, grey levels 0..1 and outputs cut to them, float64 [N]."""
-    device = pick_device()
-    network.to(device).eval()
-    found = []
-    with torch.inference_mode():
-        for i in range(0, len(pairs), EVALUATED):
-            part = slice(i, i + EVALUATED)
-            done = network(to_tensor(pairs.inputs[part]).to(device)).clamp(0, 1)
-            missed = (done - to_tensor(pairs.outputs[part]).to(device)).square()
-            found.append(missed.flatten(1).mean(dim=1).double().cpu().numpy())
-    network.cpu()
-    return np.concatenate(found)

@@ -16,6 +16,7 @@ from medtaskatlas.run.budget.multitask import Trainings
 from medtaskatlas.run.budget.networks import unet
 from medtaskatlas.run.products import Products
 from medtaskatlas.run.studies import SCALING
+from medtaskatlas.transfer.options import SourceTraining
 
 STAGES = ("data", "pairs", "train", "embed", "tables", "report")
 # Run where Snakemake itself runs, never sent to a cluster.
@@ -162,25 +163,40 @@ def _transfer(counts: Counts) -> Iterator[Job]:
         n = len(plan.cells_on(dataset)) * (section.fitted_pairs + section.asked_pairs)
         work, file = n * counts.megapixels, f"transfer/kernel/{dataset}"
         yield Job("transfer_kernel", "tables", "transfer_kernel", work, benchmark=file)
-    if plan.transfer is None or not plan.transfer_sources:
+    if plan.transfer is None:
         return
-    warm, threads = plan.transfer.warm, plan.config.torch_threads
+    transfer, threads = plan.transfer, plan.config.torch_threads
+
+    def look(width: int, *, skips: bool = True) -> float:
+        return 2e-12 * unet(width, plan.config.image_size, skips=skips)
+
     # A step is three times a look: forwards, and backwards.
-    look = 2e-12 * unet(warm.width, plan.config.image_size)
-    for source, seed in plan.transfer.source_runs:
-        work, file = 3 * look * warm.source_steps * warm.batch_size, f"{source}/seed{seed}"
+    for folder, source, seed in transfer.source_runs:
+        own = SourceTraining.model_validate(transfer.source_params(folder))
+        work = 3 * look(own.width, skips=own.skips) * own.source_steps * own.batch_size
         yield Job(
             *("transfer_source", "train", "transfer_source", work),
-            benchmark=f"transfer/sources/{file}",
+            benchmark=f"transfer/{folder}/{source}/seed{seed}",
             threads=threads,
         )
-    for target, seed in plan.transfer.target_runs:
-        each = 3 * warm.steps * min(warm.batch_size, warm.pairs) + 2 * warm.asked_pairs
-        starts = len(plan.transfer_sources) + 4
-        work = look * each * starts * len(plan.transfer.targets[target])
+    for protocol, target, seed in transfer.target_runs:
+        made, options = transfer.measured[protocol], transfer.starts[protocol]
+        each = 3 * options.steps * min(options.batch_size, options.pairs) + 2 * options.asked_pairs
+        work = look(options.width, skips=options.skips) * each * len(made.targets[target])
         yield Job(
-            *("transfer_warm", "train", "transfer_warm", work),
-            benchmark=f"transfer/warm/{target}/seed{seed}",
+            *("transfer_starts", "train", "transfer_starts", work * (len(made.sources) + 5)),
+            benchmark=f"transfer/{protocol}/{target}/seed{seed}",
+            threads=threads,
+        )
+    for dataset, seed in transfer.affinity_runs:
+        pair, n = transfer.options.affinity, len(transfer.measured["affinity"].tasks_on(dataset))
+        assert pair is not None
+        each = 3 * pair.steps * min(pair.batch_size, pair.pairs) + pair.asked_pairs
+        # Each alone, with itself, with the control and with every other: heads are counted.
+        heads = n * 5 + n * (n - 1)
+        yield Job(
+            *("transfer_affinity", "train", "transfer_affinity", look(pair.width) * each * heads),
+            benchmark=f"transfer/affinity/{dataset}/seed{seed}",
             threads=threads,
         )
 

@@ -85,8 +85,8 @@ def _graded(options: Mapping[str, Any], side: int) -> Cost:
     return body + Cost(body.features * dim, body.features * dim, 0, dim) + done
 
 
-def unet(width: int, side: int) -> float:
-    """Multiplications with additions of the network of warm starts on one picture."""
+def unet(width: int, side: int, *, skips: bool = True) -> float:
+    """Multiplications with additions of a network of transfer on one picture."""
     widths = [width * 2**i for i in range(4)]
     # Channels given and made, and how many times a side is halved.
     down = [
@@ -95,7 +95,9 @@ def unet(width: int, side: int) -> float:
         for layer in (((widths[i - 1] if i else 3), w, i), (w, w, i))
     ]
     up = [
-        layer for i, w in enumerate(widths[:-1]) for layer in ((widths[i + 1] + w, w, i), (w, w, i))
+        layer
+        for i, w in enumerate(widths[:-1])
+        for layer in ((widths[i + 1] + skips * w, w, i), (w, w, i))
     ]
     return sum(9 * a * b * side**2 / 4**halved for a, b, halved in [*down, *up])
 

@@ -4,16 +4,16 @@ with job(snakemake):
     from medtaskatlas.snakemake_ext.gpus import reserve_gpus
 
     with reserve_gpus(snakemake.resources.get("gpu", 0)):
-        from medtaskatlas.transfer.options import WarmStarts
-        from medtaskatlas.transfer.warm import warm_starts
+        from medtaskatlas.transfer.options import STARTS
+        from medtaskatlas.transfer.warm import start_from_sources
 
-        warm_starts(
+        start_from_sources(
             snakemake.input.sources,
             snakemake.input.pairs,
             snakemake.input.images,
             snakemake.output.errors,
             run=snakemake.params.run,
-            options=WarmStarts.model_validate(snakemake.params.options),
+            options=STARTS[snakemake.wildcards.protocol].model_validate(snakemake.params.options),
             seed=snakemake.params.seed,
             split_seed=snakemake.params.split_seed,
             state=snakemake.params.state,
