@@ -111,6 +111,8 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
         f"{p.results}/transfer/warm/{target}/seed{seed}.parquet"
         for target, seed in (p.transfer.target_runs if p.transfer else [])
     ],
+    # None in a run without encoders, whose gains are predicted all the same.
+    "transfer_embeddings": lambda p: _of_runs(p, p.encoder_runs),
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
@@ -141,6 +143,9 @@ FACTS: dict[str, Callable[[RunPlan], Any]] = {
     "unseen_tasks_encoder": lambda p: (
         p.config.unseen_tasks.encoders[0] if p.config.unseen_tasks else None
     ),
+    "transfer_training": lambda p: {
+        task: [dataset for name, dataset in p.training_cells if name == task] for task in p.tasks
+    },
     "multitask_systems": lambda p: p.multitask_systems,
     "medformer_arms": lambda p: p.medformer.arm_facts() if p.medformer else {},
     "medformer_steps": lambda p: p.medformer.step_facts() if p.medformer else {},
