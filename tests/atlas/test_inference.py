@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control, sem, t
+from scipy.stats import false_discovery_control, sem
+from scipy.stats import t as student
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cohen_kappa_score
 
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
@@ -286,7 +287,7 @@ def test_the_jackknife_of_a_mean_is_students_interval():
     values = np.random.default_rng(0).normal(size=9)
     each = np.array([np.delete(values, i).mean() for i in range(9)])
     made = jackknife_interval(values.mean(), each, "task")
-    ends = t.interval(0.95, 8, values.mean(), sem(values))
+    ends = student.interval(0.95, 8, values.mean(), sem(values))
     assert (made.ci_low, made.ci_high) == pytest.approx(ends)
     assert "jackknife over tasks" in made.ci_method
     assert jackknife_interval(0.9, np.array([0.9, 0.2]), "task", high=1.0).ci_high == 1

@@ -95,7 +95,7 @@ def permuted(
     one, other = np.nan_to_num(one), np.nan_to_num(other)
 
     def of(order: np.ndarray) -> float:
-        turned = np.ix_(range(len(x)), order, order)
+        turned = np.ix_(np.arange(len(x)), order, order)
         found = correlation(one[turned] * asked, other * there[turned])
         return found if np.isfinite(found) else 0.0
 
