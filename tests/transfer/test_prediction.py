@@ -9,7 +9,7 @@ from transfer_synthetic import DATASETS, HELDOUT, TASKS, distances, write_tables
 
 from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.tables import read_table
-from medtaskatlas.atlas.transfer.cells import Cells, cells_of
+from medtaskatlas.atlas.transfer.cells import Cells, read_cells
 from medtaskatlas.atlas.transfer.prediction import transfer_prediction
 from medtaskatlas.atlas.transfer.predictors import learned, static_ranker, transfer_predictors
 from medtaskatlas.atlas.transfer.ranks import CORRELATIONS, centred_ranks, permuted, scores
@@ -24,17 +24,17 @@ def predictors(folder, embeddings=(), *, run="r", **made):
     paths = write_tables(folder, tasks=FEW, **made)
     out = folder / "transfer_predictors.parquet"
     transfer_predictors(
-        paths["transfer_gains"], paths["functional_distance"], paths["datasets"], embeddings, out,
-        run=run, training_datasets=dict.fromkeys(FEW, TRAINED),
+        paths["functional_distance"], paths["datasets"], embeddings, out, run=run,
+        training_datasets=dict.fromkeys(FEW, TRAINED), gains_path=paths["transfer_gains"],
     )  # fmt: skip
     return read_table(out, "transfer_predictors"), out, paths["transfer_gains"]
 
 
 def predict(folder, **made):
     """That table, and scores by predictor, what they are held against, dataset and measure."""
-    table, *paths = predictors(folder, **made)
+    table, path, gains = predictors(folder, **made)
     out = folder / "transfer_prediction.parquet"
-    transfer_prediction(*paths, out, run="r", n_permutations=199)
+    transfer_prediction(path, out, run="r", gains_path=gains, n_permutations=199)
     frame = read_table(out, "transfer_prediction").fillna({"against": ""})
     return table, frame.set_index(["predictor", "against", "dataset", "measure"]).sort_index()
 
@@ -268,7 +268,7 @@ def test_the_target_itself_and_controls_are_no_sources(right, tmp_path):
     assert (table["source"] != table["target"]).all()
     assert set(table["source"]) == set(FEW)
     paths = write_tables(tmp_path, tasks=FEW)
-    cells = list(cells_of(read_table(paths["transfer_gains"], "transfer_gains")))
+    cells = list(read_cells(paths["transfer_gains"], None, run="r"))
     assert [one.protocol for one in cells] == ["warm"]
     assert np.isnan(cells[0].gain[:, range(len(FEW)), range(len(FEW))]).all()
     assert cells[0].of_seeds.shape == (2, *cells[0].gain.shape)

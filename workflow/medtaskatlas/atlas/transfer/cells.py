@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from medtaskatlas.atlas.counts import Counts
+from medtaskatlas.atlas.tables import read_table
 
 ALL = "all"
 COUNTED = ("n_images", "n_groups", "n_subjects")
@@ -57,8 +59,14 @@ class Cells:
         }
 
 
-def cells_of(gains: pd.DataFrame) -> Iterator[Cells]:
-    """Cells of every protocol of the table `transfer_gains`."""
+def read_cells(*paths: str | Path | None, run: str) -> Iterator[Cells]:
+    """Cells of every protocol of some tables; None: the run has no such table."""
+    tables = [read_table(path, run=run) for path in paths if path is not None]
+    gains = pd.concat(tables, ignore_index=True)
+    if "dataset_trained" not in gains:
+        gains["dataset_trained"] = None
+    # Tasks that are trained together are trained on what they are asked about.
+    gains["dataset_trained"] = gains["dataset_trained"].astype("boolean").fillna(True)
     rows = gains[(gains["dataset"] != ALL) & (gains["source_role"] == "task")]
     for protocol, own in rows.groupby("protocol", sort=True):
         families = dict(zip(own["source"], own["source_family"], strict=True))

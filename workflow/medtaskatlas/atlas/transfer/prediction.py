@@ -16,7 +16,7 @@ from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.counts import Counts
 from medtaskatlas.atlas.inference import Interval, adjust, jackknife_interval, permutation_p
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.atlas.transfer.cells import ALL, Cells, cells_of
+from medtaskatlas.atlas.transfer.cells import ALL, Cells, read_cells
 from medtaskatlas.atlas.transfer.predictors import (
     BAR,
     CONTROL,
@@ -112,10 +112,11 @@ SPEC = columns.TableSpec(
 
 def transfer_prediction(
     predictors_path: str | Path,
-    gains_path: str | Path,
     out: str | Path,
     *,
     run: str,
+    gains_path: str | Path | None = None,
+    affinity_path: str | Path | None = None,
     seed: int = 0,
     n_permutations: int = PERMUTATIONS,
 ) -> None:
@@ -127,12 +128,14 @@ def transfer_prediction(
 
     Parameters
     ----------
-    predictors_path, gains_path
-        Tables `transfer_predictors` and `transfer_gains` of the run.
+    predictors_path
+        Table `transfer_predictors` of the run.
     out
         results/<run>/tables/transfer_prediction.parquet.
     run
         Name of the run.
+    gains_path, affinity_path
+        Tables of measured gains, as that was made of.
     seed
         The run's seed.
     n_permutations
@@ -145,7 +148,7 @@ def transfer_prediction(
     """
     predicted = read_table(predictors_path, "transfer_predictors", run=run)
     rows: list[dict[str, Any]] = []
-    for cells in cells_of(read_table(gains_path, "transfer_gains", run=run)):
+    for cells in read_cells(gains_path, affinity_path, run=run):
         own = predicted[predicted["protocol"] == cells.protocol]
         orders = _orders(cells, seed, n_permutations)
         for dataset, chosen in _settings(cells):
@@ -155,6 +158,20 @@ def transfer_prediction(
     frame = adjust(pd.DataFrame(rows), "holm") if rows else pd.DataFrame()
     meta = {"run": run, "seed": seed, "n_permutations": n_permutations}
     write_table("transfer_prediction", frame, out, meta)
+
+
+def best_of_ours(rows: pd.DataFrame) -> pd.Series | None:
+    """Best row of ours of one protocol, target-centred, on datasets that sources were trained on.
+
+    On all where none is held out. None where there is no such row.
+    """
+    rows = rows[(rows["predictor_role"] == OURS) & rows["against"].isna()]
+    rows = rows[(rows["measure"] == "target_centred") & rows["estimate"].notna()]
+    for dataset in (TRAINED, ALL):
+        own = rows[rows["dataset"] == dataset]
+        if len(own):
+            return own.sort_values("estimate", kind="stable").iloc[-1]
+    return None
 
 
 def _settings(cells: Cells) -> Iterator[tuple[str, np.ndarray]]:

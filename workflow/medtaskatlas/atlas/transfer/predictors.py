@@ -13,7 +13,7 @@ import pandas as pd
 from medtaskatlas.atlas import columns
 from medtaskatlas.atlas.embeddings import load_embeddings
 from medtaskatlas.atlas.tables import read_table, write_table
-from medtaskatlas.atlas.transfer.cells import ALL, Cells, cells_of
+from medtaskatlas.atlas.transfer.cells import ALL, Cells, read_cells
 from medtaskatlas.core.seeds import generator
 from medtaskatlas.pairs.roles import MISMATCHED
 
@@ -83,7 +83,6 @@ class Predictor:
 
 
 def transfer_predictors(
-    gains_path: str | Path,
     functional_path: str | Path,
     datasets_path: str | Path,
     embedding_paths: Iterable[str | Path],
@@ -91,14 +90,16 @@ def transfer_predictors(
     *,
     run: str,
     training_datasets: Mapping[str, list[str]],
+    gains_path: str | Path | None = None,
+    affinity_path: str | Path | None = None,
     seed: int = 0,
 ) -> None:
     """Write the table `transfer_predictors`.
 
     Parameters
     ----------
-    gains_path, functional_path, datasets_path
-        Tables `transfer_gains`, `functional_distance` and `datasets` of the run.
+    functional_path, datasets_path
+        Tables `functional_distance` and `datasets` of the run.
     embedding_paths
         All embedding files of the run; there may be none.
     out
@@ -107,6 +108,8 @@ def transfer_predictors(
         Name of the run.
     training_datasets
         Datasets that a source learned from, of every task.
+    gains_path, affinity_path
+        Tables of measured gains: `transfer_gains`, and `task_affinity`; one of them at least.
     seed
         The run's seed.
 
@@ -115,12 +118,11 @@ def transfer_predictors(
     DataError
         If a file is missing, damaged or of another run.
     """
-    gains = read_table(gains_path, "transfer_gains", run=run)
     functional = read_table(functional_path, "functional_distance", run=run)
     datasets = read_table(datasets_path, "datasets", run=run).set_index("dataset")
     spaces = list(_distances(embedding_paths, run))
     rows = []
-    for cells in cells_of(gains):
+    for cells in read_cells(gains_path, affinity_path, run=run):
         found = [
             *_of_functions(cells, functional),
             *(
