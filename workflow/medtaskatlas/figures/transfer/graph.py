@@ -88,13 +88,13 @@ def _draw(axes: Axes, kept: pd.DataFrame, order: list[str], families: dict[str, 
                 shrinkA=1, shrinkB=2,
             )
         )  # fmt: skip
-    for task, a in angle.items():
-        flipped = np.cos(a) < -1e-9
-        axes.plot(*at[task], "o", ms=4, color=style.family_colour(families[task]))
+    for task, (x, y) in at.items():
+        flipped, colour = x < -1e-9, style.family_colour(families[task])
+        axes.plot(x, y, "o", ms=4, color=colour)
         axes.text(
-            1.05 * at[task][0], 1.05 * at[task][1], frames.plain(task), rotation=np.degrees(a) + 180 * flipped,
-            rotation_mode="anchor", ha="right" if flipped else "left", va="center", fontsize=6.5,
-            color=style.family_colour(families[task]),
+            1.05 * x, 1.05 * y, frames.plain(task), color=colour, fontsize=6.5,
+            rotation=np.degrees(angle[task]) + 180 * flipped, rotation_mode="anchor",
+            ha="right" if flipped else "left", va="center",
         )  # fmt: skip
     axes.set(xlim=(-1.75, 1.75), ylim=(-1.75, 1.75), aspect="equal")
     axes.set_axis_off()
