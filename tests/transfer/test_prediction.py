@@ -10,6 +10,7 @@ from transfer_synthetic import DATASETS, HELDOUT, TASKS, distances, write_tables
 from atlas_synthetic import write_embedding
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.transfer.cells import Cells, read_cells
+from medtaskatlas.atlas.transfer.findings import predictions
 from medtaskatlas.atlas.transfer.prediction import transfer_prediction
 from medtaskatlas.atlas.transfer.predictors import learned, static_ranker, transfer_predictors
 from medtaskatlas.atlas.transfer.ranks import CORRELATIONS, centred_ranks, permuted, scores
@@ -278,3 +279,39 @@ def test_the_target_itself_and_controls_are_no_sources(right, tmp_path):
 def test_tables_of_another_run_are_named(tmp_path):
     with pytest.raises(DataError, match="is of run 'r', not 'other'"):
         predictors(tmp_path, run="other")
+
+
+def _found(by):
+    frame = by.reset_index()
+    frame["against"] = frame["against"].replace("", None)
+    (row,) = predictions({"transfer_prediction": frame})
+    return row
+
+
+def test_the_finding_says_which_predictor_and_what_it_is_worth(right):
+    row = _found(right[1])
+    assert row["finding"] == "transfer_predicted_warm"
+    assert row["split"] == "datasets"
+    for words in ("on datasets that no source was trained on", "rank correlation", "Lead over",
+                  "Gains of another seed reach", "9 sources and 9 targets"):  # fmt: skip
+        assert words in row["sentence"]
+    assert row["verdict"] == "supported"
+
+
+@pytest.mark.parametrize(
+    ("changed", "column", "value", "verdict"),
+    [
+        (("kernel|learned", "output_mse", "target_centred"), "ci_low", -0.1, "above chance"),
+        (("kernel|learned", "", "target_centred"), "p_adjusted", 0.3, "not supported"),
+        (("shuffled_distances", "", "target_centred"), "p_adjusted", 0.01, "not supported"),
+    ],
+)
+def test_the_finding_falls_with_its_lead_its_test_and_its_control(
+    right, changed, column, value, verdict
+):
+    by = right[1].reset_index()
+    predictor, against, measure = changed
+    at = by["predictor"].str.fullmatch(predictor) & (by["against"] == against)
+    by.loc[at & (by["measure"] == measure), column] = value
+    row = _found(by.set_index(["predictor", "against", "dataset", "measure"]))
+    assert row["verdict"] == verdict
