@@ -17,7 +17,7 @@ from medtaskatlas.figures.transfer import parts
 
 CELL = 0.135  # inches
 NAMES = 1.7
-GAP = 0.55
+GAP = 0.3
 HEAD = 0.42
 CONTROLS = {"untrained": "untrained", "shuffled": "shuffled outputs"}
 
