@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control, sem
+from scipy.stats import t as student
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, cohen_kappa_score
 
 from medtaskatlas.atlas.agreement import agreement_by_chance, kappa
@@ -17,6 +18,7 @@ from medtaskatlas.atlas.inference import (
     bootstrap_interval,
     bootstrap_p,
     difference_sd,
+    jackknife_interval,
     permutation_p,
     sign_flip_p,
 )
@@ -279,3 +281,16 @@ def test_trained_encoders_are_held_against_the_baselines_of_their_split():
     }
     assert difference_sd(np.array([1.0, 3.0]), np.array([5.0])) == pytest.approx(2**0.5)
     assert difference_sd(np.array([1.0]), np.array([5.0])) is None
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    values = np.random.default_rng(0).normal(size=9)
+    each = np.array([np.delete(values, i).mean() for i in range(9)])
+    made = jackknife_interval(values.mean(), each, "task")
+    ends = student.interval(0.95, 8, values.mean(), sem(values))
+    assert (made.ci_low, made.ci_high) == pytest.approx(ends)
+    assert "jackknife over tasks" in made.ci_method
+    assert jackknife_interval(0.9, np.array([0.9, 0.2]), "task", high=1.0).ci_high == 1
+    assert jackknife_interval(0.9, np.array([0.9]), "dataset").note == "no interval: 1 dataset"
+    undefined = jackknife_interval(0.9, np.array([0.9, np.nan]), "dataset")
+    assert undefined.note.startswith("no interval: undefined without")

@@ -69,7 +69,7 @@ WORDS = {
 OF_THEIR_OWN = {"gallery", "findings"} | {
     figure.name
     for figure in FIGURES.values()
-    if (figure.when or "").startswith(("multitask", "medformer"))
+    if (figure.when or "").startswith(("multitask", "medformer", "transfer"))
 }
 NEVER = {
     # Support below a half, that of the root, which means nothing, and none unknown.

@@ -6,6 +6,7 @@ rule transfer:
         PRODUCTS.files_when("transfer"),
         PRODUCTS.files_when("transfer_starts"),
         PRODUCTS.files_when("transfer_affinity"),
+        PRODUCTS.files_when("transfer_measured"),
 
 
 # What every task does to the images of one dataset, as linear maps of fixed features.

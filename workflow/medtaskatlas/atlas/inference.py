@@ -129,6 +129,38 @@ def bootstrap_interval(
     return Interval(float(ends[0]), float(ends[1]), method, None)
 
 
+def jackknife_interval(
+    estimate: float, each: np.ndarray, unit: str, *, low: float = -np.inf, high: float = np.inf
+) -> Interval:
+    r"""Interval of a statistic from its values [n] with each of n units left out once.
+
+    Student's t of n - 1 degrees of freedom around the estimate, with the standard error
+    :math:`\sqrt{\frac{n-1}{n} \sum_i (\hat\theta_{(i)} - \bar\theta)^2}` (Tukey, 1958). None where
+    there is one unit, or the statistic is undefined without one.
+
+    Parameters
+    ----------
+    estimate, each
+        The statistic on all units, and without each.
+    unit
+        What a unit is called.
+    low, high
+        Least and largest value that the statistic can have.
+    """
+    n = len(each)
+    if n < 2:
+        return no_interval(f"no interval: {n} {unit}")
+    if not (np.isfinite(each).all() and np.isfinite(estimate)):
+        return no_interval(f"no interval: undefined without one {unit} or another")
+    error = np.sqrt((n - 1) / n * ((each - each.mean()) ** 2).sum())
+    margin = float(stdtrit(n - 1, (1 + LEVEL) / 2) * error)
+    ends = np.clip([estimate - margin, estimate + margin], low, high)
+    method = (
+        f"t of {n - 1} degrees of freedom, standard error by jackknife over {unit}s, {LEVEL:.0%}"
+    )
+    return Interval(float(ends[0]), float(ends[1]), method, None)
+
+
 def n_units(n: Mapping[Any, Any]) -> int:
     """How many independent things a statistic rests on: datasets, or the subjects of one.
 

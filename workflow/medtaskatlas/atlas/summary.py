@@ -21,13 +21,14 @@ from medtaskatlas.atlas.medformer.gains import Arms
 from medtaskatlas.atlas.medformer.pretext_findings import pretexts
 from medtaskatlas.atlas.multitask.findings import FINDINGS as OF_MULTITASK
 from medtaskatlas.atlas.tables import read_table, write_table
+from medtaskatlas.atlas.transfer.findings import predictions
 
 NEEDED = ("identification", "comparisons", "separation", "task_distances", "clusters", "controls")
 # Read where they are given.
 OPTIONAL = (
     *("shortcuts", "unseen_tasks", "scaling", "trajectories", "failures"),
     *("multitask_gains", "ums_rep", "medformer_gains", "medformer_scores"),
-    "medformer_pretext_ranks",
+    *("medformer_pretext_ranks", "transfer_prediction"),
 )
 
 SPEC = columns.TableSpec(
@@ -82,7 +83,9 @@ def summary(
     found = [finding(tables) for finding in (*(FINDINGS if encoders else ()), *OF_MULTITASK)]
     rows = [
         {"run": run, **_judged(row, tables.get("controls"))}
-        for row in chain(*found, of_medformer(tables, arms or {}), pretexts(tables))
+        for row in chain(
+            *found, of_medformer(tables, arms or {}), pretexts(tables), predictions(tables)
+        )
     ]
     write_table("summary", rows, out, {"run": run})
 

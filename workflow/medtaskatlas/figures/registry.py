@@ -21,6 +21,11 @@ class Figure(Product):
 
 
 ENCODER = {"encoder": "shown_encoder"}
+MEASURED_TRANSFER = {
+    "table": "transfer_gains",
+    "affinity": "task_affinity",
+    "functional": "functional_distance",
+} | same("task_distances")
 
 
 def _drawn(name: str, **inputs: str) -> tuple[str, str, dict[str, str]]:
@@ -226,6 +231,42 @@ _FIGURES = (
         when="medformer_pretexts",
         category="Medformer",
         label="pretexts and distance",
+    ),
+    Figure(
+        "transfer_gains",
+        "figures.transfer.gains:transfer_gains",
+        MEASURED_TRANSFER,
+        {"encoder": "atlas_encoder"},
+        of_any=True,
+        when="transfer_measured",
+        category="Transfer",
+        label="gains of every pair of tasks",
+    ),
+    Figure(
+        "transfer_graph",
+        "figures.transfer.graph:transfer_graph",
+        MEASURED_TRANSFER,
+        {"encoder": "atlas_encoder"},
+        of_any=True,
+        when="transfer_measured",
+        category="Transfer",
+        label="what to pre-train on",
+    ),
+    Figure(
+        "transfer_prediction",
+        "figures.transfer.prediction:transfer_prediction",
+        {"table": "transfer_prediction", "predictors": "transfer_predictors"},
+        when="transfer_measured",
+        category="Transfer",
+        label="predicted and measured gains",
+    ),
+    Figure(
+        "transfer_regret",
+        "figures.transfer.prediction:transfer_regret",
+        {"table": "transfer_prediction"},
+        when="transfer_measured",
+        category="Transfer",
+        label="what a choice of the source loses",
     ),
     Figure(
         "findings",

@@ -115,6 +115,8 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
         f"{p.results}/transfer/affinity/{dataset}/seed{seed}.parquet"
         for dataset, seed in (p.transfer.affinity_runs if p.transfer else [])
     ],
+    # None in a run without encoders, whose gains are predicted all the same.
+    "transfer_embeddings": lambda p: _of_runs(p, p.encoder_runs),
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
@@ -145,6 +147,9 @@ FACTS: dict[str, Callable[[RunPlan], Any]] = {
     "unseen_tasks_encoder": lambda p: (
         p.config.unseen_tasks.encoders[0] if p.config.unseen_tasks else None
     ),
+    "transfer_training": lambda p: {
+        task: [dataset for name, dataset in p.training_cells if name == task] for task in p.tasks
+    },
     "multitask_systems": lambda p: p.multitask_systems,
     "medformer_arms": lambda p: p.medformer.arm_facts() if p.medformer else {},
     "medformer_steps": lambda p: p.medformer.step_facts() if p.medformer else {},
@@ -174,6 +179,9 @@ class Products:
             "transfer": self.plan.config.transfer is not None,
             "transfer_starts": bool(transfer and transfer.target_runs),
             "transfer_affinity": bool(transfer and transfer.affinity_runs),
+            "transfer_measured": bool(
+                transfer and (transfer.target_runs or transfer.affinity_runs)
+            ),
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]
