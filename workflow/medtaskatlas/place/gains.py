@@ -1,0 +1,318 @@
+"""What sources and partners would do for pairs of the user's own: distances and expected gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from medtaskatlas.atlas.tables import read_table
+from medtaskatlas.atlas.transfer.functional_distance import (
+    ALL,
+    ROUNDING,
+    Described,
+    read_described,
+)
+from medtaskatlas.atlas.transfer.gains import LOWEST
+from medtaskatlas.place.pairs import OwnPairs
+from medtaskatlas.transfer.kernel import Moments, error, moments, networks, operator
+
+LEVEL = 0.9  # of prediction intervals
+FOLDS = 5  # in which the map of the pairs themselves is asked about pairs that it was not fitted to
+DRAWS = 50  # of the pairs, under each residual
+FEWEST = 4  # targets that a prediction is calibrated on
+
+
+class Functions:
+    """The tasks of a run as functions: linear maps of fixed features, on every dataset."""
+
+    def __init__(self, run: Path, name: str) -> None:
+        paths = sorted((run / "transfer" / "kernel").glob("*.safetensors"))
+        self.every: list[Described] = [read_described(path, name) for path in paths]
+        self._maps: dict[tuple[str, str | None], torch.Tensor] = {}
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Family of every task."""
+        return {
+            task: one.facts[i]["family"] for one in self.every for i, task in enumerate(one.tasks)
+        }
+
+    def datasets(self, task: str) -> list[str]:
+        """Datasets that show a task."""
+        return [one.dataset for one in self.every if task in one.tasks]
+
+    def map_of(self, task: str, without: str | None = None) -> torch.Tensor:
+        """Map of a task over its datasets, each counting alike; without one if it has others."""
+        if (task, without) not in self._maps:
+            having = [one for one in self.every if task in one.tasks]
+            others = [one for one in having if one.dataset != without] or having
+            parts = [one.fitted[one.tasks.index(task)].mean() for one in others]
+            self._maps[task, without] = operator(reduce(add, parts))
+        return self._maps[task, without]
+
+    def distances_in_the_run(self) -> pd.DataFrame:
+        """Distance from the map of every source to every cell of the run.
+
+        The map is of other datasets than the cell's, as that of any source is for pairs of the
+        user's own. Columns ``source``, ``target``, ``dataset`` and ``distance``.
+        """
+        rows = []
+        for one in self.every:
+            for t, target in enumerate(one.tasks):
+                own = _log(error(operator(one.fitted[t]), one.asked[t]))
+                for source in self.tasks:
+                    there = _log(error(self.map_of(source, one.dataset), one.asked[t]))
+                    rows.append((source, target, one.dataset, there - own))
+        return pd.DataFrame(rows, columns=["source", "target", "dataset", "distance"])
+
+    def distances_to(
+        self, pairs: OwnPairs, seed: int, weights: np.ndarray | None
+    ) -> tuple[pd.Series, pd.DataFrame]:
+        """Distance from the map of every task to the user's pairs, and under every draw of them.
+
+        The log of its error over that of the map of the pairs themselves, which is asked about
+        pairs of other files than it was fitted to. ``weights`` [B, N] say how often each pair was
+        drawn; without them there is no draw.
+        """
+        made = networks(seed)
+        each = [
+            moments(made, pairs.inputs[i : i + 1], pairs.outputs[i : i + 1])
+            for i in range(len(pairs))
+        ]
+        own = _own_errors(each, pairs.files)
+        errors = {
+            task: np.array([float(error(self.map_of(task), one).mean()) for one in each])
+            for task in self.tasks
+        }
+        as_is = pd.Series({task: _ratio(of, own) for task, of in errors.items()})
+        if weights is None:
+            return as_is, pd.DataFrame(columns=list(errors))
+        drawn = {task: _ratio(weights @ of, weights @ own, axis=1) for task, of in errors.items()}
+        return as_is, pd.DataFrame(drawn)
+
+
+def _log(errors: torch.Tensor) -> float:
+    """Log of the mean error over initialisations."""
+    return float(np.log(max(float(errors.mean()), ROUNDING)))
+
+
+def _ratio(errors: np.ndarray, own: np.ndarray, axis: int | None = None) -> Any:
+    """Log of summed errors over summed errors."""
+    if axis is None:
+        errors, own = errors.mean(), own.mean()
+    return np.log(np.maximum(errors, ROUNDING) / np.maximum(own, ROUNDING))
+
+
+def _own_errors(each: Sequence[Moments], files: np.ndarray) -> np.ndarray:
+    """Error of the pairs' own map on each pair, fitted to other files where there are any."""
+    _, file = np.unique(files, return_inverse=True)
+    n_folds = min(FOLDS, int(file.max()) + 1)
+    found = np.empty(len(each))
+    for fold in range(n_folds):
+        asked = file % n_folds == fold
+        fitted = [one for one, out in zip(each, asked, strict=True) if not out or n_folds == 1]
+        own = operator(reduce(add, fitted))
+        for i in np.flatnonzero(asked).tolist():
+            found[i] = float(error(own, each[i]).mean())
+    return found
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From functional distance to gain, as a run measured it: the nearer, the more.
+
+    A monotone (isotonic) regression. Intervals are those of conformal prediction for targets as
+    units (Lee, Barber and Willett, 2023), from residuals with the target left out (CV+; Barber et
+    al., 2021): a new target's gains lie within with a probability of about 90 %.
+
+    Attributes
+    ----------
+    frame
+        Cells: ``target``, ``distance`` and ``gain``.
+    evidence
+        What it rests on: ``n_targets``, ``n_sources``, ``n_datasets``, ``n_seeds``, ``n_cells``,
+        ``coverage``, the share of a target's cells that its interval holds, measured with each
+        target left out, and ``error``, the mean absolute error there.
+    """
+
+    frame: pd.DataFrame
+    evidence: dict[str, Any]
+
+    @classmethod
+    def of(cls, gains: pd.DataFrame, distances: pd.DataFrame, n_seeds: int) -> Calibration | None:
+        """Of gains by ``source``, ``target`` and ``dataset``; None of fewer than four targets."""
+        if (gains["dataset"] == ALL).all():
+            over = distances.groupby(["source", "target"])["distance"].mean().reset_index()
+            distances = over.assign(dataset=ALL)
+        frame = gains.merge(distances, on=["source", "target", "dataset"])
+        frame = frame[np.isfinite(frame["gain"]) & np.isfinite(frame["distance"])]
+        frame = frame.sort_values(["target", "dataset", "source"]).reset_index(drop=True)
+        if frame["target"].nunique() < FEWEST:
+            return None
+        made = cls(frame, {})
+        inside, missed = made._checked()
+        evidence = {f"n_{name}s": int(frame[name].nunique()) for name in _COUNTED}
+        evidence |= {"n_seeds": n_seeds, "n_cells": len(frame)}
+        return cls(frame, evidence | {"coverage": inside, "error": missed, "level": LEVEL})
+
+    def predict(
+        self, distance: float, drawn: np.ndarray | None = None
+    ) -> tuple[float, float, float]:
+        """Gain at a distance, and its interval; wider by what ``drawn`` [B] distances differ."""
+        frame = self.frame
+        targets = sorted(set(frame["target"]))
+        at = np.array([distance]) if drawn is None else drawn
+        values = np.empty((len(at), len(frame)))
+        residual = np.empty(len(frame))
+        for target in targets:
+            out = (frame["target"] == target).to_numpy()
+            without = _Monotone(frame[~out])
+            residual[out] = np.abs(frame["gain"][out] - without(frame["distance"][out]))
+            values[:, out] = without(at)[:, None]
+        low, high = _ends(values, residual, frame["target"].to_numpy())
+        estimate = float(_Monotone(frame)(np.array([distance]))[0])
+        return estimate, min(low, estimate), max(high, estimate)
+
+    def _checked(self) -> tuple[float, float]:
+        """Coverage and mean absolute error with each target left out."""
+        frame = self.frame
+        of = frame["target"].to_numpy()
+        targets = sorted(set(of))
+        gain, distance = frame["gain"].to_numpy(), frame["distance"].to_numpy()
+        # Fits without two targets serve both.
+        without: dict[frozenset[str], _Monotone] = {}
+        inside, missed = [], []
+        for target in targets:
+            asked = of == target
+            rest = [other for other in targets if other != target]
+            values = np.empty((int(asked.sum()), int((~asked).sum())))
+            residual = np.empty(values.shape[1])
+            left = of[~asked]
+            for other in rest:
+                pair = frozenset((target, other))
+                if pair not in without:
+                    without[pair] = _Monotone(frame[~np.isin(of, [target, other])])
+                own = left == other
+                rows = np.flatnonzero(~asked)[own]
+                residual[own] = np.abs(gain[rows] - without[pair](distance[rows]))
+                values[:, own] = without[pair](distance[asked])[:, None]
+            ends = [_ends(row[None], residual, left) for row in values]
+            low, high = np.array(ends).T
+            inside.append(float(((low <= gain[asked]) & (gain[asked] <= high)).mean()))
+            fitted = _Monotone(frame[~asked])(distance[asked])
+            missed.append(float(np.abs(fitted - gain[asked]).mean()))
+        return float(np.mean(inside)), float(np.mean(missed))
+
+
+_COUNTED = ("target", "source", "dataset")
+
+
+class _Monotone:
+    """Gain by distance, never rising; targets count alike."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        from sklearn.isotonic import IsotonicRegression
+
+        share = 1 / frame.groupby("target")["gain"].transform("size").to_numpy(float)
+        self.fit = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(
+            frame["distance"].to_numpy(), frame["gain"].to_numpy(), share
+        )
+
+    def __call__(self, distance: np.ndarray) -> np.ndarray:
+        return np.asarray(self.fit.predict(np.asarray(distance, float)))
+
+
+def _ends(values: np.ndarray, residual: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Ends of the interval from predictions [B, N] without each cell's target, and residuals [N].
+
+    Every target has one share and the new one has one too, which may lie anywhere: with eight
+    targets or fewer the interval is the whole range.
+    """
+    _, of, count = np.unique(target, return_inverse=True, return_counts=True)
+    share = np.tile(1 / count[of], len(values)) / len(values) / (len(count) + 1)
+
+    def end(ends: np.ndarray, beyond: float) -> float:
+        order = np.argsort(ends, kind="stable")
+        reached = np.flatnonzero(np.cumsum(share[order]) >= LEVEL - 1e-12)
+        return float(ends[order][reached[0]]) if len(reached) else beyond
+
+    low = -end(-(values - residual).ravel(), -LOWEST)
+    high = end((values + residual).ravel(), 1.0)
+    return max(low, LOWEST), min(high, 1.0)
+
+
+def measured(run: Path, name: str, protocol: str) -> tuple[pd.DataFrame, int] | None:
+    """Gains that a run measured by one protocol, and of how many seeds; None where it did not.
+
+    Columns ``source``, ``target``, ``dataset`` and ``gain``; of warm starts a dataset each, and of
+    tasks trained together (``affinity``) over datasets.
+    """
+    table = "affinity" if protocol == "affinity" else "transfer_gains"
+    path = run / "tables" / f"{table}.parquet"
+    if not path.is_file():
+        return None
+    rows = read_table(path, table, run=name)
+    if protocol == "affinity":
+        rows = rows[rows["measure"] == "relative_change"]
+        rows = rows.rename(columns={"beside": "source"}).assign(dataset=ALL)
+    else:
+        rows = rows[(rows["protocol"] == protocol) & (rows["dataset"] != ALL)]
+        rows = rows[rows["source_role"].isin(("task", "itself"))]
+    seeds = max(int(rows["seed"].dropna().nunique()), 1)
+    over = rows[rows["seed"].isna()].rename(columns={"estimate": "gain"})
+    columns = ["source", "target", "dataset"]
+    means = over.groupby(columns)["gain"].mean().reset_index()
+    return (means, seeds) if len(means) else None
+
+
+def expected(
+    kind: str,
+    functions: Functions,
+    distances: pd.Series,
+    drawn: pd.DataFrame,
+    *,
+    calibration: Calibration | None,
+    why_not: str,
+    weights_of: Mapping[str, Path],
+    n_files: int,
+) -> list[dict[str, Any]]:
+    """A row a task, as source or partner, the most promising first.
+
+    Without a calibration they are ranked by distance alone; ``why_not`` is the note then.
+    """
+    rows = []
+    # Draws of few differ less than pairs of other samples would.
+    wider = np.sqrt(n_files / (n_files - 1)) if n_files > 1 else 1.0
+    families = functions.tasks
+    for task, distance in distances.items():
+        name = str(task)
+        row: dict[str, Any] = {
+            "kind": kind,
+            "name": name,
+            "family": families[name],
+            "distance": float(distance),
+            "n_maps": len(functions.datasets(name)),
+            "weights": str(weights_of[name]) if name in weights_of else None,
+            "note": why_not or None,
+        }
+        if calibration is not None:
+            own = None
+            if len(drawn):
+                own = distance + wider * (drawn[name].to_numpy()[:DRAWS] - distance)
+            gain, low, high = calibration.predict(float(distance), own)
+            row |= {"gain": gain, "ci_low": low, "ci_high": high, "note": None}
+            if n_files == 1:
+                row |= {"ci_low": LOWEST, "ci_high": 1.0, "note": "one file: any gain is possible"}
+            row |= {"ci_method": f"conformal over targets, {LEVEL:.0%}"}
+        rows.append(row)
+    # Equal gains of a step function: the nearer first.
+    rows.sort(key=lambda row: (-row.get("gain", 0.0), row["distance"], row["name"]))
+    return [row | {"rank": rank} for rank, row in enumerate(rows, 1)]
