@@ -29,7 +29,7 @@ YOURS = "your pairs"
 # A star, larger than what else is on the map.
 _STAR = "M" + "L".join(
     f"{radius * np.sin(turn * np.pi / 5):.2f},{-radius * np.cos(turn * np.pi / 5):.2f}"
-    for turn, radius in enumerate((3.2, 1.4) * 5)
+    for turn, radius in enumerate((2.2, 0.95) * 5)
 )
 _LOOK = {"light": "#000000", "dark": "#FFFFFF", "shape": f"{_STAR}Z"}
 _NEIGHBOURS = 5  # of a pair on the map, among which its place is chosen
@@ -40,6 +40,7 @@ _STYLE = """
 .answer { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
   padding: .6rem .8rem; margin-top: .5rem; }
 .answer h2 { margin: .7rem 0 .2rem; } .answer h2:first-child { margin-top: 0; }
+.answer ul.note { padding-left: 1.6rem; }
 .answer p, .answer ul { margin: .2rem 0; max-width: 75rem; }
 .thumbs { display: flex; flex-wrap: wrap; gap: .5rem; } .thumbs img { width: 64px; height: 64px;
   image-rendering: pixelated; } .columns { display: flex; flex-wrap: wrap; gap: .5rem 2.5rem; }
@@ -90,6 +91,10 @@ def with_map(
     spots = _spots(payload["pair_id"], places, space, vectors)
     _draw_in(payload, own[0], pairs, numbers, spots=spots, named=named)
     style, script = _part(text, "style") + _STYLE, _part(text, "script")
+    how = (
+        "Stars on the map are your pairs. The map is the run's own: each star takes the place of "
+        f"that one of the {_NEIGHBOURS} nearest pairs there which lies in their middle."
+    )
     sheets = "\n".join(
         f'<script type="text/plain" id="sheet-{n_sheets + k}">{data}</script>'
         for k, data in enumerate(sheets_of(tiles).data)
@@ -99,7 +104,7 @@ def with_map(
         "style": style,
         "policy": policy(style, script),
         "title": _title(space.facts.get("run")),
-        "header": f"</header>\n{answer}\n{sheets}",
+        "header": f'</header>\n{answer}\n<p class="small">{escape(how)}</p>\n{sheets}',
     }
     for name, part in parts.items():
         start, end = _where(text, name)
@@ -137,8 +142,10 @@ def answer_html(found: dict[str, Any], pairs: OwnPairs) -> str:
     for kind, title in (("source", "Pre-train on"), ("partner", "Train together with")):
         own = [row for row in rows if row["kind"] == kind][:8]
         if own:
-            heads = ["task", "functional distance", "expected gain", "from", "to"]
-            cells = [[escape(plain(r["name"])), *map(_number, _of(r, _GAIN))] for r in own]
+            shown_gains = _GAIN if "gain" in own[0] else _GAIN[:1]
+            heads = ["task", *("functional distance", "expected gain", "from", "to")]
+            cells = [[escape(plain(r["name"])), *map(_number, _of(r, shown_gains))] for r in own]
+            heads = heads[: 1 + len(shown_gains)]
             tables.append(_panel(title, html_table(heads, cells, {1, 2, 3, 4})))
     said.append(f'<div class="columns">{"".join(tables)}</div>')
     pictures = "".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SHOWN = 3  # tasks of each kind
+TOO_FEW = 8  # targets, for an interval of 90 %
 
 
 def warnings_of(found: dict[str, Any]) -> list[str]:
@@ -59,12 +60,16 @@ def text_of(found: dict[str, Any]) -> list[str]:
         if isinstance(evidence, str):
             lines.append(f"  {evidence[0].upper()}{evidence[1:]}.")
         else:
+            rests = ", ".join(
+                f"{name}s: {evidence[f'n_{name}s']}" for name in ("target", "dataset", "seed")
+            )
+            few = "; of so few targets an interval is the whole range"
             lines.append(
-                f"  Gain is the cut of the error against a start from scratch, and rests on "
-                f"{evidence['n_cells']} measured gains of {evidence['n_targets']} targets on "
-                f"{evidence['n_datasets']} datasets, {evidence['n_seeds']} seeds. With each target "
-                f"left out, intervals of {evidence['level']:.0%} held {evidence['coverage']:.0%} "
-                f"of its gains, and predictions missed them by {evidence['error']:.2f} on average."
+                "  Gain is the cut of the error against a start from scratch. It rests on "
+                f"{evidence['n_cells']} measured gains ({rests}"
+                f"{few if evidence['n_targets'] <= TOO_FEW else ''}). With each target left out, "
+                f"intervals of {evidence['level']:.0%} held {evidence['coverage']:.0%} of its "
+                f"gains, and predictions missed them by {evidence['error']:.2f} on average."
             )
     weights = next((row["weights"] for row in rows["source"][:1] if row["weights"]), None)
     if weights:
