@@ -75,7 +75,7 @@ class Calibration:
     @cached_property
     def _whole(self) -> _Monotone:
         """Fit to all targets."""
-        return _Monotone(self.frame)
+        return _Monotone.of(self.frame)
 
     @cached_property
     def _left_out(self) -> list[tuple[np.ndarray, _Monotone, np.ndarray]]:
@@ -83,7 +83,7 @@ class Calibration:
         found = []
         for target in sorted(set(self.frame["target"])):
             out = (self.frame["target"] == target).to_numpy()
-            without = _Monotone(self.frame[~out])
+            without = _Monotone.of(self.frame[~out])
             told = without(self.frame["distance"].to_numpy()[out])
             found.append((out, without, np.abs(self.frame["gain"].to_numpy()[out] - told)))
         return found
@@ -91,11 +91,11 @@ class Calibration:
     def _checked(self) -> tuple[float, float]:
         """Coverage and mean absolute error with each target left out."""
         frame = self.frame
-        of = frame["target"].to_numpy()
-        targets = sorted(set(of))
+        of = np.unique(frame["target"].to_numpy(dtype=str), return_inverse=True)[1]
+        targets = sorted(set(of.tolist()))
         gain, distance = frame["gain"].to_numpy(), frame["distance"].to_numpy()
         # Fits without two targets serve both.
-        without: dict[frozenset[str], _Monotone] = {}
+        without: dict[frozenset[int], _Monotone] = {}
         inside, missed = [], []
         for target in targets:
             asked = of == target
@@ -106,15 +106,18 @@ class Calibration:
             for other in rest:
                 pair = frozenset((target, other))
                 if pair not in without:
-                    without[pair] = _Monotone(frame[~np.isin(of, [target, other])])
+                    kept = (of != target) & (of != other)
+                    without[pair] = _Monotone(distance[kept], gain[kept], of[kept])
                 own = left == other
                 rows = np.flatnonzero(~asked)[own]
                 residual[own] = np.abs(gain[rows] - without[pair](distance[rows]))
                 values[:, own] = without[pair](distance[asked])[:, None]
-            ends = [_ends(row[None], residual, left) for row in values]
-            low, high = np.array(ends).T
-            inside.append(float(((low <= gain[asked]) & (gain[asked] <= high)).mean()))
-            fitted = _Monotone(frame[~asked])(distance[asked])
+            # As `_ends` has it, without sorting: the end lies beyond where less lies before it.
+            share, true = _share(left, 1), gain[asked][:, None]
+            above = (values + residual < true) @ share < LEVEL - 1e-12
+            below = (values - residual > true) @ share < LEVEL - 1e-12
+            inside.append(float((above & below).mean()))
+            fitted = _Monotone(distance[~asked], gain[~asked], left)(distance[asked])
             missed.append(float(np.abs(fitted - gain[asked]).mean()))
         return float(np.mean(inside)), float(np.mean(missed))
 
@@ -125,13 +128,17 @@ _COUNTED = ("target", "source", "dataset")
 class _Monotone:
     """Gain by distance, never rising; targets count alike."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(self, distance: np.ndarray, gain: np.ndarray, target: np.ndarray) -> None:
         from sklearn.isotonic import IsotonicRegression
 
-        share = 1 / frame.groupby("target")["gain"].transform("size").to_numpy(float)
         self.fit = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(
-            frame["distance"].to_numpy(), frame["gain"].to_numpy(), share
+            distance, gain, _share(target, 1)
         )
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> _Monotone:
+        """Of cells."""
+        return cls(*(frame[name].to_numpy() for name in ("distance", "gain", "target")))
 
     def __call__(self, distance: np.ndarray) -> np.ndarray:
         return np.asarray(self.fit.predict(np.asarray(distance, float)))
@@ -143,8 +150,7 @@ def _ends(values: np.ndarray, residual: np.ndarray, target: np.ndarray) -> tuple
     Every target has one share and the new one has one too, which may lie anywhere: with eight
     targets or fewer the interval is the whole range.
     """
-    _, of, count = np.unique(target, return_inverse=True, return_counts=True)
-    share = np.tile(1 / count[of], len(values)) / len(values) / (len(count) + 1)
+    share = _share(target, len(values))
 
     def end(ends: np.ndarray, beyond: float) -> float:
         order = np.argsort(ends, kind="stable")
@@ -154,6 +160,12 @@ def _ends(values: np.ndarray, residual: np.ndarray, target: np.ndarray) -> tuple
     low = -end(-(values - residual).ravel(), -LOWEST)
     high = end((values + residual).ravel(), 1.0)
     return max(low, LOWEST), min(high, 1.0)
+
+
+def _share(target: np.ndarray, times: int) -> np.ndarray:
+    """Weight of every cell [N], repeated so many times: all of a target's have that of one."""
+    _, of, count = np.unique(target, return_inverse=True, return_counts=True)
+    return np.tile(1 / count[of], times) / times / (len(count) + 1)
 
 
 def measured(run: Path, name: str, protocol: str) -> tuple[pd.DataFrame, int] | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TABLE, ABOUT, PAGE = "place.csv", "place.json", "place.html"
 DRAWS = 1000
 INSIDE = 0.5  # share of the pairs outside of every task, above which all of them are called outside
-_TRANSFER = 'snakemake transfer --cores all --config "transfer={warm: {}}"'
+_TRANSFER = "give the run's configuration `transfer: {warm: {}}` and run: snakemake transfer"
 COLUMNS = (
     *("kind", "rank", "name", "family", "share", "seed_sd", "support", "distance"),
     *("gain", "ci_low", "ci_high", "ci_method", "n_maps", "weights", "note"),
