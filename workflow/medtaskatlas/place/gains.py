@@ -17,7 +17,7 @@ from medtaskatlas.atlas.transfer.gains import LOWEST
 from medtaskatlas.place.functions import Functions
 
 LEVEL = 0.9  # of prediction intervals
-DRAWS = 50  # of the pairs, under each residual
+DRAWS = 20  # of the pairs, under each residual
 FEWEST = 4  # targets that a prediction is calibrated on
 
 

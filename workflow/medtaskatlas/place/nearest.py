@@ -22,7 +22,7 @@ from medtaskatlas.pairs.roles import GALLERY, KNOWN_TASKS, VAL
 LEVEL = 0.95  # of a task's own pairs that lie inside
 # Sets of held-out pairs that say how far a task's own pairs lie, the first that a task has.
 OWN = (*KNOWN_TASKS, VAL)
-MOST_VAL = 2000  # validation pairs that are named to choose an encoder
+MOST_VAL = 1000  # validation pairs that are named to choose an encoder
 
 
 @dataclass(frozen=True)
