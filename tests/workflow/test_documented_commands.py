@@ -284,8 +284,8 @@ def parsed_medtaskatlas(words: list[str], folder: Path) -> None:
 
 
 def medtaskatlas(words: list[str], folder: Path) -> None:
-    """For real; weights are gigabytes from another host, and predictions need a trained system."""
-    if words[1] in ("weights", "predict"):
+    """For real; weights are gigabytes from another host, the others need files of the reader's."""
+    if words[1] in ("weights", "predict", "place"):
         parsed_medtaskatlas(words, folder)
         return
     described = folder / HAND / "dataset.yaml"

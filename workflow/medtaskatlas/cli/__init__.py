@@ -9,6 +9,8 @@ import typer
 from medtaskatlas import __version__
 from medtaskatlas.cli import datasets, tasks, weights
 from medtaskatlas.cli.keep import keep
+from medtaskatlas.cli.place import EXAMPLES as PLACES
+from medtaskatlas.cli.place import place
 from medtaskatlas.cli.plan import plan
 from medtaskatlas.cli.predict import EXAMPLES, predict
 from medtaskatlas.cli.provenance import provenance
@@ -26,6 +28,7 @@ app.add_typer(datasets.app, name="datasets")
 app.add_typer(tasks.app, name="tasks")
 app.command()(targets)
 app.command(epilog=EXAMPLES)(predict)
+app.command(epilog=PLACES)(place)
 app.command()(replay)
 app.add_typer(weights.app, name="weights")
 for command in (keep, plan, provenance):

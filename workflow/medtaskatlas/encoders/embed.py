@@ -78,7 +78,7 @@ def embed(
         )
     made = encoder_of(encoder)
     bank = PairBank(pair_paths, image_paths)
-    function = _run(made, model, threads) if made.is_network else made.features
+    function = embedder(made, model, threads)
     table = bank.table().append_column(
         "role", pa.array(bank.roles(heldout_datasets, heldout_tasks), pa.string())
     )
@@ -104,6 +104,13 @@ def embed(
     copied = ("kind", "role", "control", "standardise")
     facts = {**meta, **{name: getattr(made, name) for name in copied}}
     write_embeddings(out, table, embedding, facts)
+
+
+def embedder(
+    encoder: EncoderKind, model: str | Path | None, threads: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from pairs uint8 [B, 2, H, W, 3] to float32 [B, D]; a network has its weights."""
+    return _run(encoder, model, threads) if encoder.is_network else encoder.features
 
 
 def mismatched_rows(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ SPEC = columns.TableSpec(
 
 
 @dataclass(frozen=True)
-class _Described:
+class Described:
     """What is known of the tasks of one dataset; parts of one order."""
 
     dataset: str
@@ -98,7 +98,7 @@ def functional_distance(
     DataError
         If a file is missing, damaged or of another run.
     """
-    every = [_read(Path(path), run) for path in kernel_paths]
+    every = [read_described(Path(path), run) for path in kernel_paths]
     each = {one.dataset: _Matrices.of(one) for one in every}
     rows = [row for one in every for row in _rows_of_one(one, each[one.dataset])]
     if len(every) > 1:
@@ -107,7 +107,7 @@ def functional_distance(
     write_table("functional_distance", frame, out, {"run": run, "seed": seed, "n_draws": n_draws})
 
 
-def _read(path: Path, run: str) -> _Described:
+def read_described(path: Path, run: str) -> Described:
     """A file of :func:`medtaskatlas.transfer.describe.describe`."""
     from medtaskatlas.learning.checkpoint import load_tensors
     from medtaskatlas.transfer.describe import PARTS
@@ -128,7 +128,7 @@ def _read(path: Path, run: str) -> _Described:
         for kind in ("fitted", "asked")
     )
     outputs = (tensors[name].numpy() for name in ("output_mse", "output_ssim"))
-    return _Described(facts["dataset"], facts["tasks"], facts["of"], fitted, asked, *outputs)
+    return Described(facts["dataset"], facts["tasks"], facts["of"], fitted, asked, *outputs)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class _Matrices:
     apart: np.ndarray
 
     @classmethod
-    def of(cls, one: _Described) -> _Matrices:
+    def of(cls, one: Described) -> _Matrices:
         """Of the tasks of one dataset."""
         return cls.between(one.fitted, one.asked)
 
@@ -164,7 +164,7 @@ class _Matrices:
         return np.asarray(np.log(self.error / np.diag(self.error)))
 
 
-def _rows_of_one(one: _Described, made: _Matrices) -> Iterator[dict[str, Any]]:
+def _rows_of_one(one: Described, made: _Matrices) -> Iterator[dict[str, Any]]:
     """Rows of every two tasks on one dataset."""
     excess = made.excess()
     for s, source in enumerate(one.tasks):
@@ -185,7 +185,7 @@ def _rows_of_one(one: _Described, made: _Matrices) -> Iterator[dict[str, Any]]:
 
 
 def _rows_of_all(
-    every: Sequence[_Described], each: dict[str, _Matrices], seed: int, n_draws: int
+    every: Sequence[Described], each: dict[str, _Matrices], seed: int, n_draws: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of every two tasks over the datasets that have both, each dataset counting alike."""
     from medtaskatlas.transfer.kernel import apart, error, operator

@@ -60,7 +60,7 @@ def render(content: Content, run: str) -> str:
     )
     # One pass over the template: text of the data is never looked at for names to replace.
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        policy=_policy(style, code),
+        policy=policy(style, code),
         style=style,
         script=code,
         run=escape(run),
@@ -72,7 +72,7 @@ def render(content: Content, run: str) -> str:
     )
 
 
-def _policy(style: str, code: str) -> str:
+def policy(style: str, code: str) -> str:
     """Content security policy: this style, this script, embedded pictures, and nothing else."""
 
     def digest(text: str) -> str:

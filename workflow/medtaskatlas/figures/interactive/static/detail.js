@@ -26,7 +26,7 @@ function picture(side, i, size) {
 function describe(i, size) {
   const { verdict, predicted, n_right: right, n_seeds: seeds } = state.encoder, v = verdict[i];
   const degree = payload.severity[i], stable = seeds > 1 ? `, ${right[i]} of ${seeds} seeds right` : "";
-  const named = element("strong", { className: `v${v}` }, `${"✓≈✗"[v]} ${TASKS[predicted[i]]}`);
+  const named = element("strong", { className: `v${v}` }, `${"✓≈✗→"[v]} ${TASKS[predicted[i]]}`);
   const facts = {
     "named by kNN": [named, ` (${valueOf("verdict", i)}${stable})`],
     dataset: [`${valueOf("dataset", i)} (${valueOf("modality", i)}), ${valueOf("split", i)}`],

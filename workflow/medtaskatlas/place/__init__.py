@@ -1,0 +1,1 @@
+"""Where a task of the user's own belongs, told by pairs of its inputs and outputs."""
