@@ -111,6 +111,13 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
         f"{p.results}/transfer/warm/{target}/seed{seed}.parquet"
         for target, seed in (p.transfer.target_runs if p.transfer else [])
     ],
+    "graded_errors": lambda p: [
+        f"{p.results}/transfer/graded/{encoder}/seed{seed}.safetensors"
+        for encoder, seed in p.graded_runs
+    ],
+    "graded_folds": lambda p: [
+        f"{p.results}/studies/{point}/graded.safetensors" for point in p.graded_points
+    ],
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
@@ -168,6 +175,7 @@ class Products:
             "medformer": bool(self.plan.medformer_runs),
             "transfer": self.plan.config.transfer is not None,
             "transfer_warm": bool(self.plan.transfer_sources),
+            "transfer_graded": bool(self.plan.graded_runs),
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]

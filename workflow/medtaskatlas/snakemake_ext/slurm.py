@@ -22,7 +22,7 @@ GPU_RULES = (
     *("train", "train_point", "embed", "embed_set", "embed_point"),
     *("multitask_represent", "multitask_tune", "multitask_train"),
     *("medformer_pretrain", "medformer_train"),
-    *("transfer_source", "transfer_warm"),
+    *("transfer_source", "transfer_warm", "transfer_graded", "transfer_graded_point"),
 )
 
 

@@ -32,17 +32,21 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
     out: str | Path,
     *,
     run: str,
+    functional_distance_path: str | Path | None = None,
+    graded_distance_path: str | Path | None = None,
     heldout_datasets: Collection[str],
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> None:
-    """Write the interactive atlas of a run."""
+    """Write the interactive atlas of a run; without tables of transfer it only names tasks."""
     content = gather(
         embedding_paths,
         prediction_paths,
         pair_paths,
         image_paths,
         task_distances_path,
+        functional_distance_path=functional_distance_path,
+        graded_distance_path=graded_distance_path,
         heldout_datasets=heldout_datasets,
         seed=seed,
         max_pairs=max_pairs,
@@ -122,6 +126,17 @@ def _limits(content: Content) -> str:
         "plane. For held-out tasks only the family can be named right.",
         "Distances of the heatmap are measured in the whole space, over all seeds and all held-out "
         "pairs; square brackets hold 95 % intervals where there are enough groups for one.",
+        *(
+            [
+                "What works alike has a direction: rows are sources, columns targets, and a number "
+                "is the log of the source's error over the target's own on test pairs of the "
+                "target, before any training on the two. Trees and maps take the mean of both "
+                "directions. On the map of `maps without training` tasks are placed by classical "
+                "scaling, and pairs strewn around their task: within a disc places mean nothing."
+            ]
+            if content.payload["alike"]
+            else []
+        ),
         f"Pictures are at most {TILE} pixels a side ({content.sheets.quality}).",
     ]
     return "".join(f"<li>{escape(point)}</li>" for point in points)
