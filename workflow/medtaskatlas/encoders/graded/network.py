@@ -55,7 +55,7 @@ class Doer(nn.Module):
         self.out = nn.Conv2d(sizes[0], 3, 1)
         self.kept = nn.Linear(code, 3)
         # At first the image is given back, which most tasks come close to.
-        for parameter in (self.out.weight, self.out.bias):
+        for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
         nn.init.ones_(self.kept.bias)
 

@@ -233,10 +233,10 @@ def _space(spots: np.ndarray, task: np.ndarray, names: Sequence[str]) -> dict[st
 
 
 def _functional(rows: pd.DataFrame, task: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """The space of maps without training: tasks are placed, and their pairs strewn around them."""
+    """The space of linear maps: tasks are placed, and their pairs strewn around them."""
     distances = directed(rows, names)
     spots = around(places(rows, names)[[names.index(one) for one in task]], task)
-    made = {"name": "maps without training", "sense": "maps", "distances": distances}
+    made = {"name": "linear maps", "sense": "maps", "distances": distances}
     return made | _space(spots, task, names)
 
 

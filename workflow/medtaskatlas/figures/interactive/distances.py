@@ -108,7 +108,7 @@ def symmetric(value: np.ndarray) -> np.ndarray:
 
 
 def places(rows: pd.DataFrame, tasks: Sequence[str]) -> np.ndarray:
-    """Places of tasks in the plane [T, 2], by classical scaling of the distances over datasets."""
+    """Places of tasks in the plane [T, 2], by classical scaling of roots of their distances."""
     from sklearn.manifold import ClassicalMDS
 
     over = rows[rows["dataset"] == ALL] if (rows["dataset"] == ALL).any() else rows
@@ -117,7 +117,9 @@ def places(rows: pd.DataFrame, tasks: Sequence[str]) -> np.ndarray:
     if far == 0:
         return np.zeros((len(tasks), 2))
     filled = np.where(np.isnan(value), far, value)
-    return np.asarray(ClassicalMDS(n_components=2, metric="precomputed").fit_transform(filled))
+    # Logs of errors grow as squares of distances do; as they are, the farthest task takes the map.
+    scaling = ClassicalMDS(n_components=2, metric="precomputed")
+    return np.asarray(scaling.fit_transform(np.sqrt(filled)))
 
 
 def around(places: np.ndarray, task: np.ndarray) -> np.ndarray:

@@ -96,12 +96,15 @@ def _summary(content: Content) -> str:
         if content.n_shown == content.n_heldout
         else f"{content.n_shown:,} of the {content.n_heldout:,} pairs"
     )
+    near = "Dots lie close together"
+    if content.payload["alike"]:
+        near = "Named apart, dots lie close together"
     return (
         "A vision task is shown here by a pair of images: what goes in and what should come out. "
         f"Every dot is one such pair, {shown} that training never saw "
         f"({values['task']} tasks, {values['dataset']} datasets, {values['modality']} modalities). "
-        "Dots lie close together where the chosen encoder takes two pairs for the same kind of "
-        "task, whatever the images show."
+        f"{near} where the chosen encoder takes two pairs for the same kind of task, whatever the "
+        "images show."
     )
 
 
@@ -131,8 +134,9 @@ def _limits(content: Content) -> str:
                 "What works alike has a direction: rows are sources, columns targets, and a number "
                 "is the log of the source's error over the target's own on test pairs of the "
                 "target, before any training on the two. Trees and maps take the mean of both "
-                "directions. On the map of `maps without training` tasks are placed by classical "
-                "scaling, and pairs strewn around their task: within a disc places mean nothing."
+                "directions. On the map of `linear maps` tasks are placed by classical scaling of "
+                "roots of these numbers, and pairs strewn around their task: within a disc places "
+                "mean nothing."
             ]
             if content.payload["alike"]
             else []

@@ -88,8 +88,9 @@ function pointAt(row, column, kept = false) {
   Object.assign(cell, { row, column, kept });
   const a = tasksInOrder()[row], b = columnsInOrder()[column];
   state.spot = row < 0 ? null : (i) => TASK_OF[i] === a || TASK_OF[i] === b;
+  const sides = matrix()?.directed ? "Rows are sources, columns targets. " : "";
   byId("heat-read").textContent = row < 0
-    ? "Hover or arrow keys: compare two tasks. Click or Enter: keep them lit." : compare(a, b);
+    ? `${sides}Hover or arrow keys: compare two tasks. Click or Enter: keep them lit.` : compare(a, b);
   redraw();
 }
 
