@@ -21,7 +21,7 @@ TASKS = ("deblurring", "denoising_gaussian", "horizontal_flip", "inversion", "de
 UNSEEN = "denoising_poisson"
 ENCODER = {
     "kind": "taco_graded", "backbone": "resnet10", "width": 8, "stem": 3, "embedding_dim": 8,
-    "doing_width": 6, "batch_tasks": 4, "batch_images": 4, "steps": 150, "learning_rate": 0.003,
+    "doing_width": 6, "batch_tasks": 4, "batch_images": 4, "steps": 80, "learning_rate": 0.003,
 }  # fmt: skip
 OPTIONS = {"encoder": ENCODER, "fitted_pairs": 8, "asked_pairs": 6, "split_seed": 0, "threads": 1}
 
@@ -48,7 +48,8 @@ def run(tmp_path_factory):
         meta = {"run": "r", "encoder": "graded", "seed": seed, "trained_tasks": trained}
         outs.append(models[-1].with_name("graded.safetensors"))
         options = OPTIONS | {"encoder": encoder_of(ENCODER).options()}
-        cross_errors(paths, images, models[-1], outs[-1], meta=meta, **options)
+        asked = [UNSEEN] if name == "fold" else None
+        cross_errors(paths, images, models[-1], outs[-1], targets=asked, meta=meta, **options)
     return folder, paths, images, models, outs
 
 
@@ -99,7 +100,11 @@ def test_numbers_are_those_by_hand(run, table):
     assert every["n_datasets"] == 2
 
 
-def test_a_target_that_no_training_saw_is_placed_with_its_kin(table):
+def test_a_target_that_no_training_saw_is_placed_with_its_kin(run, table):
+    tensors, facts = load_tensors(run[-1][2])
+    asked = list(facts["of"]["one"]).index(UNSEEN)
+    known = torch.isfinite(tensors["one.error"]).all(dim=0).nonzero().flatten().tolist()
+    assert known == [asked]
     unseen = table[~table["target_trained"]]
     assert set(unseen["target"]) == {UNSEEN}
     assert set(unseen["source"]) == set(TASKS)

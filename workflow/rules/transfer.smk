@@ -122,6 +122,7 @@ rule transfer_graded:
         gpu=1,
     params:
         encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
+        targets=None,
         options=RUN.config.transfer.kernel() if RUN.config.transfer else {},
         split_seed=RUN.config.seed,
         torch_threads=RUN.config.torch_threads,
@@ -153,6 +154,8 @@ use rule transfer_graded as transfer_graded_point with:
         f"{RESULTS}/benchmarks/transfer/graded/{{point}}.tsv"
     params:
         encoder=lambda wildcards: RUN.points[wildcards.point].options,
+        # The others are done by the run's own encoders, which are trained on more.
+        targets=lambda wildcards: RUN.points[wildcards.point].unseen_tasks,
         options=RUN.config.transfer.kernel() if RUN.config.transfer else {},
         split_seed=RUN.config.seed,
         torch_threads=RUN.config.torch_threads,

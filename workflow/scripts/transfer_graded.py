@@ -12,6 +12,7 @@ with job(snakemake):
             snakemake.input.model,
             snakemake.output.errors,
             encoder=snakemake.params.encoder,
+            targets=snakemake.params.targets,
             split_seed=snakemake.params.split_seed,
             threads=snakemake.params.torch_threads,
             meta=snakemake.params.meta,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ def cross_errors(
     encoder: dict[str, Any],
     fitted_pairs: int,
     asked_pairs: int,
+    targets: Collection[str] | None = None,
     split_seed: int,
     threads: int,
     meta: dict[str, Any],
 ) -> None:
-    """Write how well the mean code of every task on a dataset does every task of that dataset.
+    """Write how well the mean code of every task on a dataset does the tasks of that dataset.
 
     Parameters
     ----------
@@ -47,12 +48,15 @@ def cross_errors(
     out
         The file to make, :func:`~medtaskatlas.learning.checkpoint.save_tensors`: of each dataset
         ``<dataset>.error`` float64 [source, target], the mean square error of grey levels 0..1 on
-        the target's test pairs, and ``<dataset>.code`` float32 [task, D].
+        the target's test pairs (NaN of targets that are not asked), and ``<dataset>.code`` float32
+        [task, D].
     encoder
         Options of the encoder, of kind `taco_graded`.
     fitted_pairs, asked_pairs
         Pairs of a cell at most whose codes are averaged, of images outside of the test, and that
         are done with codes, of test images.
+    targets
+        Tasks that are asked; None: all.
     split_seed
         The run's seed, by which pairs are chosen.
     threads
@@ -77,7 +81,7 @@ def cross_errors(
         if cells:
             code = mean_codes(network, cells)
             tensors[f"{images.dataset}.code"] = code
-            tensors[f"{images.dataset}.error"] = errors(network, cells, code)
+            tensors[f"{images.dataset}.error"] = errors(network, cells, code, targets)
             of[images.dataset] = {cell.task: cell.facts for cell in cells}
     if not of:
         raise DataError(f"{out}: no task has a pair", "choose other tasks, or datasets")
@@ -97,12 +101,19 @@ def mean_codes(network: GradedEncoder, cells: Sequence[Cell]) -> torch.Tensor:
     return torch.stack(found)
 
 
-def errors(network: GradedEncoder, cells: Sequence[Cell], code: torch.Tensor) -> torch.Tensor:
+def errors(
+    network: GradedEncoder,
+    cells: Sequence[Cell],
+    code: torch.Tensor,
+    targets: Collection[str] | None = None,
+) -> torch.Tensor:
     """Mean square error [T, T] of doing a cell (column) by the code of another (row)."""
     device = next(network.parameters()).device
-    found = torch.empty((len(cells), len(cells)), dtype=torch.float64)
+    found = torch.full((len(cells), len(cells)), torch.nan, dtype=torch.float64)
     with torch.inference_mode():
         for t, cell in enumerate(cells):
+            if targets is not None and cell.task not in targets:
+                continue
             before, after = to_input(np.stack(cell.asked, axis=1), device).chunk(2, dim=1)
             for s, one in enumerate(code.to(device)):
                 done = network.doer(before, one.expand(len(before), -1)).clamp(-1, 1)

@@ -191,16 +191,16 @@ def _cross_errors(counts: Counts) -> Iterator[Job]:
     plan = counts.plan
     section, side = plan.config.transfer, plan.config.image_size
     asked = [
-        ("transfer_graded", f"{name}/seed{seed}", plan.encoders[name].options())
+        ("transfer_graded", f"{name}/seed{seed}", plan.encoders[name].options(), list(plan.tasks))
         for name, seed in plan.graded_runs
     ]
-    asked += [
-        ("transfer_graded_point", key, plan.points[key].options) for key in plan.graded_points
-    ]
-    for rule, file, options in asked:
+    for key in plan.graded_points:
+        point = plan.points[key]
+        asked.append(("transfer_graded_point", key, point.options, point.unseen_tasks))
+    for rule, file, options, targets in asked:
         assert section is not None
         looks = section.asked_pairs * sum(
-            len(plan.cells_on(dataset)) ** 2 for dataset in plan.transfer_datasets
+            len(plan.cells_on(dataset)) for task, dataset in plan.cells if task in targets
         )
         work = len(plan.cells) * section.fitted_pairs * counts.cost(options).macs
         work += looks * doer(options, side).macs
