@@ -19,16 +19,16 @@ from medtaskatlas.transfer.graded import cross_errors, errors, mean_codes, train
 # Two that give back the image, two that change it, and one like the first that no training sees.
 TASKS = ("deblurring", "denoising_gaussian", "horizontal_flip", "inversion", "denoising_poisson")
 UNSEEN = "denoising_poisson"
-ENCODER = {
+ENCODER = encoder_of({
     "kind": "taco_graded", "backbone": "resnet10", "width": 8, "stem": 3, "embedding_dim": 8,
     "doing_width": 6, "batch_tasks": 4, "batch_images": 4, "steps": 80, "learning_rate": 0.003,
-}  # fmt: skip
+}).options()  # fmt: skip
 OPTIONS = {"encoder": ENCODER, "fitted_pairs": 8, "asked_pairs": 6, "split_seed": 0, "threads": 1}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Pairs, images, and the files of two seeds and of a fold that lacks a task."""
+    """Pairs, images, weights, and the files of two seeds and of a fold that lacks a task."""
     folder = tmp_path_factory.mktemp("graded")
     bank, paths, images = load_bank(), [], []
     for seed, name in enumerate(("one", "two")):
@@ -38,18 +38,23 @@ def run(tmp_path_factory):
             make_pairs(images[-1], bank[task], paths[-1], pairs_per_cell=20, splits=SPLITS, seed=0)
     known = [path for path in paths if path.parent.name != UNSEEN]
     outs, models = [], []
-    for name, seed, pairs in (("all", 0, paths), ("all", 1, paths), ("fold", 0, known)):
-        models.append(folder / name / f"seed{seed}" / "model.safetensors")
+    for name, pairs, asked in (("all", paths, None), ("fold", known, [UNSEEN])):
+        models.append(folder / name / "model.safetensors")
         train(
-            pairs, images, models[-1], encoder=encoder_of(ENCODER).options(), seed=seed,
+            pairs, images, models[-1], encoder=OPTIONS["encoder"], seed=0,
             checkpoint=folder / "state.safetensors", threads=1,
         )  # fmt: skip
         trained = sorted({path.parent.name for path in pairs})
-        meta = {"run": "r", "encoder": "graded", "seed": seed, "trained_tasks": trained}
+        meta = {"run": "r", "encoder": "graded", "seed": 0, "trained_tasks": trained}
         outs.append(models[-1].with_name("graded.safetensors"))
-        options = OPTIONS | {"encoder": encoder_of(ENCODER).options()}
-        asked = [UNSEEN] if name == "fold" else None
-        cross_errors(paths, images, models[-1], outs[-1], targets=asked, meta=meta, **options)
+        cross_errors(paths, images, models[-1], outs[-1], targets=asked, meta=meta, **OPTIONS)
+    # As if of another seed, whose errors are larger, most of all on targets of their own.
+    tensors, facts = load_tensors(outs[0])
+    other = {name: value * (1.5 if "error" in name else 2.0) for name, value in tensors.items()}
+    for name in ("one.error", "two.error"):
+        other[name].diagonal().mul_(1.2)
+    outs.insert(1, folder / "other.safetensors")
+    save_tensors(outs[1], other, facts | {"seed": 1})
     return folder, paths, images, models, outs
 
 
@@ -152,12 +157,5 @@ def test_files_of_another_run_and_damaged_ones_are_named(run, tmp_path):
         graded_distance([broken], out, run="r")
     save_tensors(broken, {}, {"encoder": {"kind": "pixels"}, "seed": 0})
     with pytest.raises(DataError, match="was trained with"):
-        cross_errors(
-            paths,
-            images,
-            broken,
-            out,
-            meta={},
-            **OPTIONS | {"encoder": encoder_of(ENCODER).options()},
-        )
+        cross_errors(paths, images, broken, out, meta={}, **OPTIONS)
     assert not out.exists()

@@ -77,7 +77,10 @@ def cross_errors(
     of: dict[str, dict[str, Any]] = {}
     for images in tqdm(list(map(ImageSet, image_paths)), "codes of tasks", mininterval=2):
         own = [path for path in pair_paths if Path(path).stem == images.dataset]
-        cells = list(cells_of(own, images, fitted_pairs, asked_pairs, split_seed))
+        cells = sorted(
+            cells_of(own, images, fitted_pairs, asked_pairs, split_seed),
+            key=lambda cell: cell.task,  # as facts are sorted, which name rows and columns
+        )
         if cells:
             code = mean_codes(network, cells)
             tensors[f"{images.dataset}.code"] = code
