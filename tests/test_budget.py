@@ -70,6 +70,13 @@ TOGETHER = {
     },
 }
 
+# Graded codes, asked for other tasks, of the run and of folds that lack some tasks.
+CODES = {
+    "encoders": {"taco": None, "codes": {"kind": "taco_graded", "steps": 2}, "pixels": {}},
+    "transfer": {},
+    "unseen_tasks": {"encoders": ["codes"], "folds": 2},
+}
+
 # Medformer alone, on sets at two sizes of which nothing is fetched in a dry run.
 FORMER = {
     "encoders": {"taco": None, "pixels": None},
@@ -163,8 +170,8 @@ def test_jobs_of_volumes_are_those_of_a_dry_run(tmp_path, volumes) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, STUDIES, TOGETHER, FORMER],
-    ids=["smoke", "studies in batches", "multi-task", "Medformer"],
+    [{}, STUDIES, TOGETHER, FORMER, CODES],
+    ids=["smoke", "studies in batches", "multi-task", "Medformer", "graded codes"],
 )
 def test_jobs_are_those_of_a_dry_run(tmp_path, changes) -> None:
     plan = plan_of("smoke", **changes)
@@ -232,6 +239,21 @@ def test_networks_are_counted_as_torch_counts_them(options) -> None:
     assert cost.macs == counter.get_total_flops() / 2
     assert cost.parameters == sum(p.numel() for p in network.parameters())
     assert cost.features == made.shape[1]
+
+
+def test_graded_codes_are_counted_as_torch_counts_them() -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    torch.set_num_threads(1)
+    made = encoder_of({"kind": "taco_graded", "backbone": "resnet10", "width": 16, "stem": 3})
+    network = made.network(0).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network.doer(torch.zeros(1, 3, 48, 48), network(torch.zeros(1, 6, 48, 48)))
+    cost = cost_of(made.options(), 48, {})
+    assert cost.macs == counter.get_total_flops() / 2
+    assert cost.parameters == sum(p.numel() for p in network.parameters())
+    assert cost.features == made.embedding_dim
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,32 @@ TASKS = ("segmentation", "denoising_gaussian", "rotation")
 DATASETS = {"ct_a": "CT", "us_b": "US", "mr_c": "MR"}
 HELDOUT = ["mr_c"]
 
+FAMILY = {"segmentation": "semantic", "denoising_gaussian": "generative",
+          "rotation": "transformation"}  # fmt: skip
+
 
 def distance_rows(encoder):
     """Distances of all tasks but one pair of them."""
-    family = {"segmentation": "semantic", "denoising_gaussian": "generative",
-              "rotation": "transformation"}  # fmt: skip
     return [
         {"run": "small", "encoder": encoder, "seed": pd.NA, "split": split,
-         "metric": "centroid_cosine", "task_a": a, "task_b": b, "family_a": family[a],
-         "family_b": family[b], "estimate": value, "ci_low": value - 0.1 if value < 1 else np.nan,
+         "metric": "centroid_cosine", "task_a": a, "task_b": b, "family_a": FAMILY[a],
+         "family_b": FAMILY[b], "estimate": value, "ci_low": value - 0.1 if value < 1 else np.nan,
          "ci_high": value + 0.1 if value < 1 else np.nan, "n_pairs": 40}
         for split in ("groups", "datasets")
         for a, b, value in (("denoising_gaussian", "rotation", 0.25),
                             ("denoising_gaussian", "segmentation", 1.25))
+    ]  # fmt: skip
+
+
+def transfer_rows(datasets=("all", "ct_a"), **more):
+    """What every task does for every other; rotation does less for segmentation than it gains."""
+    place = {"segmentation": 0.0, "denoising_gaussian": 1.0, "rotation": 3.0}
+    return [
+        {"run": "small", "dataset": dataset, "source": s, "target": t, "source_family": FAMILY[s],
+         "target_family": FAMILY[t], "estimate": abs(place[s] - place[t]) * (1.5 if s > t else 1.0),
+         "ci_low": 0.0 if dataset == "all" else np.nan,
+         "ci_high": 9.0 if dataset == "all" else np.nan, "n_pairs": 20, **more}
+        for dataset in datasets for s in place for t in place
     ]  # fmt: skip
 
 
@@ -68,9 +81,12 @@ def make_run(folder, heldout_tasks=()):
     else:
         table = pd.DataFrame(distance_rows("taco") + distance_rows("pixels"))
         table.assign(seed=table["seed"].astype("Int64")).to_parquet(distances)
+    functional = distances.with_name("functional_distance.parquet")
+    pd.DataFrame(transfer_rows()).to_parquet(functional)
     arguments = {
         "embedding_paths": embeddings, "prediction_paths": predictions,
         "pair_paths": list(pairs.values()), "image_paths": images,
-        "task_distances_path": distances, "seed": 0, "heldout_datasets": HELDOUT,
+        "task_distances_path": distances, "functional_distance_path": functional, "seed": 0,
+        "heldout_datasets": HELDOUT,
     }  # fmt: skip
     return SimpleNamespace(arguments=arguments, pairs=pairs, images=images, folder=folder)

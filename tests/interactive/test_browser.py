@@ -202,6 +202,31 @@ def test_a_cell_says_its_distance_and_lights_up_both_tasks(atlas):
     assert ink(atlas) == before
 
 
+def test_the_switch_changes_map_distances_and_nearest_tasks(atlas):
+    before, named = ink(atlas), atlas.text("#nearest")
+    atlas.choose("#nearest-task", "0")
+    assert atlas.text("#nearest-title") == "Nearest to"
+    assert "little about what helps what" in atlas.text("#sense")
+    assert not atlas.js("document.querySelector('#measure-row').checkVisibility()")
+    atlas.press("#alike")
+    assert ink(atlas) != before
+    assert atlas.text("#nearest-title") == "Does most for"
+    assert atlas.text("#nearest").splitlines() == [
+        "denoising gaussian 1.00 [0.00, 9.00]", "rotation 3.00 [0.00, 9.00]",
+    ]  # fmt: skip
+    assert "likeness for transfer" in atlas.text("#sense")
+    assert atlas.text("#heat-read").startswith("Rows are sources")
+    atlas.choose("#order", "tasks")
+    x, y, _, h = atlas.box("#heat")
+    side = (h - 34) / 3
+    atlas.move(x + 118 + 2.5 * side, y + 0.5 * side)
+    assert atlas.text("#heat-read").startswith("segmentation for rotation: 4.50 [")
+    atlas.press("#apart")
+    atlas.move(2, 2)
+    assert ink(atlas) == before
+    assert atlas.text("#nearest") == named
+
+
 def test_a_held_out_task_is_beside_every_task(browser, heldout):
     page = heldout.folder / "atlas.html"
     interactive_atlas(**heldout.arguments, out=page, run="small")

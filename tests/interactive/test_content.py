@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from interactive.small import EVIL, HELDOUT, TASKS
+from interactive.small import EVIL, HELDOUT, TASKS, transfer_rows
 
 from medtaskatlas.core.errors import DataError
 from medtaskatlas.figures.interactive.data import gather
-from medtaskatlas.figures.interactive.distances import leaves, nearest_first
+from medtaskatlas.figures.interactive.distances import DISC, around, leaves, nearest_first, places
 from medtaskatlas.figures.interactive.encoding import packed, script_json, styles_of
 from medtaskatlas.figures.interactive.page import interactive_atlas
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Tiles, sheets_of
@@ -284,6 +284,54 @@ def test_looks_differ_where_colours_repeat():
         looks = styles_of(dimension, [f"unknown {k}" for k in range(6)])
         assert len({(look["light"], look["shape"]) for look in looks}) == 6
     assert len({(a["light"], a["shape"]) for a in styles_of("task", ["t"] * 48)}) == 48
+
+
+def test_what_works_alike_has_a_direction_and_a_map_of_its_own(content):
+    assert [one["name"] for one in content.payload["encoders"]] == ["taco", "pixels"]
+    (alike,) = content.payload["alike"]
+    assert alike["sense"] == "maps"
+    every, one = alike["distances"]
+    assert [every["name"], one["name"]] == ["all datasets", "ct_a"]
+    tasks = content.payload["dimensions"][1]["values"]
+    value = unpacked(every["value"]).reshape(3, 3)
+    at = {tasks[task]: k for k, task in enumerate(every["tasks"])}
+    for row in transfer_rows(["all"]):
+        s, t = (at[row[side].replace("_", " ")] for side in ("source", "target"))
+        assert value[s, t] == pytest.approx(row["estimate"])
+    assert not np.allclose(value, value.T)
+    assert np.isnan(unpacked(one["low"])).all()
+    x, y = unpacked(alike["x"]), unpacked(alike["y"])
+    task = unpacked(content.payload["codes"]["task"])
+    middle = {k: np.array([x[task == k].mean(), y[task == k].mean()]) for k in set(task)}
+    far = {k: np.hypot(x[task == k] - m[0], y[task == k] - m[1]).max() for k, m in middle.items()}
+    assert max(far.values()) < 2.5 * DISC
+
+
+def test_graded_codes_name_nothing_and_are_the_first_that_work_alike(small, tmp_path):
+    path = tmp_path / "graded_distance.parquet"
+    trained = [row | {"target_trained": True} for row in transfer_rows(encoder="taco")]
+    unseen = [row | {"target_trained": False, "estimate": 7.0} for row in trained]
+    pd.DataFrame(unseen + trained).to_parquet(path)
+    payload = gather(**small.arguments, graded_distance_path=path).payload
+    assert [one["name"] for one in payload["encoders"]] == ["pixels"]
+    codes, maps = payload["alike"]
+    assert (codes["name"], codes["sense"], maps["sense"]) == ("codes of taco", "codes", "maps")
+    # By the training that knew the target, as maps have it here.
+    assert codes["distances"] == maps["distances"]
+
+
+def test_without_tables_of_transfer_tasks_are_only_named(small):
+    arguments = {**small.arguments, "functional_distance_path": None}
+    assert gather(**arguments).payload["alike"] == []
+
+
+def test_tasks_are_placed_by_their_distances_and_pairs_around_them():
+    place = dict(zip(TASKS, places(pd.DataFrame(transfer_rows()), TASKS), strict=True))
+    far = {t: np.hypot(*(place["rotation"] - place[t])) for t in TASKS}
+    assert far["denoising_gaussian"] < far["segmentation"]
+    spots = around(np.repeat([[0.0, 0.0], [4.0, 0.0]], 50, axis=0), np.repeat(["a", "b"], 50))
+    assert np.hypot(*spots[:50].T).max() <= DISC * 4
+    assert len(np.unique(spots.round(6), axis=0)) == 100
 
 
 def test_held_out_datasets_are_marked(content):

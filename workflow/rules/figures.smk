@@ -57,12 +57,18 @@ if RUN.encoders:
 
     rule interactive_atlas:
         input:
+            **{
+                table.name: PRODUCTS.table(table.name)
+                for table in PRODUCTS.tables
+                if table.name in ("functional_distance", "graded_distance")
+            },
             # The first seed of each encoder is drawn; what every seed said of a pair is told.
             embeddings=PRODUCTS.files("first_embeddings"),
             predictions=PRODUCTS.files("predictions"),
             pairs=PRODUCTS.files("pairs"),
             images=PRODUCTS.files("images_of_pairs"),
             task_distances=PRODUCTS.table("task_distances"),
+            # What works alike, in runs that ask for it.
         output:
             html=f"{RESULTS}/atlas.html",
         log:

@@ -7,6 +7,7 @@ rule transfer:
         PRODUCTS.files_when("transfer_starts"),
         PRODUCTS.files_when("transfer_affinity"),
         PRODUCTS.files_when("transfer_measured"),
+        PRODUCTS.files_when("transfer_graded"),
 
 
 # What every task does to the images of one dataset, as linear maps of fixed features.
@@ -140,3 +141,74 @@ rule transfer_affinity:
         "train tasks of {wildcards.dataset} together, seed {wildcards.seed}"
     script:
         "../scripts/transfer_affinity.py"
+
+
+# How well the mean code of every task does every other.
+rule transfer_graded:
+    input:
+        pairs=RUN.pair_files(RUN.cells),
+        images=RUN.image_files(RUN.cells),
+        model=f"{RESULTS}/encoders/{{encoder}}/seed{{seed}}/model.safetensors",
+    output:
+        errors=f"{RESULTS}/transfer/graded/{{encoder}}/seed{{seed}}.safetensors",
+    log:
+        f"{RESULTS}/logs/transfer/graded/{{encoder}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/graded/{{encoder}}/seed{{seed}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: RUN.config.torch_threads
+    resources:
+        mem_mb=3000,
+        runtime=RUN.config.train_minutes,
+        gpu=1,
+    params:
+        encoder=lambda wildcards: RUN.encoders[wildcards.encoder].options(),
+        targets=None,
+        options=RUN.config.transfer.kernel() if RUN.config.transfer else {},
+        split_seed=RUN.config.seed,
+        torch_threads=RUN.config.torch_threads,
+        meta=lambda wildcards: {
+            "run": RUN.config.run,
+            "encoder": wildcards.encoder,
+            "seed": int(wildcards.seed),
+            **RUN.trained_on(RUN.training_cells),
+        },
+        code=lambda wildcards: RUN.encoder_code(
+            wildcards.encoder, "medtaskatlas.transfer.graded"
+        ),
+    message:
+        "codes of {wildcards.encoder}, seed {wildcards.seed}, on other tasks"
+    script:
+        "../scripts/transfer_graded.py"
+
+
+use rule transfer_graded as transfer_graded_point with:
+    input:
+        pairs=rules.transfer_graded.input.pairs,
+        images=rules.transfer_graded.input.images,
+        model=f"{RESULTS}/studies/{{point}}/model.safetensors",
+    output:
+        errors=f"{RESULTS}/studies/{{point}}/graded.safetensors",
+    log:
+        f"{RESULTS}/logs/transfer/graded/{{point}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer/graded/{{point}}.tsv"
+    params:
+        encoder=lambda wildcards: RUN.points[wildcards.point].options,
+        # The others are done by the run's own encoders, which are trained on more.
+        targets=lambda wildcards: RUN.points[wildcards.point].unseen_tasks,
+        options=RUN.config.transfer.kernel() if RUN.config.transfer else {},
+        split_seed=RUN.config.seed,
+        torch_threads=RUN.config.torch_threads,
+        meta=lambda wildcards: {
+            "run": RUN.config.run,
+            "encoder": RUN.points[wildcards.point].encoder,
+            "seed": RUN.points[wildcards.point].seed,
+            **RUN.trained_on(RUN.points[wildcards.point].training_cells),
+        },
+        code=lambda wildcards: RUN.encoder_code(
+            RUN.points[wildcards.point].encoder, "medtaskatlas.transfer.graded"
+        ),
+    message:
+        "codes of {wildcards.point} on other tasks"

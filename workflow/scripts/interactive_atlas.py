@@ -11,6 +11,8 @@ with job(snakemake):
         snakemake.input.task_distances,
         snakemake.output.html,
         run=snakemake.params.run,
+        functional_distance_path=snakemake.input.get("functional_distance"),
+        graded_distance_path=snakemake.input.get("graded_distance"),
         heldout_datasets=snakemake.params.heldout_datasets,
         seed=snakemake.params.seed,
     )

@@ -336,6 +336,13 @@ _TABLES = (
         memory={"kernels": 1},
     ),
     Table(
+        "graded_distance",
+        "atlas.transfer.graded_distance:graded_distance",
+        {"error_paths": "graded_errors", "fold_paths": "graded_folds"},
+        MEASURED,
+        when="transfer_graded",
+    ),
+    Table(
         "transfer_gains",
         "atlas.transfer.gains:transfer_gains",
         {"start_paths": "transfer_starts"},

@@ -157,7 +157,7 @@ def _run(
     keep_memory()
     torch.set_num_threads(threads)
     device = pick_device()
-    network = encoder.network(0) if model is None else _trained(encoder, model)
+    network = encoder.network(0) if model is None else trained_network(encoder, model)
     network.to(device).eval()
 
     def run(pairs: np.ndarray) -> np.ndarray:
@@ -167,7 +167,7 @@ def _run(
     return run
 
 
-def _trained(encoder: EncoderKind, model: str | Path) -> nn.Module:
+def trained_network(encoder: EncoderKind, model: str | Path) -> nn.Module:
     """Network with the weights of a file, which must be of this very encoder."""
     from medtaskatlas.learning.checkpoint import load_tensors
 

@@ -45,9 +45,6 @@ class Calibration:
     @classmethod
     def of(cls, gains: pd.DataFrame, distances: pd.DataFrame, n_seeds: int) -> Calibration | None:
         """Of gains by ``source``, ``target`` and ``dataset``; None of fewer than four targets."""
-        if (gains["dataset"] == ALL).all():
-            over = distances.groupby(["source", "target"])["distance"].mean().reset_index()
-            distances = over.assign(dataset=ALL)
         frame = gains.merge(distances, on=["source", "target", "dataset"])
         frame = frame[np.isfinite(frame["gain"]) & np.isfinite(frame["distance"])]
         frame = frame.sort_values(["target", "dataset", "source"]).reset_index(drop=True)
@@ -171,20 +168,15 @@ def _share(target: np.ndarray, times: int) -> np.ndarray:
 def measured(run: Path, name: str, protocol: str) -> tuple[pd.DataFrame, int] | None:
     """Gains that a run measured by one protocol, and of how many seeds; None where it did not.
 
-    Columns ``source``, ``target``, ``dataset`` and ``gain``; of warm starts a dataset each, and of
-    tasks trained together (``affinity``) over datasets.
+    Columns ``source`` (the partner, of ``affinity``), ``target``, ``dataset`` and ``gain``.
     """
-    table = "affinity" if protocol == "affinity" else "transfer_gains"
+    table = "task_affinity" if protocol == "affinity" else "transfer_gains"
     path = run / "tables" / f"{table}.parquet"
     if not path.is_file():
         return None
     rows = read_table(path, table, run=name)
-    if protocol == "affinity":
-        rows = rows[rows["measure"] == "relative_change"]
-        rows = rows.rename(columns={"beside": "source"}).assign(dataset=ALL)
-    else:
-        rows = rows[(rows["protocol"] == protocol) & (rows["dataset"] != ALL)]
-        rows = rows[rows["source_role"].isin(("task", "itself"))]
+    rows = rows[(rows["protocol"] == protocol) & (rows["dataset"] != ALL)]
+    rows = rows[rows["source_role"].isin(("task", "itself"))]
     seeds = max(int(rows["seed"].dropna().nunique()), 1)
     over = rows[rows["seed"].isna()].rename(columns={"estimate": "gain"})
     columns = ["source", "target", "dataset"]

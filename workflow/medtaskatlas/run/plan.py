@@ -24,7 +24,7 @@ from medtaskatlas.run.selection import (
     with_copies,
     with_own,
 )
-from medtaskatlas.run.studies import Point, points_of
+from medtaskatlas.run.studies import UNSEEN_TASKS, Point, points_of
 from medtaskatlas.run.transfer import TransferPlan, plan_transfer
 from medtaskatlas.tasks.bank import load_bank, select_tasks
 from medtaskatlas.tasks.task import Task
@@ -189,6 +189,23 @@ class RunPlan:
         """Cells of a dataset whose tasks are trained together."""
         assert self.transfer is not None
         return [(task, dataset) for task in self.transfer.measured["affinity"].tasks_on(dataset)]
+
+    @property
+    def graded_runs(self) -> list[tuple[str, int]]:
+        """(encoder, seed) of encoders whose codes are asked for other tasks, for `transfer`."""
+        return [run for run in self.trained_runs if self._asks_codes(run[0])]
+
+    @property
+    def graded_points(self) -> list[str]:
+        """Points of the study of unseen tasks, of such encoders."""
+        return [
+            key
+            for key in self.points_of(UNSEEN_TASKS)
+            if self._asks_codes(self.points[key].encoder)
+        ]
+
+    def _asks_codes(self, encoder: str) -> bool:
+        return self.config.transfer is not None and self.encoders[encoder].kind == "taco_graded"
 
     @property
     def transfer_datasets(self) -> list[str]:

@@ -117,6 +117,13 @@ SOURCES: dict[str, Callable[[RunPlan], Paths]] = {
     ],
     # None in a run without encoders, whose gains are predicted all the same.
     "transfer_embeddings": lambda p: _of_runs(p, p.encoder_runs),
+    "graded_errors": lambda p: [
+        f"{p.results}/transfer/graded/{encoder}/seed{seed}.safetensors"
+        for encoder, seed in p.graded_runs
+    ],
+    "graded_folds": lambda p: [
+        f"{p.results}/studies/{point}/graded.safetensors" for point in p.graded_points
+    ],
     "first_embeddings": lambda p: _of_runs(p, _first(p, list(p.encoders))),
 }
 
@@ -182,6 +189,7 @@ class Products:
             "transfer_measured": bool(
                 transfer and (transfer.target_runs or transfer.affinity_runs)
             ),
+            "transfer_graded": bool(self.plan.graded_runs),
             "medformer_pretexts": bool(self.plan.encoders and _pretexts(self.plan)),
         }
         return when is None or known[when]

@@ -23,6 +23,7 @@ GPU_RULES = (
     *("multitask_represent", "multitask_tune", "multitask_train"),
     *("medformer_pretrain", "medformer_train"),
     *("transfer_source", "transfer_starts", "transfer_affinity"),
+    *("transfer_graded", "transfer_graded_point"),
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -64,24 +65,11 @@ def describe(
     found: dict[str, tuple[Moments, Moments]] = {}
     facts: dict[str, dict[str, Any]] = {}
     outputs: dict[str, dict[int, np.ndarray]] = {}
-    for path in tqdm(pair_paths, f"functions of tasks on {images.dataset}", mininterval=2):
-        pairs = PairSet(path, images)
-        if not len(pairs):
-            continue
-        task = str(pairs.numpy("task")[0])
-        fitted, asked, apart = choose(pairs, fitted_pairs, asked_pairs, seed)
-        sides = [
-            [pairs.side(side, rows) for side in ("input", "output")] for rows in (fitted, asked)
-        ]
-        found[task] = moments(made, *sides[0]), moments(made, *sides[1])
-        outputs[task] = dict(zip(pairs.image_row[asked].tolist(), sides[1][1], strict=True))
-        facts[task] = {
-            "family": str(pairs.numpy("family")[0]),
-            "n_fitted": len(fitted),
-            "n_pairs": len(asked),
-            "apart": apart,
-            **{name: sorted(set(pairs.numpy(name)[asked].tolist())) for name in IDS},
-        }
+    cells = cells_of(pair_paths, images, fitted_pairs, asked_pairs, seed)
+    for cell in tqdm(cells, f"functions of tasks on {images.dataset}", mininterval=2):
+        found[cell.task] = moments(made, *cell.fitted), moments(made, *cell.asked)
+        outputs[cell.task] = dict(zip(cell.asked_images, cell.asked[1], strict=True))
+        facts[cell.task] = cell.facts
     if not found:
         raise DataError(f"{images_path}: no task has a pair", "choose other tasks, or datasets")
     tasks = sorted(found)
@@ -93,6 +81,38 @@ def describe(
     tensors |= _differences([outputs[task] for task in tasks])
     about = {"run": run, "dataset": images.dataset, "tasks": tasks}
     save_tensors(out, tensors, {**about, "of": [facts[task] for task in tasks]})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Pairs of a task on a dataset: those that it is described by, and those that are asked."""
+
+    task: str
+    facts: dict[str, Any]  # JSON-able; `family`, `apart`, and how many pairs of what there are
+    fitted: tuple[np.ndarray, np.ndarray]  # inputs and outputs, uint8 [N, H, W, 3] each
+    asked: tuple[np.ndarray, np.ndarray]
+    asked_images: list[int]
+
+
+def cells_of(
+    pair_paths: Sequence[str | Path], images: ImageSet, fitted: int, asked: int, seed: int
+) -> Iterator[Cell]:
+    """Read the pairs that :func:`choose` takes of each task; tasks without any are passed over."""
+    for path in pair_paths:
+        pairs = PairSet(path, images)
+        if not len(pairs):
+            continue
+        rows, asked_rows, apart = choose(pairs, fitted, asked, seed)
+        facts = {
+            "family": str(pairs.numpy("family")[0]),
+            "n_fitted": len(rows),
+            "n_pairs": len(asked_rows),
+            "apart": apart,
+            **{name: sorted(set(pairs.numpy(name)[asked_rows].tolist())) for name in IDS},
+        }
+        sides = [(pairs.side("input", at), pairs.side("output", at)) for at in (rows, asked_rows)]
+        asked_images = pairs.image_row[asked_rows].tolist()
+        yield Cell(str(pairs.numpy("task")[0]), facts, sides[0], sides[1], asked_images)
 
 
 def choose(

@@ -172,7 +172,7 @@ def _rows_of_one(one: Described, made: _Matrices) -> Iterator[dict[str, Any]]:
             asked = one.facts[t]
             yield {
                 "dataset": one.dataset,
-                **_about(source, target, one.facts[s], asked),
+                **about(source, target, one.facts[s], asked),
                 **_numbers(made, excess, s, t),
                 "output_mse": one.output_mse[s, t],
                 "output_ssim": one.output_ssim[s, t],
@@ -221,7 +221,7 @@ def _rows_of_all(
                 interval = bootstrap_interval(drawn, estimate, n, n_seeds=1)
             yield {
                 "dataset": ALL,
-                **_about(source, target, having[0].facts[at[0][0]], facts[0]),
+                **about(source, target, having[0].facts[at[0][0]], facts[0]),
                 "estimate": estimate,
                 "seed_sd": None,
                 "error": errors[0],
@@ -238,10 +238,10 @@ def _rows_of_all(
             }
 
 
-def _about(
+def about(
     source: str, target: str, of_source: dict[str, Any], of_target: dict[str, Any]
 ) -> dict[str, Any]:
-    """Which two tasks a row is about."""
+    """Columns that say which two tasks a row is about."""
     families = {"source_family": of_source["family"], "target_family": of_target["family"]}
     return {"source": source, "target": target, **families}
 

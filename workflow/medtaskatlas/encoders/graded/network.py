@@ -54,6 +54,10 @@ class Doer(nn.Module):
         self.last = Conditioned(sizes[0] + 3, sizes[0], code)
         self.out = nn.Conv2d(sizes[0], 3, 1)
         self.kept = nn.Linear(code, 3)
+        # At first the image is given back, which most tasks come close to.
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
+        nn.init.ones_(self.kept.bias)
 
     def forward(self, images: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
         """Outputs float [B, 3, H, W] of images float [B, 3, H, W] in -1..1 and codes [B, D]."""

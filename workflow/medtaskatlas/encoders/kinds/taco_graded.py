@@ -36,14 +36,14 @@ class TacoGraded(Training, Residual):
     embedding_dim: int = Field(32, ge=2, description="length of the code")
     penalty: float = Field(1e-3, ge=0, description="weight of the code's squared length")
     doing_width: int = Field(
-        12, ge=4, description="channels of the network that does the task, at full size"
+        8, ge=4, description="channels of the network that does the task, at full size"
     )
     contrast: float = Field(
         0.0, ge=0, description="weight of the contrast between tasks, with a head of its own"
     )
     temperature: float = Field(0.1, gt=0, description="temperature of the contrast")
     batch_tasks: int = Field(16, ge=2, description="tasks in a batch")
-    batch_images: int = Field(4, ge=2, description="pairs of each task in a batch, each done anew")
+    batch_images: int = Field(2, ge=2, description="pairs of each task in a batch, each done anew")
 
     @model_validator(mode="after")
     def _is_one_process(self) -> TacoGraded:

@@ -22,7 +22,7 @@ from medtaskatlas.figures.frames import (
     plain,
     read_frame,
 )
-from medtaskatlas.figures.interactive.distances import matrices
+from medtaskatlas.figures.interactive.distances import around, directed, matrices, places
 from medtaskatlas.figures.interactive.encoding import VERDICTS, packed, styles_of
 from medtaskatlas.figures.interactive.sprites import ACROSS, TILE, Sheets, collect, sheets_of
 from medtaskatlas.figures.projection import balanced, medoid, project
@@ -60,11 +60,17 @@ def gather(
     image_paths: Sequence[str | Path],
     task_distances_path: str | Path,
     *,
+    functional_distance_path: str | Path | None = None,
+    graded_distance_path: str | Path | None = None,
     heldout_datasets: Collection[str],
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> Content:
-    """Choose pairs, read their pictures, and lay every encoder's space out in the plane."""
+    """Choose pairs, read their pictures, and lay every space out in the plane.
+
+    Spaces are those of encoders, by which tasks are named apart, and those of tables of transfer,
+    in which near tasks work alike.
+    """
     predictions = load_predictions(prediction_paths)
     said = {encoder.name: encoder for encoder in predictions.encoders}
     rows = balanced(predictions.frame, max_pairs, seed)
@@ -74,10 +80,15 @@ def gather(
     images = {image.dataset: image for image in map(ImageSet, image_paths)}
     pictures, tiles = collect(frame, pair_paths, images)
     table = read_frame(task_distances_path)
-    family_of = _family_of(frame, predictions.encoders, table)
+    functional, graded = (
+        None if path is None else read_frame(path)
+        for path in (functional_distance_path, graded_distance_path)
+    )
+    family_of = _family_of(frame, predictions.encoders, table, functional, graded)
     names = _names(frame, family_of)
     heldout = set(predictions.frame.loc[predictions.frame["query_set"] == "tasks", "task"])
-    encoders = []
+    encoders, alike = [], []
+    codes = set() if graded is None else set(graded["encoder"])
     shown = frame["pair_id"]
     for embedding in _first_seeds(embedding_paths, shown):
         if embedding.name not in said:
@@ -85,16 +96,18 @@ def gather(
                 f"there are embeddings of {embedding.name} but no predictions",
                 "give the predictions of every encoder to the interactive atlas",
             )
+        space = _space(_spots(embedding, shown, seed), frame["task"].to_numpy(), names["task"])
+        if graded is not None and embedding.name in codes:
+            own = graded[graded["encoder"] == embedding.name]
+            made = {"name": f"codes of {embedding.name}", "sense": "codes"}
+            alike.append(made | space | {"distances": directed(own, names["task"])})
         own = table[table["encoder"] == embedding.name]
         told = _told(said[embedding.name], embedding.seed, rows, names["task"])
-        spots = _spots(embedding, shown, seed)
-        middles = _middles(spots, frame["task"].to_numpy(), names["task"])
-        encoders.append(
-            told
-            | _scaled(spots)
-            | {"middles": middles}
-            | {"distances": matrices(own, names["task"], heldout)}
-        )
+        encoders.append(told | space | {"distances": matrices(own, names["task"], heldout)})
+    if functional is not None:
+        alike.append(_functional(functional, frame["task"].to_numpy(), names["task"]))
+    # What is made to work alike names tasks where nothing else does.
+    encoders = [one for one in encoders if one["name"] not in codes] or encoders
     payload = {
         "dimensions": _dimensions(names),
         "task_family": [names["family"].index(family_of[task]) for task in names["task"]],
@@ -107,6 +120,7 @@ def gather(
         "tile": TILE,
         "across": ACROSS,
         "encoders": encoders,
+        "alike": alike,
         "viridis": _viridis(),
     }
     facts = _facts(images, frame, heldout_datasets)
@@ -138,7 +152,10 @@ def _encoder_and_seed(path: str | Path) -> tuple[str, int]:
 
 
 def _family_of(
-    frame: pd.DataFrame, encoders: Iterable[EncoderPredictions], table: pd.DataFrame
+    frame: pd.DataFrame,
+    encoders: Iterable[EncoderPredictions],
+    table: pd.DataFrame,
+    *transfer: pd.DataFrame | None,
 ) -> dict[str, str]:
     """Family of every task that is shown, named by an encoder, or measured."""
     found = dict(zip(frame["task"], frame["family"], strict=True))
@@ -147,6 +164,9 @@ def _family_of(
         found |= dict(zip(knn.predicted.flat, knn.predicted_family.flat, strict=True))
     for side in "ab":
         found |= dict(zip(table[f"task_{side}"], table[f"family_{side}"], strict=True))
+    for one in transfer:
+        if one is not None:
+            found |= dict(zip(one["target"], one["target_family"], strict=True))
     return found
 
 
@@ -205,6 +225,19 @@ def _told(
         "verdict": packed(verdict[rows].astype(np.uint16)),
         "n_right": packed(right[:, rows].sum(axis=0).astype(np.uint16)),
     }
+
+
+def _space(spots: np.ndarray, task: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Places of pairs [N, 2] for the page, and where names are written."""
+    return _scaled(spots) | {"middles": _middles(spots, task, names)}
+
+
+def _functional(rows: pd.DataFrame, task: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The space of linear maps: tasks are placed, and their pairs strewn around them."""
+    distances = directed(rows, names)
+    spots = around(places(rows, names)[[names.index(one) for one in task]], task)
+    made = {"name": "linear maps", "sense": "maps", "distances": distances}
+    return made | _space(spots, task, names)
 
 
 def _spots(embedding: Embedding, pairs: pd.Series, seed: int) -> np.ndarray:

@@ -10,9 +10,12 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list
 
 from medtaskatlas.atlas.distances import distance_matrix
+from medtaskatlas.atlas.transfer.functional_distance import ALL
 from medtaskatlas.figures.frames import WHERE
 from medtaskatlas.figures.interactive.encoding import packed
 from medtaskatlas.figures.task_distances import METRICS, average_linkage
+
+DISC = 0.025  # radius of a task on the map, as a share of the map
 
 
 def matrices(
@@ -54,6 +57,81 @@ def matrices(
                 }
             )
     return found
+
+
+def directed(rows: pd.DataFrame, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Matrices of what sources (rows) do for targets (columns), over datasets and of each."""
+    place = {task: k for k, task in enumerate(tasks)}
+    found = []
+    for dataset in sorted(set(rows["dataset"]), key=lambda name: (name != ALL, name)):
+        here = rows[rows["dataset"] == dataset]
+        names = sorted({*here["source"], *here["target"]}, key=tasks.index)
+        value = directed_matrix(here, names)
+        shown = [place[name] for name in names]
+        low, high, n = (
+            directed_matrix(here, names, column) for column in ("ci_low", "ci_high", "n_pairs")
+        )
+        found.append(
+            {
+                "name": "all datasets" if dataset == ALL else dataset,
+                "directed": True,
+                "tasks": shown,
+                "near": [shown[k] for k in leaves(symmetric(value))],
+                "near_name": "tree",
+                "columns": shown,
+                "value": packed(value.astype(np.float32)),
+                "low": packed(low.astype(np.float32)),
+                "high": packed(high.astype(np.float32)),
+                "n": packed(np.nan_to_num(n).astype(np.uint32)),
+            }
+        )
+    return found
+
+
+def directed_matrix(
+    rows: pd.DataFrame, tasks: Sequence[str], column: str = "estimate"
+) -> np.ndarray:
+    """What a table says of source and target on one dataset, float64 [T, T]; NaN where nothing."""
+    if "target_trained" in rows:
+        # Placed by a training that knew the target, where there is one.
+        rows = rows.sort_values("target_trained", kind="stable")
+        rows = rows.drop_duplicates(["source", "target"], keep="last")
+    wide = rows.pivot(index="source", columns="target", values=column)
+    return wide.reindex(index=list(tasks), columns=list(tasks)).to_numpy(float, na_value=np.nan)
+
+
+def symmetric(value: np.ndarray) -> np.ndarray:
+    """Mean of both directions, at least 0, and 0 on the diagonal."""
+    both = np.clip((value + value.T) / 2, 0, None)
+    np.fill_diagonal(both, 0)
+    return both
+
+
+def places(rows: pd.DataFrame, tasks: Sequence[str]) -> np.ndarray:
+    """Places of tasks in the plane [T, 2], by classical scaling of roots of their distances."""
+    from sklearn.manifold import ClassicalMDS
+
+    over = rows[rows["dataset"] == ALL] if (rows["dataset"] == ALL).any() else rows
+    value = symmetric(directed_matrix(over.drop_duplicates(["source", "target"]), tasks))
+    far = np.nanmax(value, initial=0)
+    if far == 0:
+        return np.zeros((len(tasks), 2))
+    filled = np.where(np.isnan(value), far, value)
+    # Logs of errors grow as squares of distances do; as they are, the farthest task takes the map.
+    scaling = ClassicalMDS(n_components=2, metric="precomputed")
+    return np.asarray(scaling.fit_transform(np.sqrt(filled)))
+
+
+def around(places: np.ndarray, task: np.ndarray) -> np.ndarray:
+    """Pairs [N, 2] strewn over a small disc around the places [N, 2] of their tasks."""
+    number, total = np.zeros(len(task)), np.ones(len(task))
+    for name in np.unique(task):
+        own = task == name
+        number[own], total[own] = np.arange(own.sum()), own.sum()
+    # By the golden angle a disc is filled evenly (Vogel, 1979).
+    turn, far = number * np.pi * (3 - np.sqrt(5)), np.sqrt((number + 0.5) / total)
+    disc = far[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return places + DISC * max(float(np.ptp(places, axis=0).max()), 1e-9) * disc
 
 
 def nearest_first(apart: np.ndarray) -> list[int]:

@@ -32,17 +32,21 @@ def interactive_atlas(  # noqa: PLR0917 - what is read is positional, as in ever
     out: str | Path,
     *,
     run: str,
+    functional_distance_path: str | Path | None = None,
+    graded_distance_path: str | Path | None = None,
     heldout_datasets: Collection[str],
     seed: int,
     max_pairs: int = MAX_PAIRS,
 ) -> None:
-    """Write the interactive atlas of a run."""
+    """Write the interactive atlas of a run; without tables of transfer it only names tasks."""
     content = gather(
         embedding_paths,
         prediction_paths,
         pair_paths,
         image_paths,
         task_distances_path,
+        functional_distance_path=functional_distance_path,
+        graded_distance_path=graded_distance_path,
         heldout_datasets=heldout_datasets,
         seed=seed,
         max_pairs=max_pairs,
@@ -92,12 +96,15 @@ def _summary(content: Content) -> str:
         if content.n_shown == content.n_heldout
         else f"{content.n_shown:,} of the {content.n_heldout:,} pairs"
     )
+    near = "Dots lie close together"
+    if content.payload["alike"]:
+        near = "Named apart, dots lie close together"
     return (
         "A vision task is shown here by a pair of images: what goes in and what should come out. "
         f"Every dot is one such pair, {shown} that training never saw "
         f"({values['task']} tasks, {values['dataset']} datasets, {values['modality']} modalities). "
-        "Dots lie close together where the chosen encoder takes two pairs for the same kind of "
-        "task, whatever the images show."
+        f"{near} where the chosen encoder takes two pairs for the same kind of task, whatever the "
+        "images show."
     )
 
 
@@ -122,6 +129,18 @@ def _limits(content: Content) -> str:
         "plane. For held-out tasks only the family can be named right.",
         "Distances of the heatmap are measured in the whole space, over all seeds and all held-out "
         "pairs; square brackets hold 95 % intervals where there are enough groups for one.",
+        *(
+            [
+                "What works alike has a direction: rows are sources, columns targets, and a number "
+                "is the log of the source's error over the target's own on test pairs of the "
+                "target, before any training on the two. Trees and maps take the mean of both "
+                "directions. On the map of `linear maps` tasks are placed by classical scaling of "
+                "roots of these numbers, and pairs strewn around their task: within a disc places "
+                "mean nothing."
+            ]
+            if content.payload["alike"]
+            else []
+        ),
         f"Pictures are at most {TILE} pixels a side ({content.sheets.quality}).",
     ]
     return "".join(f"<li>{escape(point)}</li>" for point in points)

@@ -13,7 +13,7 @@ from medtaskatlas.run.budget.counts import Cells, Counts
 from medtaskatlas.run.budget.medformer import ArmTraining, PretrainingRun, all_arms, pictures
 from medtaskatlas.run.budget.memory import Memory
 from medtaskatlas.run.budget.multitask import Trainings
-from medtaskatlas.run.budget.networks import unet
+from medtaskatlas.run.budget.networks import doer, unet
 from medtaskatlas.run.products import Products
 from medtaskatlas.run.studies import SCALING
 from medtaskatlas.transfer.options import SourceTraining
@@ -155,7 +155,7 @@ def _together(
 
 
 def _transfer(counts: Counts) -> Iterator[Job]:
-    """In megapixels of pairs."""
+    """Maps without training in megapixels of pairs, the rest in TFLOP."""
     plan = counts.plan
     section = plan.config.transfer
     for dataset in plan.transfer_datasets if section else ():
@@ -163,6 +163,7 @@ def _transfer(counts: Counts) -> Iterator[Job]:
         n = len(plan.cells_on(dataset)) * (section.fitted_pairs + section.asked_pairs)
         work, file = n * counts.megapixels, f"transfer/kernel/{dataset}"
         yield Job("transfer_kernel", "tables", "transfer_kernel", work, benchmark=file)
+    yield from _cross_errors(counts)
     if plan.transfer is None:
         return
     transfer, threads = plan.transfer, plan.config.torch_threads
@@ -198,6 +199,31 @@ def _transfer(counts: Counts) -> Iterator[Job]:
             *("transfer_affinity", "train", "transfer_affinity", look(pair.width) * each * heads),
             benchmark=f"transfer/affinity/{dataset}/seed{seed}",
             threads=threads,
+        )
+
+
+def _cross_errors(counts: Counts) -> Iterator[Job]:
+    """Codes of all cells, and every code on the pairs of every task of its dataset."""
+    plan = counts.plan
+    section, side = plan.config.transfer, plan.config.image_size
+    asked = [
+        ("transfer_graded", f"{name}/seed{seed}", plan.encoders[name].options(), list(plan.tasks))
+        for name, seed in plan.graded_runs
+    ]
+    for key in plan.graded_points:
+        point = plan.points[key]
+        asked.append(("transfer_graded_point", key, point.options, point.unseen_tasks))
+    for rule, file, options, targets in asked:
+        assert section is not None
+        looks = section.asked_pairs * sum(
+            len(plan.cells_on(dataset)) for task, dataset in plan.cells if task in targets
+        )
+        work = len(plan.cells) * section.fitted_pairs * counts.cost(options).macs
+        work += looks * doer(options, side).macs
+        yield Job(
+            *(rule, "tables", "transfer_graded", 2e-12 * work),
+            benchmark=f"transfer/graded/{file}",
+            threads=plan.config.torch_threads,
         )
 
 

@@ -71,18 +71,24 @@ def _taco(options: Mapping[str, Any], side: int, counted: Mapping[str, Any]) -> 
 
 def _graded(options: Mapping[str, Any], side: int) -> Cost:
     """The encoder of a pair, and what does its task: once each."""
-    body = _trunk(options, CHANNELS["texture"], side)
+    body, dim = _trunk(options, CHANNELS["texture"], side), options["embedding_dim"]
+    code = Cost(body.features * dim, (body.features + 1) * dim, 0, dim)
+    texture = Cost(6 * 9 * side**2, 0, 0, 0)
+    return texture + body + code + doer(options, side)
+
+
+def doer(options: Mapping[str, Any], side: int) -> Cost:
+    """What does the task of a code, on one image."""
     w, dim, pixels = options["doing_width"], options["embedding_dim"], side**2
     # Channels given and made, and how many times a side is halved.
     layers = [
         *((3, w, 0), (w, 2 * w, 1), (2 * w, 4 * w, 2), (4 * w, 4 * w, 2)),
         *((6 * w, 2 * w, 1), (3 * w, w, 0), (w + 3, w, 0)),
     ]
-    macs = sum(9 * a * b * pixels / 4**halved for a, b, halved in layers)
-    weights = sum(9 * a * b + 2 * b * (dim + 2) for a, b, _ in layers)
+    macs = sum(9 * a * b * pixels / 4**halved + 2 * b * dim for a, b, halved in layers)
+    weights = sum(9 * a * b + b * (2 * dim + 5) for a, b, _ in layers)
     made = sum(b * pixels / 4**halved for _, b, halved in layers)
-    done = Cost(macs, weights, made, 0)
-    return body + Cost(body.features * dim, body.features * dim, 0, dim) + done
+    return Cost(macs + 3 * (w * pixels + dim), weights + 3 * (w + dim + 2), made, dim)
 
 
 def unet(width: int, side: int, *, skips: bool = True) -> float:

@@ -92,13 +92,33 @@ function nextMatch(event) {
   if (there.length) pin(there[(there.indexOf(state.pinned) + 1) % there.length]);
 }
 
+// What each side of the switch means.
+const SENSES = {
+  apart: "Near tasks are taken for one another: the encoder puts them next to each other, and was " +
+    "made, if it was trained, to name them. That says little about what helps what.",
+  codes: "Near tasks work alike: the code of the one, on another image, does the other with little " +
+    "more error than that task's own code. It is likeness for transfer, and names tasks poorly.",
+  maps: "Near tasks work alike: a linear map fitted to the one does the other with little more " +
+    "error than that task's own map. It is likeness for transfer; nothing was trained.",
+};
+
+// Which space is shown; the encoder goes on naming pairs.
+function changeSpace() {
+  const alike = byId("alike").checked;
+  state.encoder = payload.encoders[byId("encoder").value];
+  state.space = alike ? payload.alike[byId("measure").value] : state.encoder;
+  byId("measure-row").hidden = !alike;
+  byId("sense").textContent = SENSES[state.space.sense ?? "apart"];
+  for (const update of [listMatrices, applyFilters, showPinned]) update();
+}
+
 function buildControls() {
   payload.encoders.forEach((e, k) => byId("encoder").add(new Option(e.name, k)));
+  payload.alike.forEach((e, k) => byId("measure").add(new Option(e.name, k)));
+  byId("switch").hidden = !payload.alike.length;
+  for (const id of ["apart", "alike", "measure"]) byId(id).onchange = changeSpace;
   for (const { name, label } of payload.dimensions) byId("colour").add(new Option(label, name));
-  byId("encoder").onchange = () => {
-    state.encoder = payload.encoders[byId("encoder").value];
-    for (const update of [listMatrices, applyFilters, showPinned]) update();
-  };
+  byId("encoder").onchange = changeSpace;
   byId("colour").onchange = () => { state.colour = byId("colour").value; writeLegend(); redraw(); };
   byId("search").oninput = search;
   byId("controls").onsubmit = nextMatch;

@@ -11,7 +11,9 @@ const DIMENSIONS = Object.fromEntries(payload.dimensions.map((d) => [d.name, d])
 const TASKS = DIMENSIONS.task.values, TASK_OF = payload.codes.task;
 
 const state = {
-  encoder: payload.encoders[0], colour: "family",
+  encoder: payload.encoders[0], // whose neighbours name the pairs
+  space: payload.encoders[0], // where pairs and tasks lie: that encoder's, or one of payload.alike
+  colour: "family",
   allowed: Object.fromEntries(payload.dimensions.map((d) => [d.name, d.values.map(() => true)])),
   shown: new Uint8Array(N), // after the filters
   matches: null, // pairs that the search finds, or null without a search

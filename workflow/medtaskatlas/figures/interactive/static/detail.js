@@ -60,6 +60,8 @@ function look(i) {
 
 function pin(i) {
   state.pinned = i;
+  if (i >= 0) byId("nearest-task").value = TASK_OF[i];
+  writeNearest();
   look(-1);
   for (const update of [showPinned, writeFound, redraw]) update();
 }

@@ -3,17 +3,17 @@ const heat = byId("heat");
 const LEFT = 118; // pixels for names
 const cell = { row: -1, column: -1, kept: false, side: 1, wide: 1, top: 0 };
 
-const matrix = () => state.encoder.distances[byId("matrix").value];
+const matrix = () => state.space.distances[byId("matrix").value];
 // Held-out tasks are columns, beside every task; else rows and columns are the same tasks.
 const tasksInOrder = () => matrix()?.[byId("order").value] ?? [];
 const columnsInOrder = () => tasksInOrder().filter((task) => matrix().columns.includes(task));
 const entry = (m, a, b) => m.tasks.indexOf(a) * m.tasks.length + m.tasks.indexOf(b);
 const viridis = (share) => payload.viridis[Math.round(255 * Math.max(0, share))];
 
-// The matrices of the encoder; the same kind as before stays chosen where there is one.
+// The matrices of the space; the same kind as before stays chosen where there is one.
 function listMatrices() {
   const select = byId("matrix"), before = select.selectedOptions[0]?.text;
-  select.replaceChildren(...state.encoder.distances.map(({ name }, k) =>
+  select.replaceChildren(...state.space.distances.map(({ name }, k) =>
     new Option(name, k, false, name === before)));
   changeMatrix();
 }
@@ -21,6 +21,7 @@ function listMatrices() {
 function changeMatrix() {
   byId("order").options[0].text = matrix()?.near_name ?? "tree";
   pointAt(-1, -1);
+  writeNearest();
 }
 
 function drawHeat() {
@@ -87,17 +88,36 @@ function pointAt(row, column, kept = false) {
   Object.assign(cell, { row, column, kept });
   const a = tasksInOrder()[row], b = columnsInOrder()[column];
   state.spot = row < 0 ? null : (i) => TASK_OF[i] === a || TASK_OF[i] === b;
+  const sides = matrix()?.directed ? "Rows are sources, columns targets. " : "";
   byId("heat-read").textContent = row < 0
-    ? "Hover or arrow keys: compare two tasks. Click or Enter: keep them lit." : compare(a, b);
+    ? `${sides}Hover or arrow keys: compare two tasks. Click or Enter: keep them lit.` : compare(a, b);
   redraw();
 }
 
 function compare(a, b) {
   const m = matrix(), k = entry(m, a, b), number = (values) => values[k].toFixed(2);
   if (a === b) return `${TASKS[a]}: 0 to itself.`;
-  if (Number.isNaN(m.value[k])) return `${TASKS[a]} and ${TASKS[b]}: not measured.`;
+  const two = `${TASKS[a]} ${m.directed ? "for" : "and"} ${TASKS[b]}`;
+  if (Number.isNaN(m.value[k])) return `${two}: not measured.`;
   const interval = Number.isNaN(m.low[k]) ? "" : ` [${number(m.low)}, ${number(m.high)}]`;
-  return `${TASKS[a]} and ${TASKS[b]}: ${number(m.value)}${interval}, from ${count(m.n[k])} pairs.`;
+  return `${two}: ${number(m.value)}${interval}, from ${count(m.n[k])} pairs.`;
+}
+
+// The tasks nearest to one, or those that do most for it where distances have a direction.
+const NEAREST = 6;
+function writeNearest() {
+  const m = matrix(), b = Number(byId("nearest-task").value);
+  const value = (a) => m.value[entry(m, a, b)];
+  const known = !m?.tasks.includes(b) ? [] : m.tasks.filter((a) => a !== b && !Number.isNaN(value(a)));
+  const near = known.sort((a, c) => value(a) - value(c)).slice(0, NEAREST);
+  byId("nearest-title").textContent = m?.directed ? "Does most for" : "Nearest to";
+  byId("nearest").replaceChildren(...near.map((a) => {
+    const k = entry(m, a, b), low = m.low[k], name = element("span", {}, TASKS[a]);
+    name.style.color = taskTone(a);
+    const interval = Number.isNaN(low) ? "" : ` [${low.toFixed(2)}, ${m.high[k].toFixed(2)}]`;
+    return element("li", {}, name, ` ${value(a).toFixed(2)}${interval}`);
+  }));
+  byId("nearest-none").hidden = near.length > 0;
 }
 
 function buildHeat() {
@@ -122,6 +142,9 @@ function buildHeat() {
     else return;
     event.preventDefault();
   };
+  const there = [...new Set(TASK_OF)].sort((a, b) => a - b);
+  byId("nearest-task").append(...there.map((task) => new Option(TASKS[task], task)));
+  byId("nearest-task").onchange = writeNearest;
   byId("matrix").onchange = changeMatrix;
   byId("order").onchange = () => pointAt(-1, -1);
 }

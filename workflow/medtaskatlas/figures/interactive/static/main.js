@@ -5,6 +5,6 @@ function redraw() {
 }
 
 for (const build of [buildControls, buildMap, buildHeat]) build();
-for (const update of [listMatrices, applyFilters, showPinned]) update();
+changeSpace();
 new ResizeObserver(redraw).observe(document.querySelector("main"));
 dark.addEventListener("change", () => { writeLegend(); redraw(); });

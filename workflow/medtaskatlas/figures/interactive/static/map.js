@@ -4,7 +4,7 @@ const view = { x: 0.5, y: 0.5, zoom: 1, width: 1, height: 1 };
 
 const scale = () => view.zoom * (Math.min(view.width, view.height) - 36);
 function place(i) {
-  const { x, y } = state.encoder;
+  const { x, y } = state.space;
   return [view.width / 2 + (x[i] - view.x) * scale(), view.height / 2 - (y[i] - view.y) * scale()];
 }
 
@@ -37,7 +37,7 @@ function drawNames(pen) {
     lineJoin: "round", lineWidth: 3, strokeStyle: token("--panel") });
   const lit = (i) => state.shown[i] && (!state.spot || state.spot(i));
   const named = new Set(TASK_OF.filter((_, i) => lit(i)));
-  for (const [task, middle] of state.encoder.middles.filter(([task]) => named.has(task))) {
+  for (const [task, middle] of state.space.middles.filter(([task]) => named.has(task))) {
     const [x, y] = place(middle), half = pen.measureText(TASKS[task]).width / 2 + 2;
     if (x < 0 || y < 0 || x > view.width || y > view.height) continue;
     const at = Math.min(Math.max(x, half), view.width - half);
