@@ -363,6 +363,7 @@ _TABLES = (
             "gains_path": "transfer_gains",
             "affinity_path": "task_affinity",
             "functional_path": "functional_distance",
+            "graded_path": "graded_distance",
             "datasets_path": "datasets",
             "embedding_paths": "transfer_embeddings",
         },

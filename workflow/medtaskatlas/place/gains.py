@@ -13,7 +13,7 @@ import pandas as pd
 
 from medtaskatlas.atlas.tables import read_table
 from medtaskatlas.atlas.transfer.functional_distance import ALL
-from medtaskatlas.atlas.transfer.gains import LOWEST
+from medtaskatlas.atlas.transfer.measured import LOWEST
 from medtaskatlas.place.functions import Functions
 
 LEVEL = 0.9  # of prediction intervals

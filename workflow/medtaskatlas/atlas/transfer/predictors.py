@@ -27,6 +27,8 @@ ENCODER = "encoder"
 PREDICTORS: dict[str, tuple[str, str]] = {
     "kernel": (OURS, "-estimate of functional_distance"),
     "kernel_symmetric": (OURS, "-log of its apart"),
+    "graded": (OURS, "-estimate of graded_distance: the error by the source's graded code"),
+    "graded_unseen": (OURS, "the same by encoders that were not trained on the target"),
     "learned": (OURS, "ridge over all that need no gain and know every cell"),
     "output_mse": (BAR, "-mean square difference of the outputs"),
     "output_mse_log": (BAR, "-its log"),
@@ -92,6 +94,7 @@ def transfer_predictors(
     training_datasets: Mapping[str, list[str]],
     gains_path: str | Path | None = None,
     affinity_path: str | Path | None = None,
+    graded_path: str | Path | None = None,
     seed: int = 0,
 ) -> None:
     """Write the table `transfer_predictors`.
@@ -110,6 +113,8 @@ def transfer_predictors(
         Datasets that a source learned from, of every task.
     gains_path, affinity_path
         Tables of measured gains: `transfer_gains`, and `task_affinity`; one of them at least.
+    graded_path
+        Table `graded_distance`, of a run that has graded encoders.
     seed
         The run's seed.
 
@@ -120,11 +125,13 @@ def transfer_predictors(
     """
     functional = read_table(functional_path, "functional_distance", run=run)
     datasets = read_table(datasets_path, "datasets", run=run).set_index("dataset")
+    graded = read_table(graded_path, "graded_distance", run=run) if graded_path else None
     spaces = list(_distances(embedding_paths, run))
     rows = []
     for cells in read_cells(gains_path, affinity_path, run=run):
         found = [
             *_of_functions(cells, functional),
+            *(_of_codes(cells, graded) if graded is not None else ()),
             *(
                 Predictor(
                     ENCODER, -cells.at(own, "distance"), name, OURS if role == "model" else RIVAL
@@ -171,6 +178,14 @@ def _of_functions(cells: Cells, table: pd.DataFrame) -> Iterator[Predictor]:
     yield Predictor("output_mse", -cells.at(rows, "output_mse"))
     yield Predictor("output_mse_log", -_log(cells.at(rows, "output_mse")))
     yield Predictor("output_ssim", cells.at(rows, "output_ssim"))
+
+
+def _of_codes(cells: Cells, table: pd.DataFrame) -> Iterator[Predictor]:
+    """What graded codes say, of encoders that were trained on the target or were not."""
+    rows = table[table["dataset"] != ALL]
+    for (encoder, seen), own in rows.groupby(["encoder", "target_trained"], sort=True):
+        name = "graded" if seen else "graded_unseen"
+        yield Predictor(name, -cells.at(own, "estimate"), str(encoder))
 
 
 def _log(values: np.ndarray) -> np.ndarray:
