@@ -162,7 +162,10 @@ def test_what_no_seed_changes_runs_once():
 
 
 def test_numbers_may_come_as_text_from_the_command_line():
-    assert parse_config(SMALLEST | {"image_size": "32"}).image_size == 32
+    encoders = {"taco": {"kind": "taco", "steps": "5", "stem": "3"}}
+    config = parse_config(SMALLEST | {"image_size": "32", "encoders": encoders})
+    assert config.image_size == 32
+    assert config.encoders["taco"].stem == 3
 
 
 @pytest.mark.parametrize("raw", [{}, None])

@@ -70,7 +70,7 @@ def test_geometry_tells_encoders_that_know_tasks_from_those_that_do_not(tables):
         known = cka[cka["ci_low"].notna()]
         assert ((known["ci_low"] <= known["estimate"]) & (known["ci_high"] <= 1)).all()
         assert "one seed" in cka.loc[("pixels", "pixels"), "note"].item()
-        for method in ("seeds", "groups"):
+        for method in ("seeds", "subjects"):
             low = rows.loc[(split, "noise_ceiling_low", "taco", "taco", method), "estimate"]
             high = rows.loc[(split, "noise_ceiling_high", "taco", "taco", method), "estimate"]
             assert 0.6 < low <= high <= 1

@@ -17,7 +17,7 @@ from runs import command, due_jobs, files, of_project, project_copy, snakemake
 # Those of a run without studies, multi-task systems and Medformer.
 ABSENT = (
     *("unseen_tasks", "scaling", "multitask", "medformer", "medformer_pretexts"),
-    *("transfer", "transfer_starts", "transfer_affinity"),
+    *("transfer", "transfer_starts", "transfer_affinity", "transfer_graded", "transfer_measured"),
 )
 TABLES = [name for name, table in REGISTRY.items() if table.when not in ABSENT]
 

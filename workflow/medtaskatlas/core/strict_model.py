@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from medtaskatlas.core.files import one_spelling
 
 # A folder that a user names; typed otherwise it is the same.
 Folder = Annotated[Path, AfterValidator(lambda path: Path(one_spelling(path)))]
+
+# Within braces of `--config` Snakemake hands on numbers as text, which a choice of numbers refuses.
+DIGITS = BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdecimal() else v)
 
 
 class StrictModel(BaseModel):

@@ -7,12 +7,12 @@ planned, so they import torch and the like inside their methods only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from medtaskatlas.core.strict_model import StrictModel
+from medtaskatlas.core.strict_model import DIGITS, StrictModel
 from medtaskatlas.networks.resnet import Backbone
 
 if TYPE_CHECKING:
@@ -104,4 +104,6 @@ class Residual(EncoderKind):
 
     backbone: Backbone = Field("resnet18", description="residual network")
     width: int = Field(64, ge=8, le=128, description="channels of the first stage; doubles a stage")
-    stem: Literal[3, 5, 7] = Field(7, description="side of the first kernel; 3 for small images")
+    stem: Annotated[Literal[3, 5, 7], DIGITS] = Field(
+        7, description="side of the first kernel; 3 for small images"
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from medtaskatlas.core.strict_model import StrictModel
+from medtaskatlas.core.strict_model import DIGITS, StrictModel
 
-Stage = Literal[1, 2, 3, 4]
+Stage = Annotated[Literal[1, 2, 3, 4], DIGITS]
 
 
 class NetworkOptions(StrictModel):
@@ -20,7 +20,9 @@ class NetworkOptions(StrictModel):
         "resnet10", description="residual network of the encoder"
     )
     width: int = Field(16, ge=4, description="channels of the first stage; they double each stage")
-    stem: Literal[3, 5, 7] = Field(3, description="side of the first kernel, pixels")
+    stem: Annotated[Literal[3, 5, 7], DIGITS] = Field(
+        3, description="side of the first kernel, pixels"
+    )
     norm: Literal["group", "batch"] = Field("group", description="normalisation of the channels")
 
     def trainings(self, targets: Sequence[str]) -> list[list[str]]:
