@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,8 +13,8 @@ from matplotlib.lines import Line2D
 from medtaskatlas.figures import frames, panels, style
 
 MEASURES = {
-    "balanced_accuracy": "task named right (balanced accuracy)",
-    "family_balanced_accuracy": "family named right (balanced accuracy)",
+    "balanced_accuracy": "task named right\n(balanced accuracy)",
+    "family_balanced_accuracy": "family named right\n(balanced accuracy)",
 }
 METHODS = {
     "knn": ("o", "nearest pairs (kNN)"),
@@ -45,9 +46,16 @@ def identification(table: str | Path, svg: str | Path, png: str | Path) -> None:
             _draw(grid[i, j], here, encoders, colours)
             grid[i, j].set_xlabel(words)
             if i == 0:
-                style.panel_title(
-                    grid[i, j], frames.WHERE[split].capitalize(), frames.count_text(here)
+                # Two panels hold their titles on one line; three have to wrap them.
+                wide = style.PAGE / len(splits)
+                title, counts = (
+                    textwrap.fill(text, int(characters * wide))
+                    for text, characters in (
+                        (frames.WHERE[split].capitalize(), 10),
+                        (frames.count_text(here), 15),
+                    )
                 )
+                style.panel_title(grid[i, j], title, counts)
     there = set(rows["method"])
     handles = [
         Line2D([], [], marker=marker, ls="-", color="#555555", ms=5, lw=1.3, label=words)
