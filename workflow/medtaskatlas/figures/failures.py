@@ -63,7 +63,9 @@ def failures(
         axes.axvline(len(kinds) - 1, color="white", lw=2.5)
         axes.axhline(len(tasks), color="white", lw=2.5)
         everything = here[(here["task"] == ALL) & (here["failure_kind"] == ALL)]
-        style.panel_title(axes, f"{encoder}, {frames.WHERE[split]}", frames.count_text(everything))
+        # On two lines, for the panels are narrower than the words.
+        title = f"{encoder},\n{frames.WHERE[split]}"
+        style.panel_title(axes, title, frames.count_text(everything))
     panels.name_axis(grid[0, 0], "y", [*tasks, ALL], families)
     figure.colorbar(mesh, ax=grid, label=label, shrink=0.7, pad=0.01)
     figure.legend(handles=[Patch(lw=0, label="no number", **_NO_NUMBER)], loc="outside lower right")
