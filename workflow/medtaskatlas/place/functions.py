@@ -12,12 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medtaskatlas.atlas.transfer.functional_distance import (
-    ALL,
-    ROUNDING,
-    Described,
-    read_described,
-)
+from medtaskatlas.atlas.transfer.functional_distance import ROUNDING, Described, read_described
 from medtaskatlas.place.pairs import OwnPairs
 from medtaskatlas.transfer.kernel import Moments, error, moments, networks, operator
 
@@ -56,13 +51,12 @@ class Functions:
         """Distance from the map of every source to the cells whose gains were measured.
 
         The map is of other datasets than the cell's, as that of any source is for pairs of the
-        user's own. Columns ``source``, ``target``, ``dataset`` and ``distance``; of gains over
-        datasets (``all``) a row each.
+        user's own. Columns ``source``, ``target``, ``dataset`` and ``distance``.
         """
         wanted = gains[["source", "target", "dataset"]].drop_duplicates()
         rows = []
         for one in self.every:
-            here = wanted[wanted["dataset"].isin([one.dataset, ALL])]
+            here = wanted[wanted["dataset"] == one.dataset]
             known = here["target"].isin(one.tasks) & here["source"].isin(self.tasks)
             for target, own in here[known].groupby("target"):
                 t = one.tasks.index(str(target))

@@ -249,8 +249,7 @@ def _draw_in(
         encoder[axis] = _longer(encoder[axis], spots[:, k])
     encoder["middles"].insert(0, [len(tasks) - 1, first + medoid(spots)])
     payload["encoders"] = [encoder]
-    if "alike" in payload:  # other spaces, in which the pairs have no place
-        payload["alike"] = []
+    payload["alike"] = []  # other spaces, in which the pairs have no place
 
 
 def _spots(

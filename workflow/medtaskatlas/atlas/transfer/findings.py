@@ -7,6 +7,7 @@ import pandas as pd
 from medtaskatlas.atlas.findings import ABOVE_CHANCE, ALPHA, NOT_SUPPORTED, Row, Rows, Tables
 from medtaskatlas.atlas.multitask.findings import above, finding
 from medtaskatlas.atlas.transfer.prediction import ALL, HELDOUT, OF_SEEDS, best_of_ours
+from medtaskatlas.atlas.transfer.predictors import ENCODER
 
 PROTOCOLS = {
     "warm": "from warm starts (the whole network)",
@@ -80,9 +81,10 @@ def _judged(row: dict[str, object], split: str, above_chance: bool) -> dict[str,
 
 def _name(row: Row) -> str:
     """A predictor; a space by its encoder."""
-    if isinstance(row["encoder"], str):
+    if row["predictor"] == ENCODER:
         return f"distance in the space of {row['encoder']}"
-    return f"the predictor {row['predictor']}"
+    of = f" of {row['encoder']}" if isinstance(row["encoder"], str) else ""
+    return f"the predictor {row['predictor']}{of}"
 
 
 def _number(row: Row) -> str:

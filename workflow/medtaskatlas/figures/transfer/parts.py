@@ -16,6 +16,8 @@ from medtaskatlas.figures.task_distances import average_linkage
 PROTOCOLS = {"warm": "warm starts", "shared": "shared features", "affinity": "trained together"}
 WORDS = {
     "kernel_symmetric": "kernel, symmetric",
+    "graded": "graded codes",
+    "graded_unseen": "graded codes, unseen targets",
     "learned": "learned from all of these",
     "output_mse": "output MSE",
     "output_mse_log": "output MSE, log",
@@ -29,9 +31,10 @@ WORDS = {
 def predictor_name(row: Any) -> str:
     """A predictor in words; a space by the name of its encoder."""
     name = str(row["predictor"])
-    if isinstance(row["encoder"], str):
+    if name == "encoder":
         return f"space of {row['encoder']}"
-    return WORDS.get(name, frames.plain(name))
+    words = WORDS.get(name, frames.plain(name))
+    return f"{words}, {row['encoder']}" if isinstance(row["encoder"], str) else words
 
 
 def measured(*paths: str | Path | None) -> pd.DataFrame:
